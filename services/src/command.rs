@@ -1,0 +1,158 @@
+//! Everything that can change the replicated state, and how it is refused.
+//!
+//! Each command is checked when it is applied: one that no longer fits (a
+//! stale version, a name that was taken meanwhile) is refused with a reason
+//! and changes nothing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::Id;
+use crate::object::{Cluster, NodeDescription, TaskState, TaskStatus, UpdateStatus};
+use crate::spec::{ClusterSpec, NodeSpec, Role, ServiceSpec};
+use crate::time::Timestamp;
+
+/// A command and when its proposer made it; `apply` knows no other clock.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposal {
+    pub at: Timestamp,
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// The first command of a cluster. `cluster.meta` is set by `apply`.
+    CreateCluster {
+        cluster: Box<Cluster>,
+    },
+    UpdateCluster {
+        version: u64,
+        spec: ClusterSpec,
+    },
+    /// The new token, whole, made by the proposer.
+    RotateJoinToken {
+        role: Role,
+        token: String,
+    },
+    /// A certificate was issued to a new node. Again for a known node that was
+    /// not removed: its role in `spec` stays, only `addr` is renewed.
+    AddNode {
+        id: Id,
+        spec: NodeSpec,
+        addr: SocketAddr,
+    },
+    /// What a node says of itself; proposed only when it differs.
+    DescribeNode {
+        id: Id,
+        description: NodeDescription,
+        addr: SocketAddr,
+    },
+    UpdateNode {
+        id: Id,
+        version: u64,
+        spec: NodeSpec,
+    },
+    /// A removed node's id is revoked for ever.
+    RemoveNode {
+        id: Id,
+    },
+    CreateService {
+        id: Id,
+        spec: Arc<ServiceSpec>,
+    },
+    UpdateService {
+        id: Id,
+        version: u64,
+        spec: Arc<ServiceSpec>,
+    },
+    /// Swap `spec` and `previous_spec`.
+    RollbackService {
+        id: Id,
+        version: u64,
+    },
+    RemoveService {
+        id: Id,
+    },
+    /// What one run of `plan` decided.
+    Plan {
+        changes: Vec<Change>,
+    },
+}
+
+/// One decision of the plan. A change that no longer fits is skipped, the
+/// others of its command apply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    CreateTask {
+        id: Id,
+        service: Id,
+        /// The service must still have this spec, else the change is skipped.
+        spec_version: u64,
+        slot: u64,
+        desired: TaskState,
+        not_before: Timestamp,
+        failures: u32,
+    },
+    /// PENDING → ASSIGNED.
+    AssignTask {
+        id: Id,
+        node: Id,
+    },
+    SetDesired {
+        id: Id,
+        desired: TaskState,
+    },
+    /// An outcome, or why it is still pending. Never moves a state back.
+    SetStatus {
+        id: Id,
+        status: TaskStatus,
+    },
+    /// Forget it; its node removes the container.
+    DeleteTask {
+        id: Id,
+    },
+    SetUpdateStatus {
+        service: Id,
+        spec_version: u64,
+        status: UpdateStatus,
+    },
+    /// An automatic rollback: `spec` becomes `previous_spec`, which is cleared.
+    Rollback {
+        service: Id,
+        spec_version: u64,
+        status: UpdateStatus,
+    },
+}
+
+/// What the proposer gets back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    Done,
+    /// The object's version after the command.
+    Version(u64),
+}
+
+/// Why a command changed nothing. `message` is Docker's text, without the
+/// `rpc error` prefix that `kind` stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    pub message: String,
+}
+
+/// gRPC's codes, as far as Docker uses them in its answers; the API maps them
+/// to HTTP statuses and to `rpc error: code = … desc = …` texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RefusalKind {
+    /// Plain 404 without the `rpc error` prefix.
+    NotFound,
+    AlreadyExists,
+    InvalidArgument,
+    FailedPrecondition,
+    Unimplemented,
+    /// Docker answers "update out of sequence" and bad constraints so.
+    Unknown,
+}

@@ -1,0 +1,22 @@
+//! What should run: specs, the replicated state and its commands, the plan
+//! that turns wishes into tasks on nodes, and the worker's reconciler.
+//!
+//! Everything here is a pure function of its arguments: no tokio, no sockets,
+//! no clock, no randomness. Time is a [`Timestamp`] and ids an [`IdSource`]
+//! that the caller brings, so that a thousand failures a second can be played
+//! through.
+
+pub mod assignment;
+pub mod command;
+pub mod id;
+pub mod object;
+pub mod observed;
+pub mod reconcile;
+pub mod spec;
+pub mod time;
+
+pub use assignment::Assignment;
+pub use command::{Answer, Change, Command, Proposal, Refusal, RefusalKind};
+pub use id::{Id, IdSource};
+pub use observed::{NodeHealth, NodeObserved, Observed};
+pub use time::Timestamp;

@@ -1,0 +1,213 @@
+//! The objects of the replicated state.
+//!
+//! Raft carries intent and outcomes only: a task's `status` here is what the
+//! plan decided (NEW, PENDING, ASSIGNED) or how it ended. What happens in
+//! between (ACCEPTED … RUNNING) is reported over sessions, lives in memory
+//! ([`crate::Observed`]), and is reported again after a change of leader.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::Id;
+use crate::spec::{
+    ClusterSpec, Labels, NodeSpec, Platform, Protocol, ResourceAmounts, ServiceSpec,
+};
+use crate::time::Timestamp;
+
+/// Version and times of an object. `version` is the Raft index of its last
+/// write (Docker's `Version.Index`) and what an update must name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Meta {
+    pub version: u64,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cluster {
+    pub id: Id,
+    pub meta: Meta,
+    pub spec: ClusterSpec,
+    pub ca: ClusterCa,
+    pub join_tokens: JoinTokens,
+}
+
+/// The certificate authority, PEM. Only ever in sealed files and memory.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterCa {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl std::fmt::Debug for ClusterCa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClusterCa").finish_non_exhaustive()
+    }
+}
+
+/// The whole tokens, as users paste them.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinTokens {
+    pub worker: String,
+    pub manager: String,
+}
+
+impl std::fmt::Debug for JoinTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinTokens").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    pub id: Id,
+    pub meta: Meta,
+    pub spec: NodeSpec,
+    /// `None` until the node's first session.
+    pub description: Option<NodeDescription>,
+    /// Where its control port answers, as last seen.
+    pub addr: SocketAddr,
+}
+
+/// What a node says of itself at the start of a session. Changes rarely.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NodeDescription {
+    pub hostname: String,
+    pub platform: Platform,
+    pub resources: ResourceAmounts,
+    pub engine_version: String,
+    pub engine_labels: Labels,
+    /// `(type, name)` of the engine's plugins, e.g. `("Log", "json-file")`.
+    pub plugins: Vec<(String, String)>,
+    pub swarmlet_version: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    pub id: Id,
+    pub meta: Meta,
+    pub spec: Arc<ServiceSpec>,
+    /// Raft index at which `spec` was written: tasks name the spec they run.
+    pub spec_version: u64,
+    pub previous_spec: Option<Arc<ServiceSpec>>,
+    pub update: Option<UpdateStatus>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpdateState {
+    Updating,
+    Paused,
+    Completed,
+    RollbackStarted,
+    RollbackPaused,
+    RollbackCompleted,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateStatus {
+    pub state: UpdateState,
+    pub started: Timestamp,
+    pub completed: Option<Timestamp>,
+    pub message: String,
+}
+
+/// One attempt to run one slot of a service. It never comes back: its state
+/// only moves forward, and a replacement is a new task in the same slot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    pub id: Id,
+    pub meta: Meta,
+    pub service: Id,
+    /// From 1.
+    pub slot: u64,
+    /// The service's spec as it was when the task was made; shared.
+    pub spec: Arc<ServiceSpec>,
+    pub spec_version: u64,
+    pub node: Option<Id>,
+    pub desired: TaskState,
+    pub status: TaskStatus,
+    /// Earliest time at which a READY task may be told to run (restart delay).
+    pub not_before: Timestamp,
+    /// Failures in a row of this slot, for the back-off.
+    pub failures: u32,
+}
+
+/// The order is Swarm's: a state only ever increases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TaskState {
+    New,
+    Pending,
+    Assigned,
+    Accepted,
+    Preparing,
+    Ready,
+    Starting,
+    Running,
+    Complete,
+    Shutdown,
+    Failed,
+    Rejected,
+    /// Only ever desired: stop it and forget it.
+    Remove,
+    Orphaned,
+}
+
+impl TaskState {
+    /// Whether the attempt is over: nothing of it runs or will run.
+    pub fn is_final(self) -> bool {
+        self > Self::Running
+    }
+
+    /// Docker's lower-case name, as in `"State": "running"`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Pending => "pending",
+            Self::Assigned => "assigned",
+            Self::Accepted => "accepted",
+            Self::Preparing => "preparing",
+            Self::Ready => "ready",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Complete => "complete",
+            Self::Shutdown => "shutdown",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Remove => "remove",
+            Self::Orphaned => "orphaned",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskStatus {
+    pub state: TaskState,
+    pub at: Timestamp,
+    /// Swarm's words, e.g. `started`, `assigned`, `pending task scheduling`.
+    pub message: String,
+    /// Why it is not further, or how it failed; what `service ps` shows.
+    pub error: Option<String>,
+    pub container: Option<ContainerStatus>,
+    /// Host-mode ports as the engine published them.
+    pub ports: Vec<PublishedPort>,
+    /// When the container first ran, if it did.
+    pub started: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ContainerStatus {
+    pub id: String,
+    pub pid: i64,
+    pub exit_code: i64,
+    pub oom_killed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    pub protocol: Protocol,
+    pub target: u16,
+    pub published: u16,
+    pub host_ip: Option<IpAddr>,
+}

@@ -1,0 +1,399 @@
+//! What users ask for: the specs of services, tasks, nodes and the cluster.
+//!
+//! An `Option` that is `None` means that the user did not say; the default is
+//! applied where the value is used (`TaskSpec::stop_grace` and its like), so
+//! that a spec is shown again as it was written. Specs travel in records as
+//! JSON bytes, because users' specs grow with every release.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub type Labels = BTreeMap<String, String>;
+
+/// Defaults of Docker Swarm, for what a spec leaves out.
+pub mod defaults {
+    use std::time::Duration;
+
+    pub const RESTART_DELAY: Duration = Duration::from_secs(5);
+    pub const STOP_GRACE: Duration = Duration::from_secs(10);
+    pub const UPDATE_PARALLELISM: u64 = 1;
+    pub const UPDATE_MONITOR: Duration = Duration::from_secs(5);
+    pub const REPLICAS: u64 = 1;
+    pub const TASK_HISTORY: u64 = 5;
+    pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceSpec {
+    pub name: String,
+    pub labels: Labels,
+    pub task: TaskSpec,
+    pub mode: Mode,
+    pub update: Option<UpdateConfig>,
+    pub rollback: Option<UpdateConfig>,
+    pub endpoint: Option<EndpointSpec>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// `None` is Docker's default of one replica.
+    Replicated { replicas: Option<u64> },
+}
+
+impl Default for Mode {
+    fn default() -> Self {
+        Self::Replicated { replicas: None }
+    }
+}
+
+impl Mode {
+    pub fn replicas(&self) -> u64 {
+        match self {
+            Self::Replicated { replicas } => replicas.unwrap_or(defaults::REPLICAS),
+        }
+    }
+}
+
+/// What one task of a service is. Two tasks with equal `TaskSpec`s are
+/// interchangeable; a change of it is what an update rolls out.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskSpec {
+    pub container: ContainerSpec,
+    pub resources: Option<Resources>,
+    pub restart: Option<RestartPolicy>,
+    pub placement: Option<Placement>,
+    pub log_driver: Option<LogDriver>,
+    /// Counts `--force` updates: a difference that only says "replace it".
+    pub force_update: u64,
+}
+
+impl TaskSpec {
+    pub fn stop_grace(&self) -> Duration {
+        self.container.stop_grace.unwrap_or(defaults::STOP_GRACE)
+    }
+
+    pub fn restart_condition(&self) -> RestartCondition {
+        self.restart
+            .as_ref()
+            .and_then(|policy| policy.condition)
+            .unwrap_or_default()
+    }
+
+    pub fn restart_delay(&self) -> Duration {
+        self.restart
+            .as_ref()
+            .and_then(|policy| policy.delay)
+            .unwrap_or(defaults::RESTART_DELAY)
+    }
+
+    pub fn reservations(&self) -> ResourceAmounts {
+        self.resources
+            .as_ref()
+            .and_then(|resources| resources.reservations.clone())
+            .unwrap_or_default()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerSpec {
+    pub image: String,
+    pub labels: Labels,
+    /// Replaces the image's entrypoint.
+    pub command: Vec<String>,
+    /// Replaces the image's command.
+    pub args: Vec<String>,
+    pub hostname: Option<String>,
+    /// `NAME=value`, or `NAME` to unset.
+    pub env: Vec<String>,
+    pub workdir: Option<String>,
+    pub user: Option<String>,
+    pub groups: Vec<String>,
+    pub tty: bool,
+    pub open_stdin: bool,
+    pub read_only: bool,
+    pub init: Option<bool>,
+    pub mounts: Vec<Mount>,
+    pub stop_signal: Option<String>,
+    pub stop_grace: Option<Duration>,
+    pub healthcheck: Option<Healthcheck>,
+    /// `IP host [alias…]`, as in `/etc/hosts`.
+    pub hosts: Vec<String>,
+    pub dns: Option<DnsConfig>,
+    pub sysctls: BTreeMap<String, String>,
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub ulimits: Vec<Ulimit>,
+    pub oom_score_adj: Option<i64>,
+    /// Docker's `default`; kept as it was written, Linux has no other.
+    pub isolation: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    pub kind: MountKind,
+    /// Empty for tmpfs and anonymous volumes.
+    pub source: String,
+    pub target: String,
+    pub read_only: bool,
+    pub consistency: Option<String>,
+    pub bind: Option<BindOptions>,
+    pub volume: Option<VolumeOptions>,
+    pub tmpfs: Option<TmpfsOptions>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountKind {
+    Bind,
+    Volume,
+    Tmpfs,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BindOptions {
+    /// `private`, `rprivate`, `shared`, `rshared`, `slave` or `rslave`.
+    pub propagation: Option<String>,
+    pub non_recursive: bool,
+    pub create_mountpoint: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VolumeOptions {
+    pub no_copy: bool,
+    pub subpath: Option<String>,
+    pub labels: Labels,
+    pub driver: Option<Driver>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TmpfsOptions {
+    pub size_bytes: Option<i64>,
+    pub mode: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Driver {
+    pub name: String,
+    pub options: BTreeMap<String, String>,
+}
+
+pub type LogDriver = Driver;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Healthcheck {
+    /// Docker's form: `[]` inherit, `["NONE"]`, `["CMD", …]`, `["CMD-SHELL", …]`.
+    pub test: Vec<String>,
+    pub interval: Option<Duration>,
+    pub timeout: Option<Duration>,
+    pub start_period: Option<Duration>,
+    pub start_interval: Option<Duration>,
+    pub retries: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DnsConfig {
+    pub nameservers: Vec<String>,
+    pub search: Vec<String>,
+    pub options: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    pub name: String,
+    pub soft: i64,
+    pub hard: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    pub limits: Option<ResourceAmounts>,
+    /// Counted by the scheduler only.
+    pub reservations: Option<ResourceAmounts>,
+}
+
+/// Amounts of a node, a limit or a reservation; zero is "none said".
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResourceAmounts {
+    /// Billionths of a CPU.
+    pub nano_cpus: i64,
+    pub memory_bytes: i64,
+    /// Limits only.
+    pub pids: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestartCondition {
+    None,
+    OnFailure,
+    #[default]
+    Any,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RestartPolicy {
+    pub condition: Option<RestartCondition>,
+    pub delay: Option<Duration>,
+    /// `None` or zero: without limit.
+    pub max_attempts: Option<u64>,
+    /// In which `max_attempts` are counted; zero: for ever.
+    pub window: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Placement {
+    /// As written, e.g. `node.labels.zone==a`; parsed by `constraint`.
+    pub constraints: Vec<String>,
+    /// Spread descriptors, e.g. `node.labels.zone`, most significant first.
+    pub preferences: Vec<String>,
+    pub max_per_node: Option<u64>,
+    /// The platforms that the image exists for; empty: any.
+    pub platforms: Vec<Platform>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Platform {
+    /// `x86_64` (`amd64` is the same), `aarch64` (`arm64`), …; empty: any.
+    pub architecture: String,
+    pub os: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureAction {
+    #[default]
+    Pause,
+    Continue,
+    Rollback,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpdateOrder {
+    #[default]
+    StopFirst,
+    StartFirst,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UpdateConfig {
+    /// Zero: all at once.
+    pub parallelism: u64,
+    pub delay: Option<Duration>,
+    pub failure_action: Option<FailureAction>,
+    pub monitor: Option<Duration>,
+    /// 0.0–1.0 of the tasks to be updated.
+    pub max_failure_ratio: f64,
+    pub order: Option<UpdateOrder>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointSpec {
+    pub mode: Option<EndpointMode>,
+    pub ports: Vec<PortSpec>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointMode {
+    #[default]
+    Vip,
+    Dnsrr,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortSpec {
+    pub name: Option<String>,
+    pub protocol: Protocol,
+    pub target: u16,
+    /// Zero: the node picks one.
+    pub published: u16,
+    pub mode: PublishMode,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    #[default]
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PublishMode {
+    #[default]
+    Ingress,
+    Host,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Availability {
+    #[default]
+    Active,
+    /// No new tasks; what runs stays.
+    Pause,
+    /// No tasks at all.
+    Drain,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Worker,
+    Manager,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    pub name: Option<String>,
+    pub labels: Labels,
+    /// The role that the node should have; its certificate says which it has.
+    pub role: Role,
+    pub availability: Availability,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterSpec {
+    pub labels: Labels,
+    /// Dead tasks kept per slot.
+    pub task_history: u64,
+    pub certificate_lifetime: Duration,
+    /// Shown to Docker's clients; swarmlet detects silence by itself.
+    pub heartbeat: Duration,
+    pub snapshot_interval: u64,
+}
+
+impl Default for ClusterSpec {
+    fn default() -> Self {
+        Self {
+            labels: Labels::new(),
+            task_history: defaults::TASK_HISTORY,
+            certificate_lifetime: defaults::CERTIFICATE_LIFETIME,
+            heartbeat: Duration::from_secs(5),
+            snapshot_interval: 10_000,
+        }
+    }
+}
