@@ -1,0 +1,3 @@
+//! The `swarmlet` node: one daemon that joins what the other crates know.
+//!
+//! `daemon` wires everything; read it first.
