@@ -1,0 +1,177 @@
+//! What makes this device a member: its key, its certificate, and the root that it trusts.
+//!
+//! In `identity/` they are `node.key`, `ca.crt` and `node.crt`. The certificate is written last,
+//! so its presence means that the rest is there: a join that was cut off leaves no half identity,
+//! only a key, with which the same node asks again.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::pki_types::UnixTime;
+
+use crate::{
+    certificate::{Certificate, RootCertificate},
+    error::Error,
+    files,
+    id::{ClusterId, NodeId, Role},
+    key::NodeKey,
+    refusal::Refusal,
+    tls,
+    verify::{Trust, Usage},
+};
+
+const KEY_FILE: &str = "node.key";
+const ROOT_FILE: &str = "ca.crt";
+const CERTIFICATE_FILE: &str = "node.crt";
+
+const REMEDY: &str = "restore it from a backup, or run `swarmlet leave --force` and join again";
+
+/// The key, the certificate and the root of one node, proven to belong together.
+///
+/// The certificate may have expired: a node that was off for long still has its identity, and can
+/// renew it.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    key: Arc<NodeKey>,
+    certificate: Certificate,
+    root: RootCertificate,
+}
+
+impl Identity {
+    /// Puts an identity together, if the certificate is for this key and signed by this root.
+    pub fn new(
+        key: NodeKey,
+        certificate: Certificate,
+        root: RootCertificate,
+    ) -> Result<Self, Error> {
+        Self::from_parts(Arc::new(key), certificate, root)
+    }
+
+    /// This identity with a newer certificate, perhaps of another role, for the same key.
+    pub fn with_certificate(&self, certificate: Certificate) -> Result<Self, Error> {
+        if certificate.cluster_id() != self.cluster_id() {
+            return Err(Refusal::Untrusted.into());
+        }
+        Self::from_parts(self.key.clone(), certificate, self.root.clone())
+    }
+
+    /// Reads the identity in `directory`; `None` if the node is not a member of a cluster.
+    pub fn load(directory: &Path) -> Result<Option<Self>, Error> {
+        let path = directory.join(CERTIFICATE_FILE);
+        let Some(certificate) = load(&path, Certificate::from_pem)? else {
+            return Ok(None);
+        };
+        let root_path = directory.join(ROOT_FILE);
+        let root = load(&root_path, RootCertificate::from_pem)?
+            .ok_or_else(|| damaged(&root_path, "it is missing"))?;
+        let key = Self::load_key(directory)?
+            .ok_or_else(|| damaged(&directory.join(KEY_FILE), "it is missing"))?;
+        Self::new(key, certificate, root)
+            .map(Some)
+            .map_err(|error| damaged(&path, error))
+    }
+
+    /// Writes the identity to `directory`. After a crash it is the old one, none, or the new one.
+    pub fn save(&self, directory: &Path) -> Result<(), Error> {
+        self.key.save(directory)?;
+        files::write(&directory.join(ROOT_FILE), &self.root.to_pem())?;
+        files::write(
+            &directory.join(CERTIFICATE_FILE),
+            &self.certificate.to_pem(),
+        )
+    }
+
+    /// Removes the identity, certificate first. What is missing already is fine.
+    pub fn remove(directory: &Path) -> Result<(), Error> {
+        [CERTIFICATE_FILE, KEY_FILE, ROOT_FILE]
+            .iter()
+            .try_for_each(|name| files::remove(&directory.join(name)))
+    }
+
+    /// Reads only the key in `directory`, which a node has before it is a member.
+    pub fn load_key(directory: &Path) -> Result<Option<NodeKey>, Error> {
+        load(&directory.join(KEY_FILE), NodeKey::from_pem)
+    }
+
+    /// The node that this identity makes.
+    pub fn node_id(&self) -> NodeId {
+        self.certificate.node_id()
+    }
+
+    /// The role that the certificate gives.
+    pub fn role(&self) -> Role {
+        self.certificate.role()
+    }
+
+    /// The cluster that the node belongs to.
+    pub fn cluster_id(&self) -> ClusterId {
+        self.certificate.cluster_id()
+    }
+
+    /// The key pair.
+    pub fn key(&self) -> &NodeKey {
+        &self.key
+    }
+
+    /// The current certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// The root that this node trusts.
+    pub fn root(&self) -> &RootCertificate {
+        &self.root
+    }
+
+    fn from_parts(
+        key: Arc<NodeKey>,
+        certificate: Certificate,
+        root: RootCertificate,
+    ) -> Result<Self, Error> {
+        if certificate.node_id() != key.node_id() {
+            return Err(Refusal::WrongNode.into());
+        }
+        let issued = certificate
+            .not_before()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        Trust::new(std::slice::from_ref(&root), tls::provider())?.check_chain(
+            &certificate.to_rustls(),
+            &[],
+            Usage::Client,
+            UnixTime::since_unix_epoch(issued),
+        )?;
+        Ok(Self {
+            key,
+            certificate,
+            root,
+        })
+    }
+}
+
+impl NodeKey {
+    /// Writes the key to `directory` before a join, so that a join that is cut off and tried again
+    /// is the same node. A certificate that is there for another key is removed first.
+    pub fn save(&self, directory: &Path) -> Result<(), Error> {
+        files::create_dir(directory)?;
+        let path = directory.join(KEY_FILE);
+        let pem = self.to_pem()?;
+        if files::read(&path)?.is_some_and(|present| present != pem) {
+            files::remove(&directory.join(CERTIFICATE_FILE))?;
+        }
+        files::write(&path, &pem)
+    }
+}
+
+fn load<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Error>) -> Result<Option<T>, Error> {
+    files::read(path)?
+        .map(|text| parse(&text).map_err(|error| damaged(path, error)))
+        .transpose()
+}
+
+fn damaged(path: &Path, problem: impl ToString) -> Error {
+    Error::Damaged {
+        path: path.to_owned(),
+        problem: problem.to_string(),
+        remedy: REMEDY,
+    }
+}
