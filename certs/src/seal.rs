@@ -30,7 +30,7 @@ const VERSION: u8 = 1;
 const SALT_BYTES: usize = 32;
 const KEY_BYTES: usize = 32;
 
-/// Records that one file may hold: with them, 2^32 records of 64 KiB stay far within GCM's bounds.
+/// Records that one file may hold; NIST SP 800-38D allows one key no more than 2^32 uses.
 const MAX_RECORDS: u64 = 1 << 32;
 
 const PEM_LABEL: &str = "SWARMLET DATA KEY";
@@ -166,7 +166,7 @@ impl FileSealer {
     }
 
     /// Appends the sealed record, [`TAG_BYTES`] longer than `plain`, to `out`, and returns its
-    /// number in the file. On an error `out` is as it was.
+    /// number in the file. On an error `out` is as it was, and the file must be ended.
     pub fn seal_into(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<u64, SealError> {
         let sequence = self.next;
         if sequence >= MAX_RECORDS {
@@ -247,3 +247,6 @@ fn nonce(sequence: u64) -> Nonce {
     bytes[4..].copy_from_slice(&sequence.to_be_bytes());
     Nonce::assume_unique_for_key(bytes)
 }
+
+#[cfg(test)]
+mod tests;
