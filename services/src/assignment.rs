@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
-use crate::object::TaskState;
+use crate::object::{Task, TaskState};
 use crate::spec::ServiceSpec;
 
 /// One task as its node sees it. The container's name is
@@ -23,6 +23,16 @@ pub struct Assignment {
 }
 
 impl Assignment {
+    pub fn of(task: &Task) -> Self {
+        Self {
+            task: task.id,
+            service: task.service,
+            slot: task.slot,
+            spec: Arc::clone(&task.spec),
+            desired: task.desired,
+        }
+    }
+
     pub fn container_name(&self) -> String {
         format!("{}.{}.{}", self.spec.name, self.slot, self.task)
     }

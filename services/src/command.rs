@@ -143,6 +143,15 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl RefusalKind {
+    pub fn because(self, message: impl Into<String>) -> Refusal {
+        Refusal {
+            kind: self,
+            message: message.into(),
+        }
+    }
+}
+
 /// gRPC's codes, as far as Docker uses them in its answers; the API maps them
 /// to HTTP statuses and to `rpc error: code = … desc = …` texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

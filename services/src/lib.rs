@@ -6,17 +6,27 @@
 //! that the caller brings, so that a thousand failures a second can be played
 //! through.
 
+mod apply;
 pub mod assignment;
+pub mod codec;
 pub mod command;
+pub mod constraint;
 pub mod id;
 pub mod object;
 pub mod observed;
+pub mod plan;
 pub mod reconcile;
 pub mod spec;
+mod state;
 pub mod time;
+mod validate;
 
 pub use assignment::Assignment;
 pub use command::{Answer, Change, Command, Proposal, Refusal, RefusalKind};
 pub use id::{Id, IdSource};
 pub use observed::{NodeHealth, NodeObserved, Observed};
+pub use plan::{Plan, plan};
+pub use reconcile::reconcile;
+pub use state::State;
 pub use time::Timestamp;
+pub use validate::validate_service;

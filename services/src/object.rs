@@ -89,7 +89,9 @@ pub struct Service {
     pub id: Id,
     pub meta: Meta,
     pub spec: Arc<ServiceSpec>,
-    /// Raft index at which `spec` was written: tasks name the spec they run.
+    /// Grows with every write of `spec` and names it: tasks say which spec they
+    /// run. The Raft index of the write, or the last one's + 1 after an
+    /// automatic rollback.
     pub spec_version: u64,
     pub previous_spec: Option<Arc<ServiceSpec>>,
     pub update: Option<UpdateStatus>,
@@ -111,6 +113,18 @@ pub struct UpdateStatus {
     pub started: Timestamp,
     pub completed: Option<Timestamp>,
     pub message: String,
+}
+
+impl UpdateStatus {
+    /// An update or a rollback that starts now.
+    pub fn begun(state: UpdateState, at: Timestamp, message: impl Into<String>) -> Self {
+        Self {
+            state,
+            started: at,
+            completed: None,
+            message: message.into(),
+        }
+    }
 }
 
 /// One attempt to run one slot of a service. It never comes back: its state
@@ -194,6 +208,29 @@ pub struct TaskStatus {
     pub ports: Vec<PublishedPort>,
     /// When the container first ran, if it did.
     pub started: Option<Timestamp>,
+}
+
+impl TaskStatus {
+    /// `state` since `at`, with nothing to tell of errors and containers.
+    pub fn at(state: TaskState, at: Timestamp, message: impl Into<String>) -> Self {
+        Self {
+            state,
+            at,
+            message: message.into(),
+            error: None,
+            container: None,
+            ports: Vec::new(),
+            started: None,
+        }
+    }
+
+    /// Given up without having heard how it ended.
+    pub fn orphaned(at: Timestamp, error: &str) -> Self {
+        Self {
+            error: Some(error.to_owned()),
+            ..Self::at(TaskState::Orphaned, at, "orphaned")
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -39,3 +39,45 @@ pub enum Op {
     /// Delete the container and all that is known of the task.
     Remove(Id),
 }
+
+/// What to do next, in the order of the task ids: at most one step per task.
+pub fn reconcile(assigned: &Assigned, actual: &Actual) -> Vec<Op> {
+    let mut ids: Vec<Id> = assigned.keys().chain(actual.keys()).copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into_iter()
+        .filter_map(|id| match (assigned.get(&id), actual.get(&id)) {
+            (Some(_), Some(local)) if local.busy => None,
+            (Some(wanted), Some(local)) => towards(id, wanted.desired, local),
+            // Told to stop what is not here: it is accepted and then found
+            // stopped, so that its manager hears an outcome.
+            (Some(_), None) => Some(Op::Accept(id)),
+            (None, Some(local)) => forget(id, local),
+            (None, None) => None,
+        })
+        .collect()
+}
+
+fn towards(id: Id, desired: TaskState, local: &LocalTask) -> Option<Op> {
+    if local.state.is_final() {
+        return None;
+    }
+    if desired > TaskState::Running {
+        return Some(Op::Stop(id));
+    }
+    match local.state {
+        state if state < TaskState::Ready => Some(Op::Prepare(id)),
+        TaskState::Ready if desired == TaskState::Running => Some(Op::Start(id)),
+        _ => None,
+    }
+}
+
+fn forget(id: Id, local: &LocalTask) -> Option<Op> {
+    if local.busy {
+        None
+    } else if local.has_container && !local.state.is_final() {
+        Some(Op::Stop(id))
+    } else {
+        Some(Op::Remove(id))
+    }
+}

@@ -37,6 +37,24 @@ pub struct ServiceSpec {
     pub endpoint: Option<EndpointSpec>,
 }
 
+impl ServiceSpec {
+    /// Whether both ask for the same tasks: a difference in anything else
+    /// (labels, replicas, how to update) replaces none.
+    pub fn same_tasks(&self, other: &Self) -> bool {
+        self.task == other.task && self.endpoint == other.endpoint
+    }
+
+    /// The host ports that a task of this service takes on its node. A port
+    /// that the node picks by itself (published as zero) is not among them.
+    pub fn host_ports(&self) -> impl Iterator<Item = (Protocol, u16)> {
+        self.endpoint
+            .iter()
+            .flat_map(|endpoint| &endpoint.ports)
+            .filter(|port| port.mode == PublishMode::Host && port.published != 0)
+            .map(|port| (port.protocol, port.published))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {

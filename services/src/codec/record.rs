@@ -1,0 +1,306 @@
+//! The records themselves: the domain's types with specs as JSON text.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CodecError, arc_from_json, from_json, to_json};
+use crate::assignment::Assignment;
+use crate::command::{Answer, Change, Command, Proposal, Refusal};
+use crate::id::Id;
+use crate::object::{Cluster, ClusterCa, JoinTokens, Meta, TaskState};
+use crate::spec::{Role, ServiceSpec};
+use crate::time::Timestamp;
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum ProposalRecord {
+    V1 { at: Timestamp, command: CommandV1 },
+}
+
+/// Fields that end in `json` hold the type of the command's field as JSON.
+#[derive(Serialize, Deserialize)]
+pub(super) enum CommandV1 {
+    CreateCluster(ClusterV1),
+    UpdateCluster {
+        version: u64,
+        spec_json: String,
+    },
+    RotateJoinToken {
+        role: Role,
+        token: String,
+    },
+    AddNode {
+        id: Id,
+        spec_json: String,
+        addr: SocketAddr,
+    },
+    DescribeNode {
+        id: Id,
+        description_json: String,
+        addr: SocketAddr,
+    },
+    UpdateNode {
+        id: Id,
+        version: u64,
+        spec_json: String,
+    },
+    RemoveNode {
+        id: Id,
+    },
+    CreateService {
+        id: Id,
+        spec_json: String,
+    },
+    UpdateService {
+        id: Id,
+        version: u64,
+        spec_json: String,
+    },
+    RollbackService {
+        id: Id,
+        version: u64,
+    },
+    RemoveService {
+        id: Id,
+    },
+    Plan {
+        changes: Vec<Change>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ClusterV1 {
+    id: Id,
+    meta: Meta,
+    spec_json: String,
+    ca: ClusterCa,
+    join_tokens: JoinTokens,
+}
+
+impl ClusterV1 {
+    pub(super) fn of(cluster: &Cluster) -> Result<Self, CodecError> {
+        Ok(Self {
+            id: cluster.id,
+            meta: cluster.meta,
+            spec_json: to_json(&cluster.spec)?,
+            ca: cluster.ca.clone(),
+            join_tokens: cluster.join_tokens.clone(),
+        })
+    }
+
+    pub(super) fn cluster(self) -> Result<Cluster, CodecError> {
+        Ok(Cluster {
+            id: self.id,
+            meta: self.meta,
+            spec: from_json(&self.spec_json)?,
+            ca: self.ca,
+            join_tokens: self.join_tokens,
+        })
+    }
+}
+
+impl ProposalRecord {
+    pub(super) fn of(proposal: &Proposal) -> Result<Self, CodecError> {
+        Ok(Self::V1 {
+            at: proposal.at,
+            command: CommandV1::of(&proposal.command)?,
+        })
+    }
+
+    pub(super) fn proposal(self) -> Result<Proposal, CodecError> {
+        let Self::V1 { at, command } = self;
+        Ok(Proposal {
+            at,
+            command: command.command()?,
+        })
+    }
+}
+
+impl CommandV1 {
+    fn of(command: &Command) -> Result<Self, CodecError> {
+        Ok(match command {
+            Command::CreateCluster { cluster } => Self::CreateCluster(ClusterV1::of(cluster)?),
+            Command::UpdateCluster { version, spec } => Self::UpdateCluster {
+                version: *version,
+                spec_json: to_json(spec)?,
+            },
+            Command::RotateJoinToken { role, token } => Self::RotateJoinToken {
+                role: *role,
+                token: token.clone(),
+            },
+            Command::AddNode { id, spec, addr } => Self::AddNode {
+                id: *id,
+                spec_json: to_json(spec)?,
+                addr: *addr,
+            },
+            Command::DescribeNode {
+                id,
+                description,
+                addr,
+            } => Self::DescribeNode {
+                id: *id,
+                description_json: to_json(description)?,
+                addr: *addr,
+            },
+            Command::UpdateNode { id, version, spec } => Self::UpdateNode {
+                id: *id,
+                version: *version,
+                spec_json: to_json(spec)?,
+            },
+            Command::RemoveNode { id } => Self::RemoveNode { id: *id },
+            Command::CreateService { id, spec } => Self::CreateService {
+                id: *id,
+                spec_json: to_json(spec)?,
+            },
+            Command::UpdateService { id, version, spec } => Self::UpdateService {
+                id: *id,
+                version: *version,
+                spec_json: to_json(spec)?,
+            },
+            Command::RollbackService { id, version } => Self::RollbackService {
+                id: *id,
+                version: *version,
+            },
+            Command::RemoveService { id } => Self::RemoveService { id: *id },
+            Command::Plan { changes } => Self::Plan {
+                changes: changes.clone(),
+            },
+        })
+    }
+
+    fn command(self) -> Result<Command, CodecError> {
+        Ok(match self {
+            Self::CreateCluster(cluster) => Command::CreateCluster {
+                cluster: Box::new(cluster.cluster()?),
+            },
+            Self::UpdateCluster { version, spec_json } => Command::UpdateCluster {
+                version,
+                spec: from_json(&spec_json)?,
+            },
+            Self::RotateJoinToken { role, token } => Command::RotateJoinToken { role, token },
+            Self::AddNode {
+                id,
+                spec_json,
+                addr,
+            } => Command::AddNode {
+                id,
+                spec: from_json(&spec_json)?,
+                addr,
+            },
+            Self::DescribeNode {
+                id,
+                description_json,
+                addr,
+            } => Command::DescribeNode {
+                id,
+                description: from_json(&description_json)?,
+                addr,
+            },
+            Self::UpdateNode {
+                id,
+                version,
+                spec_json,
+            } => Command::UpdateNode {
+                id,
+                version,
+                spec: from_json(&spec_json)?,
+            },
+            Self::RemoveNode { id } => Command::RemoveNode { id },
+            Self::CreateService { id, spec_json } => Command::CreateService {
+                id,
+                spec: arc_from_json(&spec_json)?,
+            },
+            Self::UpdateService {
+                id,
+                version,
+                spec_json,
+            } => Command::UpdateService {
+                id,
+                version,
+                spec: arc_from_json(&spec_json)?,
+            },
+            Self::RollbackService { id, version } => Command::RollbackService { id, version },
+            Self::RemoveService { id } => Command::RemoveService { id },
+            Self::Plan { changes } => Command::Plan { changes },
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum AnswerRecord {
+    V1(Result<Answer, Refusal>),
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum AssignmentsRecord {
+    V1 {
+        spec_jsons: Vec<String>,
+        tasks: Vec<AssignmentV1>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct AssignmentV1 {
+    task: Id,
+    service: Id,
+    slot: u64,
+    /// Index into the record's specs.
+    spec: u32,
+    desired: TaskState,
+}
+
+impl AssignmentsRecord {
+    pub(super) fn of<'a>(
+        assignments: impl IntoIterator<Item = &'a Assignment>,
+    ) -> Result<Self, CodecError> {
+        let mut spec_jsons = Vec::new();
+        let mut known: BTreeMap<*const ServiceSpec, u32> = BTreeMap::new();
+        let mut tasks = Vec::new();
+        for assignment in assignments {
+            let address = Arc::as_ptr(&assignment.spec);
+            let spec = match known.get(&address) {
+                Some(&spec) => spec,
+                None => {
+                    let next = u32::try_from(spec_jsons.len())
+                        .map_err(|error| CodecError::Unwritable(error.to_string()))?;
+                    spec_jsons.push(to_json(&assignment.spec)?);
+                    known.insert(address, next);
+                    next
+                }
+            };
+            tasks.push(AssignmentV1 {
+                task: assignment.task,
+                service: assignment.service,
+                slot: assignment.slot,
+                spec,
+                desired: assignment.desired,
+            });
+        }
+        Ok(Self::V1 { spec_jsons, tasks })
+    }
+
+    pub(super) fn assignments(self) -> Result<Vec<Assignment>, CodecError> {
+        let Self::V1 { spec_jsons, tasks } = self;
+        let specs: Vec<Arc<ServiceSpec>> = spec_jsons
+            .iter()
+            .map(|json| arc_from_json(json))
+            .collect::<Result<_, _>>()?;
+        let assignment = |task: AssignmentV1| {
+            let spec = usize::try_from(task.spec)
+                .ok()
+                .and_then(|index| specs.get(index));
+            Ok(Assignment {
+                task: task.task,
+                service: task.service,
+                slot: task.slot,
+                spec: spec.cloned().ok_or_else(|| {
+                    CodecError::malformed("a task names a spec that is not there")
+                })?,
+                desired: task.desired,
+            })
+        };
+        tasks.into_iter().map(assignment).collect()
+    }
+}

@@ -1,0 +1,292 @@
+//! The whole state as a stream of records, each after its length (u32, little
+//! endian), closed by a count. The stream needs no more memory than its
+//! largest record. Each distinct spec of a service is written once, before
+//! the first task that runs it, and shared again after reading.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::ClusterV1;
+use super::{CodecError, arc_from_json, decode, encode, from_json, to_json};
+use crate::id::Id;
+use crate::object::{Meta, Node, Service, Task, TaskState, TaskStatus, UpdateStatus};
+use crate::spec::ServiceSpec;
+use crate::state::State;
+use crate::time::Timestamp;
+
+/// Limit of one record in bytes.
+pub const MAX_SNAPSHOT_RECORD: usize = 8 << 20;
+
+#[derive(Serialize, Deserialize)]
+enum Record {
+    V1(RecordV1),
+}
+
+#[derive(Serialize, Deserialize)]
+enum RecordV1 {
+    Cluster(ClusterV1),
+    Node {
+        id: Id,
+        meta: Meta,
+        spec_json: String,
+        description_json: Option<String>,
+        addr: SocketAddr,
+    },
+    RemovedNode(Id),
+    Spec {
+        service: Id,
+        spec_version: u64,
+        spec_json: String,
+    },
+    Service {
+        id: Id,
+        meta: Meta,
+        spec_version: u64,
+        previous_spec_json: Option<String>,
+        update: Option<UpdateStatus>,
+    },
+    Task {
+        id: Id,
+        meta: Meta,
+        service: Id,
+        slot: u64,
+        spec_version: u64,
+        node: Option<Id>,
+        desired: TaskState,
+        status: TaskStatus,
+        not_before: Timestamp,
+        failures: u32,
+    },
+    End {
+        records: u64,
+    },
+}
+
+/// # Errors
+/// `TooLarge` for an object beyond [`MAX_SNAPSHOT_RECORD`], and what `out`
+/// fails with; then the stream is not a snapshot.
+pub fn write_snapshot(state: &State, out: impl Write) -> Result<(), CodecError> {
+    let mut out = Writer {
+        out,
+        records: 0,
+        specs: BTreeSet::new(),
+    };
+    if let Some(cluster) = state.cluster() {
+        out.record(RecordV1::Cluster(ClusterV1::of(cluster)?))?;
+    }
+    for node in state.nodes() {
+        out.node(node)?;
+    }
+    for id in state.removed_nodes() {
+        out.record(RecordV1::RemovedNode(id))?;
+    }
+    for service in state.services() {
+        out.service(service)?;
+    }
+    for task in state.tasks() {
+        out.task(task)?;
+    }
+    let records = out.records;
+    out.record(RecordV1::End { records })?;
+    out.out.flush()?;
+    Ok(())
+}
+
+struct Writer<W> {
+    out: W,
+    records: u64,
+    specs: BTreeSet<(Id, u64)>,
+}
+
+impl<W: Write> Writer<W> {
+    fn record(&mut self, record: RecordV1) -> Result<(), CodecError> {
+        let bytes = encode::<MAX_SNAPSHOT_RECORD>(&Record::V1(record))?;
+        let length = u32::try_from(bytes.len()).map_err(CodecError::malformed)?;
+        self.out.write_all(&length.to_le_bytes())?;
+        self.out.write_all(&bytes)?;
+        self.records += 1;
+        Ok(())
+    }
+
+    fn node(&mut self, node: &Node) -> Result<(), CodecError> {
+        self.record(RecordV1::Node {
+            id: node.id,
+            meta: node.meta,
+            spec_json: to_json(&node.spec)?,
+            description_json: node.description.as_ref().map(to_json).transpose()?,
+            addr: node.addr,
+        })
+    }
+
+    fn spec(
+        &mut self,
+        service: Id,
+        spec_version: u64,
+        spec: &ServiceSpec,
+    ) -> Result<(), CodecError> {
+        if !self.specs.insert((service, spec_version)) {
+            return Ok(());
+        }
+        self.record(RecordV1::Spec {
+            service,
+            spec_version,
+            spec_json: to_json(spec)?,
+        })
+    }
+
+    fn service(&mut self, service: &Service) -> Result<(), CodecError> {
+        self.spec(service.id, service.spec_version, &service.spec)?;
+        let previous = service.previous_spec.as_ref();
+        self.record(RecordV1::Service {
+            id: service.id,
+            meta: service.meta,
+            spec_version: service.spec_version,
+            previous_spec_json: previous.map(to_json).transpose()?,
+            update: service.update.clone(),
+        })
+    }
+
+    fn task(&mut self, task: &Task) -> Result<(), CodecError> {
+        self.spec(task.service, task.spec_version, &task.spec)?;
+        self.record(RecordV1::Task {
+            id: task.id,
+            meta: task.meta,
+            service: task.service,
+            slot: task.slot,
+            spec_version: task.spec_version,
+            node: task.node,
+            desired: task.desired,
+            status: task.status.clone(),
+            not_before: task.not_before,
+            failures: task.failures,
+        })
+    }
+}
+
+/// # Errors
+/// `Malformed` and `TooLarge` for what is not a whole snapshot, and what
+/// `input` fails with.
+pub fn read_snapshot(mut input: impl Read) -> Result<State, CodecError> {
+    let mut reader = Reader::default();
+    let mut buffer = Vec::new();
+    let mut read = 0;
+    loop {
+        let Record::V1(record) = next_record(&mut input, &mut buffer)?;
+        if let RecordV1::End { records } = record {
+            if records != read {
+                return Err(CodecError::Malformed(format!(
+                    "the snapshot has {read} records and says {records}"
+                )));
+            }
+            return Ok(reader.state);
+        }
+        reader.take(record)?;
+        read += 1;
+    }
+}
+
+fn next_record(input: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Record, CodecError> {
+    let mut length = [0; 4];
+    input.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length);
+    super::check_size(length as usize, MAX_SNAPSHOT_RECORD)?;
+    buffer.clear();
+    // `take` grows the buffer by what is there, whatever the length claims.
+    let read = input.take(u64::from(length)).read_to_end(buffer)?;
+    if read < length as usize {
+        return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+    }
+    decode::<Record, MAX_SNAPSHOT_RECORD>(buffer)
+}
+
+#[derive(Default)]
+struct Reader {
+    state: State,
+    specs: BTreeMap<(Id, u64), Arc<ServiceSpec>>,
+}
+
+impl Reader {
+    fn take(&mut self, record: RecordV1) -> Result<(), CodecError> {
+        match record {
+            RecordV1::Cluster(cluster) => {
+                self.state.cluster = Some(Arc::new(cluster.cluster()?));
+            }
+            RecordV1::Node {
+                id,
+                meta,
+                spec_json,
+                description_json,
+                addr,
+            } => self.state.put_node(Node {
+                id,
+                meta,
+                spec: from_json(&spec_json)?,
+                description: description_json.as_deref().map(from_json).transpose()?,
+                addr,
+            }),
+            RecordV1::RemovedNode(id) => self.state.revoke_node(id),
+            RecordV1::Spec {
+                service,
+                spec_version,
+                spec_json,
+            } => {
+                let spec = arc_from_json(&spec_json)?;
+                self.specs.insert((service, spec_version), spec);
+            }
+            RecordV1::Service {
+                id,
+                meta,
+                spec_version,
+                previous_spec_json,
+                update,
+            } => self.state.put_service(Service {
+                id,
+                meta,
+                spec: self.spec(id, spec_version)?,
+                spec_version,
+                previous_spec: previous_spec_json
+                    .as_deref()
+                    .map(arc_from_json)
+                    .transpose()?,
+                update,
+            }),
+            RecordV1::Task {
+                id,
+                meta,
+                service,
+                slot,
+                spec_version,
+                node,
+                desired,
+                status,
+                not_before,
+                failures,
+            } => self.state.put_task(Task {
+                id,
+                meta,
+                service,
+                slot,
+                spec: self.spec(service, spec_version)?,
+                spec_version,
+                node,
+                desired,
+                status,
+                not_before,
+                failures,
+            }),
+            RecordV1::End { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn spec(&self, service: Id, spec_version: u64) -> Result<Arc<ServiceSpec>, CodecError> {
+        self.specs
+            .get(&(service, spec_version))
+            .cloned()
+            .ok_or_else(|| CodecError::malformed("a record names a spec that is not there"))
+    }
+}
