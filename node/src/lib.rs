@@ -3,3 +3,4 @@
 //! `daemon` wires everything; read it first.
 
 pub mod api;
+pub mod cli;

@@ -1,0 +1,192 @@
+//! What can be typed: every command and flag, as clap types.
+//!
+//! Flags carry Docker's names, defaults and value syntaxes where Docker has
+//! them. A flag for what swarmlet cannot do is not here, so that it is refused
+//! instead of being dropped.
+
+mod node;
+mod service;
+mod service_flags;
+mod swarm;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use node::{
+    NodeCommand, NodeIds, NodeInspectArgs, NodeLsArgs, NodePsArgs, NodeRmArgs, NodeUpdateArgs,
+};
+pub use service::{
+    CreateArgs, ListChanges, LogsArgs, RollbackArgs, ScaleArgs, Scaling, ServiceCommand,
+    ServiceIds, ServiceInspectArgs, ServiceLsArgs, ServicePsArgs, UpdateArgs, WaitFlags,
+};
+pub use service_flags::{
+    ContainerFlags, HealthFlags, ModeName, ResourceFlags, RestartFlags, RollbackFlags,
+    ServiceFlags, UpdateFlags,
+};
+pub use swarm::{
+    DaemonArgs, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, NodeAddresses, RoleName,
+    StartFlags,
+};
+
+use super::values::Invalid;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "swarmlet",
+    version,
+    about = "Run containers on a handful of devices as if they were one",
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// The daemon's API socket
+    #[arg(
+        short = 'H',
+        long,
+        value_name = "unix://PATH",
+        env = "SWARMLET_HOST",
+        default_value = "unix:///run/swarmlet/swarmlet.sock",
+        value_parser = socket
+    )]
+    pub host: Socket,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon of this node in the foreground
+    Daemon(DaemonArgs),
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+/// What is asked of a running daemon; `init` and `join` start one if need be.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Make a new swarm with this node as its manager
+    Init(InitArgs),
+    /// Make this node a member of a swarm
+    Join(JoinArgs),
+    /// Take this node out of its swarm
+    Leave(LeaveArgs),
+    /// Show or rotate the token with which nodes join
+    JoinToken(JoinTokenArgs),
+    /// Show this node and its part in the swarm
+    Info(InfoArgs),
+    /// Manage the nodes of the swarm
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Manage the services of the swarm
+    #[command(subcommand)]
+    Service(ServiceCommand),
+}
+
+/// Where the daemon listens for its API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Socket(PathBuf);
+
+impl Socket {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "unix://{}", self.0.display())
+    }
+}
+
+fn socket(text: &str) -> Result<Socket, Invalid> {
+    let path = match text.strip_prefix("unix://") {
+        Some(path) => path,
+        None if text.contains("://") => {
+            return Err(Invalid::new(
+                "the daemon listens on a unix socket only: unix:///path/to/swarmlet.sock",
+            ));
+        }
+        None => text,
+    };
+    if path.is_empty() {
+        return Err(Invalid::new("the socket's path is empty"));
+    }
+    Ok(Socket(PathBuf::from(path)))
+}
+
+/// How an answer is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub struct FormatFlag {
+    /// "json" prints a JSON object a line; without it, a table is printed
+    #[arg(long, value_name = "FORMAT", value_parser = format, default_value = "table",
+          hide_default_value = true)]
+    pub format: Format,
+}
+
+fn format(text: &str) -> Result<Format, Invalid> {
+    match text {
+        "json" | "{{json .}}" => Ok(Format::Json),
+        "table" | "" => Ok(Format::Table),
+        text if text.contains("{{") => Err(Invalid::new(
+            "Go templates are not supported; use --format json, and a tool such as jq",
+        )),
+        _ => Err(Invalid::new("the only format is json")),
+    }
+}
+
+/// How an inspected object is shown.
+#[derive(Debug, Clone, Args)]
+pub struct InspectFlags {
+    /// "json" prints each object on one line
+    #[arg(short, long, value_name = "FORMAT", value_parser = format)]
+    pub format: Option<Format>,
+    /// Print for people to read
+    #[arg(long, conflicts_with = "format")]
+    pub pretty: bool,
+}
+
+/// One `--filter key=value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    pub key: String,
+    pub value: String,
+}
+
+fn filter(text: &str) -> Result<Filter, Invalid> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| Invalid::new("invalid argument: a filter is of the form key=value"))?;
+    Ok(Filter {
+        key: key.trim().to_ascii_lowercase(),
+        value: value.trim().to_owned(),
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AvailabilityName {
+    Active,
+    Pause,
+    Drain,
+}
+
+impl AvailabilityName {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Pause => "pause",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

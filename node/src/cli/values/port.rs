@@ -1,0 +1,261 @@
+//! Published ports: `8080:80/tcp`, ranges of them, and the long form
+//! `published=8080,target=80,protocol=tcp,mode=host`.
+
+use std::ops::RangeInclusive;
+
+use super::{Invalid, comma_fields};
+use crate::api::dto::PortConfig;
+
+const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
+const MODES: [&str; 2] = ["ingress", "host"];
+
+/// The ports that one `--publish` names: several where it names a range.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PublishedPorts(pub Vec<PortConfig>);
+
+/// Which published ports a `--publish-rm` takes away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortRemoval {
+    pub target: u32,
+    pub protocol: String,
+    /// `None` is both.
+    pub mode: Option<String>,
+}
+
+impl PortRemoval {
+    pub fn matches(&self, port: &PortConfig) -> bool {
+        let or = |text: &str, default: &str| match text {
+            "" => default.to_owned(),
+            text => text.to_owned(),
+        };
+        self.target == port.target_port
+            && self.protocol == or(&port.protocol, "tcp")
+            && self
+                .mode
+                .as_ref()
+                .is_none_or(|mode| *mode == or(&port.publish_mode, "ingress"))
+    }
+}
+
+pub fn publish(text: &str) -> Result<PublishedPorts, Invalid> {
+    if is_long(text) {
+        return Ok(PublishedPorts(vec![long(text)?.0]));
+    }
+    short(text).map(PublishedPorts)
+}
+
+/// `80`, `80/udp`, or any form that `--publish` takes.
+pub fn publish_removal(text: &str) -> Result<Vec<PortRemoval>, Invalid> {
+    let (ports, mode) = if is_long(text) {
+        let (port, mode_given) = long(text)?;
+        let mode = mode_given.then(|| port.publish_mode.clone());
+        (vec![port], mode)
+    } else {
+        (short(text)?, None)
+    };
+    Ok(ports
+        .into_iter()
+        .map(|port| PortRemoval {
+            target: port.target_port,
+            protocol: port.protocol,
+            mode: mode.clone(),
+        })
+        .collect())
+}
+
+fn is_long(text: &str) -> bool {
+    text.contains('=')
+}
+
+/// The port, and whether its mode was said.
+fn long(text: &str) -> Result<(PortConfig, bool), Invalid> {
+    let mut port = PortConfig {
+        protocol: "tcp".into(),
+        publish_mode: "ingress".into(),
+        ..PortConfig::default()
+    };
+    let mut mode_given = false;
+    for field in comma_fields(text)? {
+        let Some((key, value)) = field.split_once('=') else {
+            return Err(Invalid::new(format!("invalid field: {field}")));
+        };
+        match key.to_ascii_lowercase().as_str() {
+            "protocol" => port.protocol = one_of("protocol", &PROTOCOLS, value)?,
+            "mode" => {
+                port.publish_mode = one_of("publish mode", &MODES, value)?;
+                mode_given = true;
+            }
+            "target" => port.target_port = number("target", value)?,
+            "published" => port.published_port = number("published", value)?,
+            _ => return Err(Invalid::new(format!("invalid field key: {key}"))),
+        }
+    }
+    if port.target_port == 0 {
+        return Err(Invalid::new("missing mandatory field \"target\""));
+    }
+    Ok((port, mode_given))
+}
+
+fn one_of(what: &str, known: &[&str], value: &str) -> Result<String, Invalid> {
+    let lower = value.to_ascii_lowercase();
+    if known.contains(&lower.as_str()) {
+        return Ok(lower);
+    }
+    Err(Invalid::new(format!(
+        "invalid {what} value '{value}': must be one of {}",
+        known.join(", ")
+    )))
+}
+
+fn number(which: &str, value: &str) -> Result<u32, Invalid> {
+    value.parse::<u16>().map(u32::from).map_err(|_| {
+        Invalid::new(format!(
+            "invalid {which} port ({value}): must be 0 to 65535"
+        ))
+    })
+}
+
+/// `[published:]target[/protocol]`, either side possibly a range.
+fn short(text: &str) -> Result<Vec<PortConfig>, Invalid> {
+    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let protocol = one_of("protocol", &PROTOCOLS, protocol)?;
+    let (published, target) = match ports.rsplit_once(':') {
+        None => (None, range(ports)?),
+        Some((published, _)) if published.contains(':') => {
+            return Err(Invalid::new("hostip is not supported"));
+        }
+        Some(("", target)) => (None, range(target)?),
+        Some((published, target)) => (Some(range(published)?), range(target)?),
+    };
+    if *target.start() == 0 {
+        return Err(Invalid::new(format!("invalid containerPort: {ports}")));
+    }
+    let port = |published_port, target_port| PortConfig {
+        protocol: protocol.clone(),
+        target_port,
+        published_port,
+        publish_mode: "ingress".into(),
+        ..PortConfig::default()
+    };
+    let Some(published) = published else {
+        return Ok(target.map(|target| port(0, target)).collect());
+    };
+    let count = |range: &RangeInclusive<u32>| range.end() - range.start();
+    if count(&target) == 0 {
+        let target = *target.start();
+        return Ok(published.map(|published| port(published, target)).collect());
+    }
+    if count(&published) != count(&target) {
+        return Err(Invalid::new(format!(
+            "invalid ranges specified for container and host ports: {ports}"
+        )));
+    }
+    Ok(published
+        .zip(target)
+        .map(|(published, target)| port(published, target))
+        .collect())
+}
+
+fn range(text: &str) -> Result<RangeInclusive<u32>, Invalid> {
+    let invalid = || Invalid::new(format!("invalid port: {text:?}"));
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let port = |text: &str| text.parse::<u16>().map(u32::from).map_err(|_| invalid());
+    let (from, to) = (port(from)?, port(to)?);
+    if to < from {
+        return Err(Invalid::new(format!(
+            "invalid range specified for port: {text}"
+        )));
+    }
+    Ok(from..=to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Vec<String> {
+        let ports = publish(text).unwrap().0.into_iter();
+        ports
+            .map(|p| {
+                format!(
+                    "{}:{}/{} {}",
+                    p.published_port, p.target_port, p.protocol, p.publish_mode
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn ports_are_published_in_both_syntaxes() {
+        for (text, wanted) in [
+            ("80", &["0:80/tcp ingress"][..]),
+            ("8080:80", &["8080:80/tcp ingress"]),
+            (":80", &["0:80/tcp ingress"]),
+            ("53:53/udp", &["53:53/udp ingress"]),
+            ("80-81", &["0:80/tcp ingress", "0:81/tcp ingress"]),
+            (
+                "8000-8001:80-81",
+                &["8000:80/tcp ingress", "8001:81/tcp ingress"],
+            ),
+            (
+                "8000-8001:80",
+                &["8000:80/tcp ingress", "8001:80/tcp ingress"],
+            ),
+            ("target=80", &["0:80/tcp ingress"]),
+            ("published=8080,target=80,mode=host", &["8080:80/tcp host"]),
+            ("Target=53,PROTOCOL=UDP,mode=Ingress", &["0:53/udp ingress"]),
+        ] {
+            assert_eq!(shown(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_port_is_refused_with_its_reason() {
+        for (text, why) in [
+            ("", "invalid port: \"\""),
+            ("x", "invalid port: \"x\""),
+            ("65536", "invalid port: \"65536\""),
+            ("0", "invalid containerPort: 0"),
+            ("81-80", "invalid range specified for port: 81-80"),
+            (
+                "1-3:1-2",
+                "invalid ranges specified for container and host ports: 1-3:1-2",
+            ),
+            ("127.0.0.1:80:80", "hostip is not supported"),
+            (
+                "80/quic",
+                "invalid protocol value 'quic': must be one of tcp, udp, sctp",
+            ),
+            ("published=80", "missing mandatory field \"target\""),
+            ("target=80,host", "invalid field: host"),
+            ("target=80,ip=::1", "invalid field key: ip"),
+            (
+                "target=99999",
+                "invalid target port (99999): must be 0 to 65535",
+            ),
+            (
+                "target=80,mode=global",
+                "invalid publish mode value 'global': must be one of ingress, host",
+            ),
+        ] {
+            assert_eq!(publish(text).unwrap_err().to_string(), why, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_removal_is_by_target_and_by_mode_only_where_it_says_one() {
+        let host = publish("published=8080,target=80,mode=host").unwrap().0;
+        let removes = |text| {
+            publish_removal(text)
+                .unwrap()
+                .iter()
+                .any(|removal| removal.matches(&host[0]))
+        };
+        assert!(removes("80"));
+        assert!(removes("8080:80/tcp"));
+        assert!(removes("target=80,mode=host"));
+        assert!(!removes("80/udp"));
+        assert!(!removes("target=80,mode=ingress"));
+        assert!(!removes("8080"));
+    }
+}
