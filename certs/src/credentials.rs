@@ -4,7 +4,7 @@
 //! certificate, a new role or a removed node takes effect at the next handshake, while connections
 //! that are up stay up; closing those of a removed node is for whoever holds them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, slice, sync::Arc};
 
 use arc_swap::ArcSwap;
 use rustls::{
@@ -140,7 +140,7 @@ impl Current {
         ];
         Ok(Self {
             certified: Arc::new(CertifiedKey::new(chain, identity.key().to_rustls()?)),
-            trust: Trust::new(std::slice::from_ref(identity.root()), tls::provider())?,
+            trust: Trust::new(slice::from_ref(identity.root()), tls::provider())?,
             identity: Arc::new(identity),
         })
     }

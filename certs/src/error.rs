@@ -42,10 +42,10 @@ pub enum Error {
         /// What the operator can do.
         remedy: &'static str,
     },
-    /// The disk refused. The file holds its previous content; a `.tmp` beside it may remain.
+    /// The disk refused. The file holds its previous content, or all of the new one.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: "read", "write".
+        /// What was tried: "create", "read", "write", "remove".
         action: &'static str,
         /// The file or directory.
         path: PathBuf,

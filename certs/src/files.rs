@@ -7,7 +7,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
@@ -51,29 +51,43 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<(), Error> {
     replace(path, content).map_err(io_error("write", path))
 }
 
-/// Removes the file; one that is missing is fine.
+/// Removes the file and what a crash may have left beside it; one that is missing is fine.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Ok(()) => sync_parent(path).map_err(io_error("remove", path)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(io_error("remove", path)(error)),
+    for path in [&temporary(path), path] {
+        match fs::remove_file(path) {
+            Ok(()) => sync_parent(path).map_err(io_error("remove", path))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io_error("remove", path)(error)),
+        }
     }
+    Ok(())
 }
 
 fn replace(path: &Path, content: &str) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let temporary = Path::new(&temporary);
+    let temporary = temporary(path);
+    let written = write_synced(&temporary, content).and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to report; a leftover is overwritten next time.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.and_then(|()| sync_parent(path))
+}
+
+fn write_synced(path: &Path, content: &str) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(temporary)?;
+        .open(path)?;
     file.write_all(content.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
-    sync_parent(path)
+    file.sync_all()
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {

@@ -4,7 +4,7 @@
 //! so its presence means that the rest is there: a join that was cut off leaves no half identity,
 //! only a key, with which the same node asks again.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, slice, sync::Arc, time::SystemTime};
 
 use rustls::pki_types::UnixTime;
 
@@ -73,7 +73,7 @@ impl Identity {
     /// Writes the identity to `directory`. After a crash it is the old one, none, or the new one.
     pub fn save(&self, directory: &Path) -> Result<(), Error> {
         self.key.save(directory)?;
-        files::write(&directory.join(ROOT_FILE), &self.root.to_pem())?;
+        write_basis(directory, ROOT_FILE, &self.root.to_pem())?;
         files::write(
             &directory.join(CERTIFICATE_FILE),
             &self.certificate.to_pem(),
@@ -130,11 +130,12 @@ impl Identity {
         if certificate.node_id() != key.node_id() {
             return Err(Refusal::WrongNode.into());
         }
+        // At the start of its validity: an expired certificate is still this node's.
         let issued = certificate
             .not_before()
-            .duration_since(std::time::UNIX_EPOCH)
+            .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        Trust::new(std::slice::from_ref(&root), tls::provider())?.check_chain(
+        Trust::new(slice::from_ref(&root), tls::provider())?.check_chain(
             &certificate.to_rustls(),
             &[],
             Usage::Client,
@@ -153,13 +154,18 @@ impl NodeKey {
     /// is the same node. A certificate that is there for another key is removed first.
     pub fn save(&self, directory: &Path) -> Result<(), Error> {
         files::create_dir(directory)?;
-        let path = directory.join(KEY_FILE);
-        let pem = self.to_pem()?;
-        if files::read(&path)?.is_some_and(|present| present != pem) {
-            files::remove(&directory.join(CERTIFICATE_FILE))?;
-        }
-        files::write(&path, &pem)
+        write_basis(directory, KEY_FILE, &self.to_pem()?)
     }
+}
+
+/// Writes what the certificate rests on. One that rests on something else goes first, so that a
+/// crash in between does not leave parts of two identities.
+fn write_basis(directory: &Path, name: &str, content: &str) -> Result<(), Error> {
+    let path = directory.join(name);
+    if files::read(&path)?.is_some_and(|present| *present != content) {
+        files::remove(&directory.join(CERTIFICATE_FILE))?;
+    }
+    files::write(&path, content)
 }
 
 fn load<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Error>) -> Result<Option<T>, Error> {

@@ -161,8 +161,39 @@ fn what_is_there_already_is_not_written_again() {
 #[test]
 fn a_removed_identity_is_gone() {
     let (directory, _) = saved();
+    fs::write(directory.path().join("node.key.tmp"), "of a crash").unwrap();
     Identity::remove(directory.path()).unwrap();
     assert!(Identity::load(directory.path()).unwrap().is_none());
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     Identity::remove(directory.path()).unwrap();
+}
+
+/// A certificate for the same key, from this cluster.
+fn reissued(identity: &Identity, cluster: &Cluster) -> Identity {
+    let key = NodeKey::from_pem(&identity.key().to_pem().unwrap()).unwrap();
+    let certificate = cluster.certificate(&key, Role::Worker);
+    Identity::new(key, certificate, cluster.ca.root().clone()).unwrap()
+}
+
+#[test]
+fn a_renewal_that_cannot_be_written_leaves_the_old_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::new();
+    let identity = cluster.identity(Role::Manager);
+    identity.save(directory.path()).unwrap();
+    // A directory in the way of the temporary file stands for a disk that refuses.
+    fs::create_dir(directory.path().join("node.crt.tmp")).unwrap();
+    let saved = reissued(&identity, &cluster).save(directory.path());
+    assert!(matches!(saved, Err(Error::Io { .. })));
+    let loaded = Identity::load(directory.path()).unwrap().unwrap();
+    assert_eq!(loaded.certificate(), identity.certificate());
+}
+
+#[test]
+fn a_move_to_another_cluster_that_is_cut_off_leaves_no_half_identity() {
+    let (directory, identity) = saved();
+    fs::create_dir(directory.path().join("ca.crt.tmp")).unwrap();
+    let saved = reissued(&identity, &Cluster::new()).save(directory.path());
+    assert!(matches!(saved, Err(Error::Io { .. })));
+    assert!(Identity::load(directory.path()).unwrap().is_none());
 }
