@@ -1,0 +1,179 @@
+//! What the API asks of the node behind it.
+//!
+//! Two traits, because two things answer: every node can say what it is, and
+//! `init`, `join` and `leave`; only the leader reads and writes the swarm. The
+//! routes know nothing of Raft, sessions or the network, so they are tested
+//! against an implementation in memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use services::spec::{Availability, ClusterSpec, Role};
+use services::{Answer, Command, Id, Observed, State};
+
+use super::dto::TlsInfo;
+use super::error::ApiError;
+
+/// The node, whatever its place in the swarm.
+pub trait Backend: Send + Sync + 'static {
+    fn local(&self) -> LocalState;
+
+    /// Calls `look` with this manager's own copy of the state, however old;
+    /// does not call it on a worker or outside a swarm.
+    fn peek(&self, look: &mut dyn FnMut(View<'_>));
+
+    /// Makes a swarm of this node and returns the node's id.
+    fn init(&self, request: InitRequest) -> BoxFuture<'_, Result<Id, ApiError>>;
+
+    /// Returns once this node is a member.
+    fn join(&self, request: JoinRequest) -> BoxFuture<'_, Result<(), ApiError>>;
+
+    fn leave(&self, force: bool) -> BoxFuture<'_, Result<(), ApiError>>;
+
+    /// The swarm, where this node leads it. What must reach another manager
+    /// has been forwarded before ([`super::is_swarm_route`]), and a read
+    /// barrier was awaited.
+    ///
+    /// # Errors
+    /// 503 in Docker's words: no swarm, a worker, or being prepared
+    /// ([`super::error::texts`]).
+    fn manager(&self) -> Result<Arc<dyn Manager>, ApiError>;
+}
+
+/// The swarm as its leader reads and writes it.
+pub trait Manager: Send + Sync + 'static {
+    /// Calls `look` once.
+    fn read(&self, look: &mut dyn FnMut(View<'_>));
+
+    /// Returns when the command was applied here.
+    fn propose(&self, command: Command) -> BoxFuture<'_, Result<Answer, ApiError>>;
+
+    fn new_id(&self) -> Id;
+
+    /// Replaces the join token of `role`; the old one is refused from then on.
+    fn rotate_token(&self, role: Role) -> BoxFuture<'_, Result<(), ApiError>>;
+
+    /// Takes the node out of the swarm for ever. Whether it may go was checked
+    /// as far as the state knows (down or `force`, not a manager).
+    fn remove_node(&self, node: Id, force: bool) -> BoxFuture<'_, Result<(), ApiError>>;
+
+    /// What the task's container wrote. The stream ends with the container's
+    /// log, or with `follow` when the task is gone for good.
+    fn logs(&self, task: Id, options: LogOptions) -> BoxFuture<'_, Result<LogStream, ApiError>>;
+}
+
+/// The swarm as seen at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    pub state: &'a State,
+    pub observed: &'a Observed,
+    /// The members of the Raft group.
+    pub managers: &'a BTreeMap<Id, ManagerView>,
+    /// Of the cluster's certificate authority.
+    pub authority: &'a TlsInfo,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ManagerView {
+    pub leader: bool,
+    pub reachable: bool,
+    /// With the control port.
+    pub addr: SocketAddr,
+}
+
+/// This node's own view of its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalState {
+    Inactive,
+    /// Joining, or its manager is being started.
+    Pending,
+    Locked,
+    Error(String),
+    Active(LocalNode),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalNode {
+    pub id: Id,
+    pub addr: IpAddr,
+    pub role: Role,
+    /// The managers that this node knows, itself included if it is one.
+    pub managers: Vec<(Id, SocketAddr)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct InitRequest {
+    pub listen: SocketAddr,
+    pub advertise: Option<Advertise>,
+    pub availability: Availability,
+    pub force_new_cluster: bool,
+    pub spec: ClusterSpec,
+}
+
+#[derive(Clone, PartialEq)]
+pub struct JoinRequest {
+    pub listen: SocketAddr,
+    pub advertise: Option<Advertise>,
+    pub availability: Availability,
+    /// `HOST:PORT` of managers, at least one; the port was added if missing.
+    pub remotes: Vec<String>,
+    pub token: String,
+}
+
+impl fmt::Debug for JoinRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinRequest")
+            .field("remotes", &self.remotes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What others should call this node by: `192.0.2.1`, `192.0.2.1:2377`,
+/// `eth0` or `eth0:2377`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertise {
+    pub host: AdvertiseHost,
+    pub port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdvertiseHost {
+    Ip(IpAddr),
+    Interface(String),
+}
+
+/// Which part of a log is wanted. At least one of the streams is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogOptions {
+    pub stdout: bool,
+    pub stderr: bool,
+    /// Go on until the client leaves.
+    pub follow: bool,
+    pub since: Option<SystemTime>,
+    /// The last lines only; `None` is all.
+    pub tail: Option<u64>,
+    /// Each frame starts with its RFC 3339 time and a space.
+    pub timestamps: bool,
+}
+
+pub type LogStream = BoxStream<'static, std::io::Result<LogFrame>>;
+
+/// What the engine's log driver kept as one message: one line with its
+/// newline, or a part of a long one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFrame {
+    pub stream: StdStream,
+    pub bytes: Bytes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StdStream {
+    Stdout,
+    Stderr,
+}

@@ -1,0 +1,132 @@
+//! The cluster and its spec.
+
+use std::time::Duration;
+
+use services::object;
+use services::spec::{self, ClusterSpec};
+
+use super::{duration, nanos, refuse_missing};
+use crate::api::dto::{
+    CaConfig, ClusterInfo, Dispatcher, EncryptionConfig, Extra, JoinTokens, Orchestration,
+    RaftConfig, SwarmSpec, Time, TlsInfo, Version,
+};
+use crate::api::error::ApiError;
+
+const MIN_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(3600);
+
+const MISSING_CA: &[(&str, &str)] = &[
+    (
+        "ExternalCAs",
+        "external certificate authorities are not in this version",
+    ),
+    (
+        "SigningCACert",
+        "rotating the certificate authority is not in this version",
+    ),
+    (
+        "SigningCAKey",
+        "rotating the certificate authority is not in this version",
+    ),
+    (
+        "ForceRotate",
+        "rotating the certificate authority is not in this version",
+    ),
+];
+
+/// What `spec` does not say stays as it is in `before`.
+///
+/// # Errors
+/// 400 for what cannot be meant, 501 for what is not in this version.
+pub fn cluster_spec(spec: SwarmSpec, before: &ClusterSpec) -> Result<ClusterSpec, ApiError> {
+    if !matches!(spec.name.as_str(), "" | "default") {
+        return Err(ApiError::bad_request(
+            "swarm spec must be named \"default\"",
+        ));
+    }
+    refuse_missing(&spec.ca_config.extra, MISSING_CA)?;
+    if spec.encryption_config.auto_lock_managers {
+        return Err(ApiError::unimplemented(
+            "autolock is not in this version; protect the data directory with disk encryption",
+        ));
+    }
+    let certificate_lifetime = match spec.ca_config.node_cert_expiry {
+        0 => before.certificate_lifetime,
+        nanos => duration("certificate expiry time", nanos)?,
+    };
+    if certificate_lifetime < MIN_CERTIFICATE_LIFETIME {
+        return Err(ApiError::invalid_argument(
+            "minimum certificate expiry time is: 1h0m0s",
+        ));
+    }
+    let heartbeat = match spec.dispatcher.heartbeat_period {
+        0 => before.heartbeat,
+        nanos => duration("heartbeat period", nanos)?,
+    };
+    Ok(ClusterSpec {
+        labels: spec.labels,
+        // Negative is Docker's "all of them".
+        task_history: match spec.orchestration.task_history_retention_limit {
+            None => before.task_history,
+            Some(limit) => u64::try_from(limit).unwrap_or(u64::MAX),
+        },
+        certificate_lifetime,
+        heartbeat,
+        snapshot_interval: match spec.raft.snapshot_interval {
+            0 => before.snapshot_interval,
+            interval => interval,
+        },
+    })
+}
+
+pub fn cluster_info(cluster: &object::Cluster, authority: &TlsInfo) -> ClusterInfo {
+    ClusterInfo {
+        id: cluster.id.to_string(),
+        version: Version {
+            index: cluster.meta.version,
+        },
+        created_at: Time(cluster.meta.created),
+        updated_at: Time(cluster.meta.updated),
+        spec: show_spec(&cluster.spec),
+        tls_info: authority.clone(),
+        root_rotation_in_progress: false,
+        default_addr_pool: vec!["10.0.0.0/8".into()],
+        subnet_size: 24,
+        data_path_port: 4789,
+    }
+}
+
+fn show_spec(spec: &spec::ClusterSpec) -> SwarmSpec {
+    SwarmSpec {
+        name: "default".into(),
+        labels: spec.labels.clone(),
+        orchestration: Orchestration {
+            task_history_retention_limit: Some(i64::try_from(spec.task_history).unwrap_or(-1)),
+        },
+        raft: RaftConfig {
+            snapshot_interval: spec.snapshot_interval,
+            keep_old_snapshots: Some(0),
+            log_entries_for_slow_followers: 500,
+            election_tick: 10,
+            heartbeat_tick: 1,
+        },
+        dispatcher: Dispatcher {
+            heartbeat_period: nanos(spec.heartbeat),
+        },
+        ca_config: CaConfig {
+            node_cert_expiry: nanos(spec.certificate_lifetime),
+            extra: Extra::new(),
+        },
+        task_defaults: Extra::new(),
+        encryption_config: EncryptionConfig {
+            auto_lock_managers: false,
+        },
+        extra: Extra::new(),
+    }
+}
+
+pub fn join_tokens(tokens: &object::JoinTokens) -> JoinTokens {
+    JoinTokens {
+        worker: tokens.worker.clone(),
+        manager: tokens.manager.clone(),
+    }
+}

@@ -1,0 +1,73 @@
+//! Between Docker's wire form and the domain: the only place that knows both.
+//!
+//! Inwards, everything that cannot be carried out is refused with Docker's
+//! text, or as not there yet; nothing is dropped in silence. Outwards, what
+//! was left out stays out and explicit zeros stay, except for the fields that
+//! Docker fills in on every answer (isolation, protocol, publish mode, …).
+
+mod cluster;
+mod container;
+mod node;
+mod placement;
+mod request;
+mod service;
+mod task;
+mod update;
+
+use std::time::Duration;
+
+use super::dto::Extra;
+use super::error::ApiError;
+
+pub use cluster::{cluster_info, cluster_spec, join_tokens};
+pub use node::{node, node_spec};
+pub use request::{init_request, join_request};
+pub use service::{insert_defaults, service, service_spec};
+pub use task::task;
+
+/// Nanoseconds, of which `field` must not have less than none.
+fn duration(field: &str, nanos: i64) -> Result<Duration, ApiError> {
+    u64::try_from(nanos)
+        .map(Duration::from_nanos)
+        .map_err(|_| ApiError::invalid_argument(format!("{field} cannot be negative")))
+}
+
+fn optional_duration(field: &str, nanos: Option<i64>) -> Result<Option<Duration>, ApiError> {
+    nanos.map(|nanos| duration(field, nanos)).transpose()
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Go's strings have no `null`: empty is "not said".
+fn said(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn or_empty(text: Option<&String>) -> String {
+    text.cloned().unwrap_or_default()
+}
+
+/// Refuses the fields among `extra` that Docker knows and this version does
+/// not have. What nobody knows is ignored, as Docker does; so is what says
+/// nothing (`{}`, `[]`, `""`, `false`, `0`).
+fn refuse_missing(extra: &Extra, missing: &[(&str, &str)]) -> Result<(), ApiError> {
+    let asked = |field: &str| extra.get(field).is_some_and(says_something);
+    match missing.iter().find(|(field, _)| asked(field)) {
+        Some((_, reason)) => Err(ApiError::unimplemented(*reason)),
+        None => Ok(()),
+    }
+}
+
+fn says_something(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Bool(true) => true,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => fields.values().any(says_something),
+    }
+}

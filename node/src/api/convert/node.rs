@@ -1,0 +1,118 @@
+//! Nodes.
+
+use services::NodeHealth;
+use services::object;
+use services::spec::{self, Availability, Role};
+
+use super::{or_empty, placement, said};
+use crate::api::backend::View;
+use crate::api::dto::{
+    EngineDescription, ManagerStatus, Node, NodeDescription, NodeSpec, NodeStatus, Plugin, Time,
+    TlsInfo, Version,
+};
+use crate::api::error::ApiError;
+
+pub fn node_spec(dto: NodeSpec) -> Result<spec::NodeSpec, ApiError> {
+    let role = match dto.role.to_ascii_lowercase().as_str() {
+        "worker" => Role::Worker,
+        "manager" => Role::Manager,
+        _ => {
+            let text = format!("invalid Role: {:?}", dto.role);
+            return Err(ApiError::bad_request(text));
+        }
+    };
+    Ok(spec::NodeSpec {
+        name: said(dto.name),
+        labels: dto.labels,
+        role,
+        availability: availability(&dto.availability)?,
+    })
+}
+
+pub(super) fn availability(text: &str) -> Result<Availability, ApiError> {
+    match text.to_ascii_lowercase().as_str() {
+        "active" => Ok(Availability::Active),
+        "pause" => Ok(Availability::Pause),
+        "drain" => Ok(Availability::Drain),
+        _ => Err(ApiError::bad_request(format!(
+            "invalid Availability: {text:?}"
+        ))),
+    }
+}
+
+pub fn node(node: &object::Node, view: View<'_>) -> Node {
+    Node {
+        id: node.id.to_string(),
+        version: Version {
+            index: node.meta.version,
+        },
+        created_at: Time(node.meta.created),
+        updated_at: Time(node.meta.updated),
+        spec: show_spec(&node.spec),
+        description: node
+            .description
+            .as_ref()
+            .map(|description| show_description(description, view.authority))
+            .unwrap_or_default(),
+        status: status(node, view),
+        manager_status: view.managers.get(&node.id).map(|manager| ManagerStatus {
+            leader: manager.leader,
+            reachability: if manager.reachable {
+                "reachable".into()
+            } else {
+                "unreachable".into()
+            },
+            addr: manager.addr.to_string(),
+        }),
+    }
+}
+
+fn show_spec(spec: &spec::NodeSpec) -> NodeSpec {
+    let availability = match spec.availability {
+        Availability::Active => "active",
+        Availability::Pause => "pause",
+        Availability::Drain => "drain",
+    };
+    let role = match spec.role {
+        Role::Worker => "worker",
+        Role::Manager => "manager",
+    };
+    NodeSpec {
+        name: or_empty(spec.name.as_ref()),
+        labels: spec.labels.clone(),
+        role: role.into(),
+        availability: availability.into(),
+    }
+}
+
+fn show_description(description: &object::NodeDescription, authority: &TlsInfo) -> NodeDescription {
+    let plugin = |(kind, name): &(String, String)| Plugin {
+        kind: kind.clone(),
+        name: name.clone(),
+    };
+    NodeDescription {
+        hostname: description.hostname.clone(),
+        platform: placement::show_platform(&description.platform),
+        resources: placement::show_amounts(&description.resources),
+        engine: EngineDescription {
+            engine_version: description.engine_version.clone(),
+            labels: description.engine_labels.clone(),
+            plugins: description.plugins.iter().map(plugin).collect(),
+        },
+        tls_info: authority.clone(),
+    }
+}
+
+fn status(node: &object::Node, view: View<'_>) -> NodeStatus {
+    let health = view.observed.nodes.get(&node.id).map(|seen| &seen.health);
+    let (state, message) = match health {
+        None | Some(NodeHealth::Unknown) => ("unknown", String::new()),
+        Some(NodeHealth::Ready) => ("ready", String::new()),
+        Some(NodeHealth::Down { reason }) => ("down", reason.clone()),
+    };
+    NodeStatus {
+        state: state.into(),
+        message,
+        addr: node.addr.ip().to_string(),
+    }
+}

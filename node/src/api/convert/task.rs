@@ -1,0 +1,70 @@
+//! Tasks, as they are shown.
+
+use services::object::{self, PublishedPort, TaskStatus};
+use services::spec;
+
+use super::{container, placement, service};
+use crate::api::dto::{
+    ContainerStatus, Extra, PortConfig, PortStatus, Task, TaskSpec, TaskStatus as Status, Time,
+    Version,
+};
+
+/// `status` is the newest that is known of the task.
+pub fn task(task: &object::Task, status: &TaskStatus) -> Task {
+    Task {
+        id: task.id.to_string(),
+        version: Version {
+            index: task.meta.version,
+        },
+        created_at: Time(task.meta.created),
+        updated_at: Time(task.meta.updated.max(status.at)),
+        labels: Default::default(),
+        spec: show_task_spec(&task.spec.task),
+        service_id: task.service.to_string(),
+        slot: task.slot,
+        node_id: task.node.map(|id| id.to_string()).unwrap_or_default(),
+        status: show_status(status),
+        desired_state: task.desired.as_str().into(),
+    }
+}
+
+pub(super) fn show_task_spec(spec: &spec::TaskSpec) -> TaskSpec {
+    TaskSpec {
+        container_spec: Some(container::show_container_spec(&spec.container)),
+        resources: spec.resources.as_ref().map(placement::show_resources),
+        restart_policy: spec.restart.as_ref().map(placement::show_restart),
+        placement: spec.placement.as_ref().map(placement::show_placement),
+        log_driver: spec.log_driver.as_ref().map(container::show_driver),
+        force_update: spec.force_update,
+        runtime: String::new(),
+        extra: Extra::new(),
+    }
+}
+
+fn show_status(status: &TaskStatus) -> Status {
+    Status {
+        timestamp: Time(status.at),
+        state: status.state.as_str().into(),
+        message: status.message.clone(),
+        err: status.error.clone().unwrap_or_default(),
+        container_status: status.container.as_ref().map(|container| ContainerStatus {
+            container_id: container.id.clone(),
+            pid: container.pid,
+            exit_code: container.exit_code,
+        }),
+        port_status: PortStatus {
+            ports: status.ports.iter().map(show_published).collect(),
+        },
+    }
+}
+
+/// Only host-mode ports are published by a task.
+fn show_published(port: &PublishedPort) -> PortConfig {
+    PortConfig {
+        name: String::new(),
+        protocol: service::show_protocol(port.protocol).into(),
+        target_port: port.target.into(),
+        published_port: port.published.into(),
+        publish_mode: "host".into(),
+    }
+}

@@ -1,0 +1,230 @@
+//! Which request is whose: the table of routes.
+//!
+//! A path may start with an API version (`/v1.41/services`). What is not in
+//! this table belongs to the local engine.
+
+use axum::http::Method;
+
+use super::error::ApiError;
+
+/// The oldest API version whose shapes this is.
+pub const MIN_VERSION: ApiVersion = ApiVersion(1, 24);
+/// The newest API version whose swarm half this is.
+pub const MAX_VERSION: ApiVersion = ApiVersion(1, 51);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApiVersion(pub u16, pub u16);
+
+impl std::fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+impl ApiVersion {
+    pub fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.split_once('.')?;
+        Some(Self(major.parse().ok()?, minor.parse().ok()?))
+    }
+
+    /// # Errors
+    /// 400 when a client speaks a version beyond `newest`, what this node
+    /// advertises, or one too old.
+    pub fn check(self, newest: Self) -> Result<(), ApiError> {
+        if self > newest {
+            Err(ApiError::bad_request(format!(
+                "client version {self} is too new. Maximum supported API version is {newest}"
+            )))
+        } else if self < MIN_VERSION {
+            Err(ApiError::bad_request(format!(
+                "client version {self} is too old. Minimum supported API version is \
+                 {MIN_VERSION}, please upgrade your client to a newer version"
+            )))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What a request asks for; `&str`s are ids, names or id prefixes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route<'a> {
+    Ping,
+    Version,
+    Info,
+    Init,
+    Join,
+    Leave,
+    Unlock,
+    Swarm(SwarmRoute<'a>),
+    /// A path of the swarm half that does not exist.
+    Unknown,
+    /// Everything else: passed through to the local engine.
+    Engine,
+}
+
+/// The routes that the leader answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwarmRoute<'a> {
+    Inspect,
+    Update,
+    UnlockKey,
+    NodeList,
+    Node(&'a str),
+    NodeUpdate(&'a str),
+    NodeRemove(&'a str),
+    ServiceList,
+    ServiceCreate,
+    Service(&'a str),
+    ServiceUpdate(&'a str),
+    ServiceRemove(&'a str),
+    ServiceLogs(&'a str),
+    TaskList,
+    Task(&'a str),
+    TaskLogs(&'a str),
+    /// Secrets and configs do not exist yet: the kind, and an id or name.
+    FileList,
+    File(&'static str, &'a str),
+    FileCreate(&'static str),
+}
+
+/// The route of a request, and the API version that its path names.
+pub fn route<'a>(method: &Method, path: &'a str) -> (Route<'a>, Option<ApiVersion>) {
+    let (version, rest) = split_version(path);
+    let rest = rest.trim_matches('/');
+    let mut parts = rest.splitn(4, '/');
+    let parts = [parts.next(), parts.next(), parts.next(), parts.next()];
+    (of_parts(method, parts), version)
+}
+
+/// Whether a manager that does not lead must forward this request.
+pub fn is_swarm_route(method: &Method, path: &str) -> bool {
+    matches!(route(method, path).0, Route::Swarm(_))
+}
+
+fn split_version(path: &str) -> (Option<ApiVersion>, &str) {
+    let split = || {
+        let rest = path.strip_prefix("/v")?;
+        let (version, rest) = rest.split_once('/')?;
+        Some((ApiVersion::parse(version)?, rest))
+    };
+    match split() {
+        Some((version, rest)) => (Some(version), rest),
+        None => (None, path),
+    }
+}
+
+fn of_parts<'a>(method: &Method, parts: [Option<&'a str>; 4]) -> Route<'a> {
+    use SwarmRoute as Swarm;
+    let [first, second, third, fourth] = parts;
+    if fourth.is_some() {
+        return of_unknown(first);
+    }
+    let (get, post, delete) = (
+        method == Method::GET,
+        method == Method::POST,
+        method == Method::DELETE,
+    );
+    let swarm = match (first.unwrap_or_default(), second, third) {
+        ("_ping", None, None) if get || method == Method::HEAD => return Route::Ping,
+        ("version", None, None) if get => return Route::Version,
+        ("info", None, None) if get => return Route::Info,
+        ("swarm", Some("init"), None) if post => return Route::Init,
+        ("swarm", Some("join"), None) if post => return Route::Join,
+        ("swarm", Some("leave"), None) if post => return Route::Leave,
+        ("swarm", Some("unlock"), None) if post => return Route::Unlock,
+        ("swarm", None, None) if get => Swarm::Inspect,
+        ("swarm", Some("update"), None) if post => Swarm::Update,
+        ("swarm", Some("unlockkey"), None) if get => Swarm::UnlockKey,
+        ("nodes", None, None) if get => Swarm::NodeList,
+        ("nodes", Some(id), None) if get => Swarm::Node(id),
+        ("nodes", Some(id), None) if delete => Swarm::NodeRemove(id),
+        ("nodes", Some(id), Some("update")) if post => Swarm::NodeUpdate(id),
+        ("services", None, None) if get => Swarm::ServiceList,
+        ("services", Some("create"), None) if post => Swarm::ServiceCreate,
+        ("services", Some(id), None) if get => Swarm::Service(id),
+        ("services", Some(id), None) if delete => Swarm::ServiceRemove(id),
+        ("services", Some(id), Some("update")) if post => Swarm::ServiceUpdate(id),
+        ("services", Some(id), Some("logs")) if get => Swarm::ServiceLogs(id),
+        ("tasks", None, None) if get => Swarm::TaskList,
+        ("tasks", Some(id), None) if get => Swarm::Task(id),
+        ("tasks", Some(id), Some("logs")) if get => Swarm::TaskLogs(id),
+        ("secrets" | "configs", None, None) if get => Swarm::FileList,
+        ("secrets", Some("create"), None) if post => Swarm::FileCreate("secret"),
+        ("configs", Some("create"), None) if post => Swarm::FileCreate("config"),
+        ("secrets", Some(id), _) => Swarm::File("secret", id),
+        ("configs", Some(id), _) => Swarm::File("config", id),
+        _ => return of_unknown(first),
+    };
+    Route::Swarm(swarm)
+}
+
+fn of_unknown(first: Option<&str>) -> Route<'static> {
+    match first {
+        Some("swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs") => Route::Unknown,
+        _ => Route::Engine,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(method: Method, path: &str) -> Route<'_> {
+        route(&method, path).0
+    }
+
+    #[test]
+    fn a_path_means_the_same_with_and_without_a_version() {
+        for path in ["/services/web/update", "/v1.41/services/web/update"] {
+            assert_eq!(
+                of(Method::POST, path),
+                Route::Swarm(SwarmRoute::ServiceUpdate("web"))
+            );
+        }
+        assert_eq!(
+            route(&Method::HEAD, "/v1.41/_ping").1,
+            Some(ApiVersion(1, 41))
+        );
+    }
+
+    #[test]
+    fn what_is_not_swarms_is_the_engines() {
+        for path in [
+            "/v1.41/containers/json",
+            "/containers/x/logs",
+            "/",
+            "/volumes",
+        ] {
+            assert_eq!(of(Method::GET, path), Route::Engine, "{path}");
+        }
+        assert_eq!(of(Method::POST, "/v1.41/info"), Route::Engine);
+    }
+
+    #[test]
+    fn an_unknown_path_of_the_swarm_half_does_not_reach_the_engine() {
+        for path in ["/swarm/foo", "/v1.41/nodes/x/y/z", "/services/a/b"] {
+            assert_eq!(of(Method::GET, path), Route::Unknown, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_only_this_node_can_do_is_not_forwarded() {
+        for path in ["/swarm/init", "/swarm/join", "/swarm/leave"] {
+            assert!(!is_swarm_route(&Method::POST, path), "{path}");
+        }
+        assert!(is_swarm_route(&Method::POST, "/v1.41/swarm/update"));
+        assert!(!is_swarm_route(&Method::GET, "/info"));
+    }
+
+    #[test]
+    fn a_version_beyond_the_advertised_is_refused() {
+        let refused = ApiVersion(1, 60).check(ApiVersion(1, 41)).unwrap_err();
+        assert_eq!(
+            refused.message,
+            "client version 1.60 is too new. Maximum supported API version is 1.41"
+        );
+        assert!(ApiVersion(1, 12).check(ApiVersion(1, 41)).is_err());
+        assert!(ApiVersion(1, 41).check(ApiVersion(1, 41)).is_ok());
+    }
+}
