@@ -1,0 +1,113 @@
+//! The switch and the cables between it and the hosts.
+//!
+//! The switch is a bridge in a network namespace of its own (in the machine's
+//! a Docker firewall would filter it). A cable is a veth pair: the port in
+//! the switch has the host's name, the other end is the host's `eth0`. Cutting
+//! takes the port down, so the host sees the loss of carrier as on real wire.
+//! There is no router: whatever is not on this LAN is unreachable at once.
+
+use std::process::Command;
+
+use crate::command::succeed;
+use crate::error::Result;
+use crate::plan::HostPlan;
+
+const BRIDGE: &str = "br0";
+
+/// Makes the bridge in the namespace held by process `switch`.
+pub(crate) fn lay_bridge(switch: i32) -> Result<()> {
+    // Without snooping, multicast (mDNS) floods, as it does on a plain switch.
+    let script = format!(
+        "link set lo up\n\
+         link add {BRIDGE} type bridge mcast_snooping 0 forward_delay 0\n\
+         link set {BRIDGE} up\n"
+    );
+    ip("the switch", switch, &script)
+}
+
+/// Runs a cable from the switch to the host whose init is `init`.
+pub(crate) fn plug(switch: i32, init: i32, host: &HostPlan, connected: bool) -> Result<()> {
+    let (port, mac, ip_addr) = (&host.name, host.mac(), host.ip);
+    unplug(switch, host)?;
+    ip(
+        "the switch",
+        switch,
+        &format!(
+            "link add {port} type veth peer name eth0 address {mac} netns {init}\n\
+             link set {port} master {BRIDGE}\n"
+        ),
+    )?;
+    connect(switch, host, connected)?;
+    ip(
+        port,
+        init,
+        &format!(
+            "link set lo up\n\
+             addr add {ip_addr}/24 dev eth0\n\
+             link set eth0 up\n\
+             route add 224.0.0.0/4 dev eth0\n"
+        ),
+    )
+}
+
+/// Removes what is left of a host's cable; the kernel takes a dead host's
+/// interfaces away only some time later.
+pub(crate) fn unplug(switch: i32, host: &HostPlan) -> Result<()> {
+    let listing = succeed(
+        "the switch",
+        in_netns(switch).args(["ip", "-o", "link", "show", "type", "veth"]),
+        "",
+    )?;
+    if has_port(&listing, &host.name) {
+        ip("the switch", switch, &format!("link del {}\n", host.name))?;
+    }
+    Ok(())
+}
+
+/// Connects or cuts a cable that is in its place.
+pub(crate) fn connect(switch: i32, host: &HostPlan, connected: bool) -> Result<()> {
+    let to = if connected { "up" } else { "down" };
+    ip(
+        "the switch",
+        switch,
+        &format!("link set {} {to}\n", host.name),
+    )
+}
+
+fn ip(place: &str, netns_of: i32, script: &str) -> Result<()> {
+    succeed(
+        place,
+        in_netns(netns_of).args(["ip", "-batch", "-"]),
+        script,
+    )
+    .map(drop)
+}
+
+/// Not `ip netns exec`: that one remounts /sys.
+fn in_netns(pid: i32) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/proc/{pid}/ns/net")).arg("--");
+    command
+}
+
+/// Does a listing of `ip -o link` name the interface `port`?
+fn has_port(listing: &str, port: &str) -> bool {
+    listing
+        .lines()
+        .filter_map(|line| line.split(": ").nth(1))
+        .any(|name| name.split('@').next() == Some(port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_found_by_its_whole_name() {
+        let listing = "3: h1@if2: <BROADCAST> mtu 1500\n4: h12@if2: <BROADCAST> mtu 1500\n";
+        assert!(has_port(listing, "h1"));
+        assert!(has_port(listing, "h12"));
+        assert!(!has_port(listing, "h2"));
+        assert!(!has_port("", "h1"));
+    }
+}

@@ -1,0 +1,178 @@
+//! The test bed itself: what the other scenarios take for granted.
+
+mod traces;
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use swarmlet_testnet::{Host, Power, ServiceState, Testnet, procs, wait_for};
+
+use crate::runner::Context;
+use traces::Traces;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Up, exec, cut, heal, kill, boot, down on two hosts.
+pub fn hosts_have_cables_power_disks_and_engines(context: &Context) -> Result<()> {
+    let before = Traces::take()?;
+    let net = context.up_engines(2)?;
+    let (h1, h2) = (net.host("h1")?, net.host("h2")?);
+    let during = Traces::take()?.of_hosts(&net)?;
+
+    ensure!(h1.ok(&["hostname"])? == "h1\n");
+    ensure!(h2.run(&["sh", "-c", "exit 7"])?.status.code() == Some(7));
+    let processes = h1.ok(&["sh", "-c", "cat /proc/1/cmdline"])?;
+    ensure!(processes.contains(procs::INIT_VERB), "pid 1 is {processes}");
+    cables(&h1, &h2)?;
+    containers(&h1)?;
+    power(&h1, &h2)?;
+
+    let name = net.name().to_owned();
+    drop(net);
+    before.nothing_is_left(&name, &during)
+}
+
+fn pings(from: &Host, to: &str) -> Result<bool> {
+    Ok(from.run(&["busybox", "ping", "-c1", "-W1", to])?.ok())
+}
+
+fn await_ping(from: &Host, to: &Host, wanted: bool) -> Result<()> {
+    let what = format!("ping from {} to {} to be {wanted}", from.name(), to.name());
+    wait_for(&what, SOON, || match pings(from, to.name()) {
+        Ok(seen) if seen == wanted => Ok(()),
+        Ok(seen) => Err(seen.to_string()),
+        Err(e) => Err(e.to_string()),
+    })?;
+    Ok(())
+}
+
+fn cables(h1: &Host, h2: &Host) -> Result<()> {
+    await_ping(h1, h2, true)?;
+    h2.cut()?;
+    await_ping(h1, h2, false)?;
+    let carrier = h2.ok(&["cat", "/sys/class/net/eth0/carrier"])?;
+    ensure!(carrier == "0\n", "a cut cable shows carrier {carrier}");
+    h2.heal()?;
+    await_ping(h1, h2, true)
+}
+
+fn containers(h1: &Host) -> Result<()> {
+    let said = h1.ok(&["docker", "run", "--rm", "busybox", "echo", "hello"])?;
+    ensure!(said == "hello\n", "busybox said {said:?}");
+
+    let run = [
+        "docker",
+        "run",
+        "-d",
+        "--name=web",
+        "-e",
+        "TASK=t.1",
+        "-p",
+        "8080:80",
+        "whoami",
+    ];
+    h1.ok(&run)?;
+    let url = "http://localhost:8080/";
+    let answer = wait_for("whoami", SOON, || h1.http_get(url))?;
+    ensure!(
+        answer.status == 200 && answer.body.contains("TASK: t.1\n"),
+        "{answer:?}"
+    );
+    h1.ok(&["docker", "stop", "-t", "30", "web"])?;
+    let code = h1.ok(&["docker", "inspect", "-f", "{{.State.ExitCode}}", "web"])?;
+    ensure!(code == "0\n", "SIGTERM ended whoami with {code}");
+    Ok(())
+}
+
+fn power(h1: &Host, h2: &Host) -> Result<()> {
+    h1.ok(&[
+        "sh",
+        "-c",
+        "echo kept > /var/lib/swarmlet/note; echo kept > /etc/note",
+    ])?;
+    h1.ok(&["sh", "-c", "echo lost > /tmp/note"])?;
+    h1.ok(&[
+        "docker",
+        "run",
+        "-d",
+        "--name=idle",
+        "busybox",
+        "sleep",
+        "1000",
+    ])?;
+    h1.cut()?;
+    h1.kill()?;
+    ensure!(h1.power() == Power::Off);
+    ensure!(h1.kill().is_err(), "a host without power was killed");
+    ensure!(
+        h1.run(&["true"]).is_err(),
+        "a host without power ran something"
+    );
+
+    h1.boot()?;
+    ensure!(!pings(h2, "h1")?, "a boot plugged the cable in");
+    h1.heal()?;
+    await_ping(h2, h1, true)?;
+    let notes = h1.ok(&["cat", "/var/lib/swarmlet/note", "/etc/note"])?;
+    ensure!(notes == "kept\nkept\n", "on the disk is {notes:?}");
+    ensure!(!h1.run(&["test", "-e", "/tmp/note"])?.ok(), "/tmp survived");
+    let state = h1.ok(&["docker", "inspect", "-f", "{{.State.Status}}", "idle"])?;
+    ensure!(state == "exited\n", "after a power cut, idle is {state}");
+    ensure!(
+        !h2.run(&["test", "-e", "/etc/note"])?.ok(),
+        "h2 sees the disk of h1"
+    );
+    Ok(())
+}
+
+/// Kill, pause and start of an engine; containers outlive it.
+pub fn services_die_and_start_only_when_told(context: &Context) -> Result<()> {
+    let net = context.up_engines(1)?;
+    let host = net.host("h1")?;
+    let engine = host.engine();
+
+    let first = engine.pid()?;
+    ensure!(engine.usage()?.rss > 1 << 20, "{:?}", engine.usage()?);
+    engine.pause()?;
+    ensure!(matches!(engine.state()?, ServiceState::Paused { .. }));
+    engine.resume()?;
+    ensure!(engine.answers());
+    ensure!(engine.start().is_err(), "it was started twice");
+
+    engine.kill()?;
+    ensure!(!engine.answers());
+    ensure!(matches!(engine.state()?, ServiceState::Ended { .. }));
+    ensure!(engine.kill().is_err(), "the dead was killed");
+    engine.start()?;
+    ensure!(engine.pid()? != first);
+    engine.stop(SOON)?;
+    engine.start()?;
+    Ok(())
+}
+
+/// The harness is killed while hosts boot; `down` by name clears it all away.
+pub fn an_interrupted_up_leaves_nothing_after_down(context: &Context) -> Result<()> {
+    let before = Traces::take()?;
+    let name = context.options(2).name;
+    let mut up = Command::new(std::env::current_exe()?)
+        .args(["up", "2", "--no-swarm", "--name", &name])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("start `testnet up`")?;
+    let net = wait_for("a host to have power", Duration::from_secs(300), || {
+        let net = Testnet::open(&name)?;
+        match net.hosts().iter().any(|host| host.power() == Power::On) {
+            true => Ok(net),
+            false => Err(swarmlet_testnet::Error::HostOff("every host".into())),
+        }
+    })?;
+    let during = Traces::take()?.of_hosts(&net)?;
+    up.kill()?;
+    up.wait()?;
+    ensure!(Testnet::down(&name)?, "nothing was up");
+    before.nothing_is_left(&name, &during)?;
+    ensure!(!Testnet::down(&name)?, "it was taken down twice");
+    Ok(())
+}
