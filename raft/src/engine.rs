@@ -1,0 +1,124 @@
+//! One run of the consensus: openraft over an open log.
+//!
+//! A disk error ends a run for good, since openraft cannot know what was
+//! written. The next run begins with what the disk then holds; the state
+//! machine stays in memory and continues where it was.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+};
+
+use openraft::{RaftMetrics, async_runtime::watch::WatchReceiver};
+
+use crate::{
+    config::Config,
+    error::OpenError,
+    log::{LogStore, Settings, disk::Disk},
+    machine::{Machine, Shared, StateMachine},
+    net::{Network, Peers},
+    snapshot::Snapshots,
+    types::{Id, Types},
+};
+
+pub(crate) type Openraft<S> = openraft::Raft<Types, Machine<S>>;
+
+/// What every run is made from.
+#[derive(Debug)]
+pub(crate) struct Parts<S> {
+    pub config: Config,
+    pub shared: Arc<Shared<S>>,
+    pub snapshots: Snapshots,
+    pub peers: Arc<Peers>,
+    pub disk: Arc<dyn Disk>,
+}
+
+/// A running consensus.
+pub(crate) struct Engine<S: StateMachine> {
+    pub raft: Openraft<S>,
+    pub log: LogStore,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl<S: StateMachine> Engine<S> {
+    pub async fn start(parts: &Parts<S>) -> Result<Self, OpenError> {
+        let openraft_config = parts.config.to_openraft()?;
+        let settings = Settings {
+            dir: parts.config.dir.clone(),
+            cluster: parts.config.cluster,
+            node: parts.config.me.id,
+            key: parts.config.data_key.clone(),
+            disk: Arc::clone(&parts.disk),
+        };
+        let (log, writer) = tokio::task::spawn_blocking(move || LogStore::open(&settings))
+            .await
+            .map_err(|error| OpenError::Start(error.to_string()))??;
+        let network = Network {
+            peers: Arc::clone(&parts.peers),
+            snapshots: parts.snapshots.clone(),
+        };
+        let machine = Machine::new(Arc::clone(&parts.shared), parts.snapshots.clone());
+        let id = Id(parts.config.me.id);
+        let raft = Openraft::new(id, openraft_config, network, log.clone(), machine).await;
+        match raft {
+            Ok(raft) => Ok(Self {
+                raft,
+                log,
+                writer: Mutex::new(Some(writer)),
+            }),
+            Err(error) => {
+                log.close().await;
+                join(writer).await;
+                Err(OpenError::Start(error.to_string()))
+            }
+        }
+    }
+
+    /// Ends the run and waits until all that was accepted is written.
+    pub async fn stop(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "the consensus did not end as it should");
+        }
+        self.log.close().await;
+        let writer = self.writer.lock().ok().and_then(|mut w| w.take());
+        if let Some(writer) = writer {
+            join(writer).await;
+        }
+    }
+
+    pub fn metrics(&self) -> RaftMetrics<Types> {
+        self.raft.metrics().borrow_watched().clone()
+    }
+
+    /// Why the run has ended by itself, if it has.
+    pub fn failure(&self) -> Option<String> {
+        let state = self.raft.metrics().borrow_watched().running_state.clone();
+        let error = state.err()?;
+        Some(self.log.fault().unwrap_or_else(|| error.to_string()))
+    }
+}
+
+async fn join(writer: JoinHandle<()>) {
+    let joined = tokio::task::spawn_blocking(move || writer.join().is_ok()).await;
+    if !matches!(joined, Ok(true)) {
+        tracing::error!("the thread that writes the log panicked");
+    }
+}
+
+/// Whether the disk can be written: a file of the size of a few records, made
+/// durable and removed again.
+pub(crate) fn probe<S>(parts: &Parts<S>) -> io::Result<()> {
+    const BYTES: usize = 256 << 10;
+    let path = parts.config.dir.join("probe.tmp");
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = parts.disk.create(&path).and_then(|mut file| {
+        file.append(&vec![0; BYTES])?;
+        file.sync()
+    });
+    std::fs::remove_file(&path)?;
+    written
+}

@@ -1,0 +1,252 @@
+//! The connections to the other managers, one per peer, made when first used.
+//!
+//! A connection that ends is made again, after a pause that grows while it
+//! fails. One on which nothing was heard for a while although answers were due
+//! is given up at the first request that times out: after a partition heals, a
+//! fresh handshake is faster than the back-off of the old connection.
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use certs::NodeId;
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    frame,
+    message::{Reply, Request},
+};
+
+/// Makes the connections of the log: mutually authenticated QUIC with the
+/// protocol [`ALPN`](crate::ALPN).
+pub trait Dial: Send + Sync + 'static {
+    /// Connects to the manager `id`, last known at `addr_hint`. The connection
+    /// must be to that very node, or fail.
+    fn dial(
+        &self,
+        id: NodeId,
+        addr_hint: SocketAddr,
+    ) -> BoxFuture<'static, io::Result<quinn::Connection>>;
+}
+
+const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// A connection that was silent for this long when a request times out is dead.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// The connections to all peers.
+pub(crate) struct Peers {
+    dial: Arc<dyn Dial>,
+    epoch: Instant,
+    links: Mutex<BTreeMap<NodeId, Arc<Mutex<Link>>>>,
+}
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peers").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+enum Link {
+    #[default]
+    New,
+    Dialing(Shared<BoxFuture<'static, Result<Connected, Arc<io::Error>>>>),
+    Up(Connected),
+    Down {
+        until: Instant,
+        pause: Duration,
+        error: Arc<io::Error>,
+    },
+}
+
+/// A connection, and when something was last heard on it.
+#[derive(Debug, Clone)]
+pub(crate) struct Connected {
+    pub connection: quinn::Connection,
+    epoch: Instant,
+    heard: Arc<AtomicU64>,
+}
+
+impl Connected {
+    /// Notes that the peer answered.
+    pub fn heard(&self) {
+        self.heard.store(millis(self.epoch), Ordering::Relaxed);
+    }
+
+    fn is_silent(&self) -> bool {
+        let silence = millis(self.epoch).saturating_sub(self.heard.load(Ordering::Relaxed));
+        silence > SILENCE.as_millis() as u64
+    }
+}
+
+fn millis(epoch: Instant) -> u64 {
+    epoch.elapsed().as_millis() as u64
+}
+
+/// Why a request has no reply.
+#[derive(Debug)]
+pub(crate) struct CallError {
+    /// Whether the peer may have got the request.
+    pub sent: bool,
+    pub error: io::Error,
+}
+
+impl Peers {
+    pub fn new(dial: Arc<dyn Dial>) -> Self {
+        Self {
+            dial,
+            epoch: Instant::now(),
+            links: Mutex::default(),
+        }
+    }
+
+    /// Sends a request on a stream of its own and waits for the reply.
+    pub async fn call(
+        &self,
+        id: NodeId,
+        addr: SocketAddr,
+        request: &Request,
+        limit: Duration,
+    ) -> Result<Reply, CallError> {
+        let deadline = Instant::now() + limit;
+        let not_sent = |error| CallError { sent: false, error };
+        let connected = tokio::time::timeout_at(deadline, self.connect(id, addr))
+            .await
+            .map_err(|_| not_sent(timed_out("connecting")))?
+            .map_err(not_sent)?;
+        let exchange = tokio::time::timeout_at(deadline, exchange(&connected, request)).await;
+        let error = match exchange {
+            Ok(Ok(reply)) => return Ok(reply),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                self.timed_out(id, &connected);
+                timed_out("waiting for the answer")
+            }
+        };
+        Err(CallError { sent: true, error })
+    }
+
+    /// The connection to a peer. If the caller goes away meanwhile, the attempt
+    /// goes on for the next one.
+    pub async fn connect(&self, id: NodeId, addr: SocketAddr) -> io::Result<Connected> {
+        let link = self.link(id);
+        let attempt = {
+            let mut state = lock(&link);
+            match &*state {
+                Link::Up(connected) if connected.connection.close_reason().is_none() => {
+                    return Ok(connected.clone());
+                }
+                Link::Dialing(attempt) => attempt.clone(),
+                Link::Down { until, error, .. } if Instant::now() < *until => {
+                    return Err(copy(error));
+                }
+                _ => {
+                    let pause = match &*state {
+                        Link::Down { pause, .. } => (*pause * 2).min(LONGEST_PAUSE),
+                        _ => FIRST_PAUSE,
+                    };
+                    let attempt = self.attempt(id, addr, pause, Arc::clone(&link));
+                    *state = Link::Dialing(attempt.clone());
+                    tokio::spawn(attempt.clone());
+                    attempt
+                }
+            }
+        };
+        attempt.await.map_err(|error| copy(&error))
+    }
+
+    fn attempt(
+        &self,
+        id: NodeId,
+        addr: SocketAddr,
+        pause: Duration,
+        link: Arc<Mutex<Link>>,
+    ) -> Shared<BoxFuture<'static, Result<Connected, Arc<io::Error>>>> {
+        let (dial, epoch) = (self.dial.dial(id, addr), self.epoch);
+        async move {
+            let dialed = match timeout(DIAL_TIMEOUT, dial).await {
+                Ok(dialed) => dialed,
+                Err(_) => Err(timed_out("connecting")),
+            };
+            let result = dialed.map_err(Arc::new).map(|connection| Connected {
+                connection,
+                epoch,
+                heard: Arc::new(AtomicU64::new(millis(epoch))),
+            });
+            *lock(&link) = match &result {
+                Ok(connected) => Link::Up(connected.clone()),
+                Err(error) => Link::Down {
+                    until: Instant::now() + pause,
+                    pause,
+                    error: Arc::clone(error),
+                },
+            };
+            result
+        }
+        .boxed()
+        .shared()
+    }
+
+    /// To be told when an answer did not come in time.
+    pub fn timed_out(&self, id: NodeId, connected: &Connected) {
+        if !connected.is_silent() {
+            return;
+        }
+        let link = self.link(id);
+        let mut state = lock(&link);
+        if let Link::Up(current) = &*state
+            && current.connection.stable_id() == connected.connection.stable_id()
+        {
+            *state = Link::New;
+            connected.connection.close(0_u32.into(), b"silent");
+        }
+    }
+
+    /// Closes every connection.
+    pub fn close(&self) {
+        for link in std::mem::take(&mut *lock(&self.links)).into_values() {
+            if let Link::Up(connected) = &*lock(&link) {
+                connected.connection.close(0_u32.into(), b"shutting down");
+            }
+        }
+    }
+
+    fn link(&self, id: NodeId) -> Arc<Mutex<Link>> {
+        Arc::clone(lock(&self.links).entry(id).or_default())
+    }
+}
+
+async fn exchange(connected: &Connected, request: &Request) -> io::Result<Reply> {
+    let (mut sending, mut receiving) = connected.connection.open_bi().await?;
+    frame::send(&mut sending, request).await?;
+    // The peer may have stopped reading after the request; the reply tells.
+    let _ = sending.finish();
+    let reply = frame::receive(&mut receiving).await?;
+    connected.heard();
+    reply.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the peer did not answer"))
+}
+
+pub(crate) fn timed_out(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("timed out {what}"))
+}
+
+fn copy(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,451 @@
+//! The handle: what the rest of swarmlet does with the log.
+//!
+//! Any member takes any request. What only the leader can do is done here if
+//! this node leads, and asked of the leader otherwise; while there is none, the
+//! request waits, within the configured patience.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use certs::NodeId;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    codec::MAX_COMMAND,
+    config::{Config, Member},
+    engine::{Engine, Parts},
+    error::{MemberError, OpenError, ProposeError, ReadError},
+    log::disk::{Disk, OsDisk},
+    machine::{Shared, StateMachine},
+    net::{
+        self, CallError, Dial, Peers,
+        message::{ChangeV1, RefusalV1, Reply, Request},
+    },
+    snapshot::Snapshots,
+    status::{self, Progress, Status},
+    supervisor::{Current, Supervisor, current},
+    types::{Addr, Blob, Id},
+};
+
+/// How long to wait before asking again where nothing says when to.
+const RETRY: Duration = Duration::from_millis(25);
+/// Bytes of commands that may wait for their answers; a proposer beyond that
+/// waits.
+const INFLIGHT_BYTES: usize = 32 << 20;
+
+/// An applied command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Its position in the log.
+    pub index: u64,
+    /// What the state machine answered.
+    pub answer: Vec<u8>,
+}
+
+/// A member of the group, with its copy of the state. Clones share it.
+///
+/// Dropping the last clone does not end the node; [`shutdown`](Self::shutdown)
+/// does.
+pub struct Raft<S: StateMachine> {
+    inner: Arc<Inner<S>>,
+}
+
+impl<S: StateMachine> Clone for Raft<S> {
+    fn clone(&self) -> Self {
+        let inner = Arc::clone(&self.inner);
+        Self { inner }
+    }
+}
+
+impl<S: StateMachine> fmt::Debug for Raft<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Raft")
+            .field("me", &self.inner.parts.config.me)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Inner<S: StateMachine> {
+    parts: Arc<Parts<S>>,
+    current: Arc<Current<S>>,
+    status: watch::Receiver<Status>,
+    room: Semaphore,
+    stop: CancellationToken,
+    supervisor: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Why the leader has no answer to a request.
+enum Unanswered {
+    NoLeader,
+    Unknown(String),
+    Storage(String),
+    ShutDown,
+}
+
+impl<S: StateMachine> Raft<S> {
+    /// Begins a new group, whose only member is this node, in an empty
+    /// directory.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NotEmpty`] if there is a log already, which stays as it is.
+    pub async fn create(config: Config, dial: Arc<dyn Dial>, state: S) -> Result<Self, OpenError> {
+        let (dir, me) = (config.dir.clone(), config.me);
+        let raft = Self::open_on(config, dial, state, Arc::new(OsDisk)).await?;
+        match raft.bootstrap(dir, me).await {
+            Ok(()) => Ok(raft),
+            Err(error) => {
+                raft.shutdown().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn bootstrap(&self, dir: PathBuf, me: Member) -> Result<(), OpenError> {
+        let not_empty = || OpenError::NotEmpty { path: dir };
+        let Some(engine) = current(&self.inner.current) else {
+            return Err(not_empty());
+        };
+        if !engine.log.is_pristine() {
+            return Err(not_empty());
+        }
+        let members = BTreeMap::from([(Id(me.id), Addr(me.addr))]);
+        let begun = engine.raft.initialize(members).await;
+        begun.map_err(|error| OpenError::Start(error.to_string()))
+    }
+
+    /// Continues from the directory, or waits in an empty one to be added to a
+    /// group by its leader.
+    ///
+    /// The state is first that of the last snapshot, and catches up when a
+    /// leader is heard; [`read_barrier`](Self::read_barrier) waits for that.
+    ///
+    /// # Errors
+    ///
+    /// Of another node or cluster, damaged, or not readable: see [`OpenError`].
+    pub async fn open(config: Config, dial: Arc<dyn Dial>, state: S) -> Result<Self, OpenError> {
+        Self::open_on(config, dial, state, Arc::new(OsDisk)).await
+    }
+
+    pub(crate) async fn open_on(
+        config: Config,
+        dial: Arc<dyn Dial>,
+        state: S,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, OpenError> {
+        let (dir, cluster, key) = (
+            config.dir.join("snapshot"),
+            config.cluster,
+            config.data_key.clone(),
+        );
+        let opening = move || {
+            let snapshots = Snapshots::open(dir, cluster, key)?;
+            snapshots.verify()?;
+            Ok(snapshots)
+        };
+        let snapshots = tokio::task::spawn_blocking(opening)
+            .await
+            .map_err(|error| OpenError::Start(error.to_string()))??;
+        let parts = Arc::new(Parts {
+            config,
+            shared: Shared::new(state),
+            snapshots,
+            peers: Arc::new(Peers::new(dial)),
+            disk,
+        });
+        let engine = Engine::start(&parts).await?;
+        let (sender, status) = watch::channel(Status::of(&engine.metrics()));
+        let current = Arc::new(Current::new(Some(Arc::new(engine))));
+        let stop = CancellationToken::new();
+        let supervisor = Supervisor {
+            parts: Arc::clone(&parts),
+            current: Arc::clone(&current),
+            status: sender,
+            stop: stop.clone(),
+        };
+        let inner = Inner {
+            parts,
+            current,
+            status,
+            room: Semaphore::new(INFLIGHT_BYTES),
+            stop,
+            supervisor: Mutex::new(Some(tokio::spawn(supervisor.run()))),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Answers a manager on a connection with the protocol [`ALPN`](crate::ALPN)
+    /// that it made, until the connection ends. `peer` must be the node of the
+    /// connection's certificate, and a manager.
+    pub async fn serve(&self, peer: NodeId, connection: quinn::Connection) {
+        let slot = Arc::clone(&self.inner.current);
+        let parts = Arc::clone(&self.inner.parts);
+        let closing = connection.clone();
+        tokio::select! {
+            () = net::serve(parts, move || current(&slot), peer, connection) => {}
+            () = self.inner.stop.cancelled() => closing.close(0_u32.into(), b"shutting down"),
+        }
+    }
+
+    /// Has a command committed and applied, by way of the leader, and returns
+    /// the state machine's answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ProposeError::surely_not_applied`] tells whether it is safe to propose
+    /// the command again.
+    pub async fn propose(&self, command: Vec<u8>) -> Result<Applied, ProposeError> {
+        let len = command.len();
+        if len > MAX_COMMAND {
+            let max = MAX_COMMAND;
+            return Err(ProposeError::TooLarge { len, max });
+        }
+        let deadline = self.deadline();
+        let no_leader = || ProposeError::NoLeader(self.inner.parts.config.patience);
+        let room = self.inner.room.acquire_many(len.max(1) as u32);
+        let _room = match timeout_at(deadline, room).await {
+            Ok(Ok(room)) => room,
+            Ok(Err(_)) => return Err(ProposeError::ShutDown),
+            Err(_) => return Err(no_leader()),
+        };
+        let request = Request::ProposeV1(Blob::from(command));
+        match self.ask_leader(&request, deadline).await {
+            Ok(Reply::ProposeV1(Ok(applied))) => Ok(Applied {
+                index: applied.index,
+                answer: applied.answer.0.into(),
+            }),
+            Ok(other) => Err(ProposeError::Unknown(describe(&other))),
+            Err(Unanswered::NoLeader) => Err(no_leader()),
+            Err(Unanswered::Unknown(why)) => Err(ProposeError::Unknown(why)),
+            Err(Unanswered::Storage(why)) => Err(ProposeError::Storage(why)),
+            Err(Unanswered::ShutDown) => Err(ProposeError::ShutDown),
+        }
+    }
+
+    /// Waits until this node's state holds everything that was acknowledged
+    /// anywhere before the call, and returns the index it has reached at least.
+    ///
+    /// # Errors
+    ///
+    /// If no leader that a majority follows is found in time.
+    pub async fn read_barrier(&self) -> Result<u64, ReadError> {
+        let deadline = self.deadline();
+        let no_leader = || ReadError::NoLeader(self.inner.parts.config.patience);
+        let index = match self.ask_leader(&Request::ReadIndexV1, deadline).await {
+            Ok(Reply::ReadIndexV1(Ok(index))) => index,
+            Ok(_) | Err(Unanswered::NoLeader | Unanswered::Unknown(_)) => return Err(no_leader()),
+            Err(Unanswered::Storage(why)) => return Err(ReadError::Storage(why)),
+            Err(Unanswered::ShutDown) => return Err(ReadError::ShutDown),
+        };
+        match timeout_at(deadline, self.wait_applied(index)).await {
+            Ok(()) => Ok(index),
+            Err(_) => Err(no_leader()),
+        }
+    }
+
+    /// Looks at this node's state as it is now, which may be behind. Nothing is
+    /// applied meanwhile, so `read` must be short.
+    pub fn read<R>(&self, read: impl FnOnce(&S) -> R) -> R {
+        self.inner.parts.shared.read(read)
+    }
+
+    /// Waits, without a bound, until this node has applied the entry `index`.
+    pub async fn wait_applied(&self, index: u64) {
+        let mut applied = self.inner.parts.shared.applied();
+        // The sender lives as long as this node.
+        let _ = applied.wait_for(|applied| *applied >= index).await;
+    }
+
+    /// The group as this node knows it, now and whenever that changes.
+    pub fn watch(&self) -> watch::Receiver<Status> {
+        self.inner.status.clone()
+    }
+
+    /// How far each other member has come. Empty unless this node leads.
+    pub fn replication(&self) -> BTreeMap<NodeId, Progress> {
+        let engine = current(&self.inner.current);
+        engine.map_or_else(BTreeMap::new, |engine| status::progress(&engine.metrics()))
+    }
+
+    /// Adds a member without a vote, which then receives the log; or notes the
+    /// new address of a member. By way of the leader; may be repeated.
+    pub async fn add_learner(&self, member: Member) -> Result<(), MemberError> {
+        let Member { id, addr } = member;
+        self.change(ChangeV1::AddLearner { id, addr }).await
+    }
+
+    /// Gives a learner a vote, once it has caught up. By way of the leader; may
+    /// be repeated.
+    ///
+    /// # Errors
+    ///
+    /// [`MemberError::Refused`] if it is no member, or does not catch up.
+    pub async fn promote(&self, id: NodeId) -> Result<(), MemberError> {
+        self.change(ChangeV1::Promote(id)).await
+    }
+
+    /// Removes a member, voter or learner. By way of the leader, which hands
+    /// its leadership over before it is removed itself; may be repeated.
+    ///
+    /// # Errors
+    ///
+    /// [`MemberError::Refused`] for the last voter.
+    pub async fn remove(&self, id: NodeId) -> Result<(), MemberError> {
+        self.change(ChangeV1::Remove(id)).await
+    }
+
+    /// Makes another voter the leader: the given one, or the one whose log is
+    /// the longest. By way of the leader.
+    ///
+    /// # Errors
+    ///
+    /// [`MemberError::Refused`] if there is no other voter, or it does not take
+    /// over.
+    pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), MemberError> {
+        self.change(ChangeV1::TransferLeader(to)).await
+    }
+
+    async fn change(&self, change: ChangeV1) -> Result<(), MemberError> {
+        let request = Request::ChangeV1(change);
+        let patience = self.inner.parts.config.patience;
+        match self.ask_leader(&request, self.deadline()).await {
+            Ok(Reply::ChangeV1(Ok(()))) => Ok(()),
+            Ok(Reply::ChangeV1(Err(RefusalV1::Refused(why)))) => Err(MemberError::Refused(why)),
+            Ok(other) => Err(MemberError::Unknown(describe(&other))),
+            Err(Unanswered::NoLeader) => Err(MemberError::NoLeader(patience)),
+            Err(Unanswered::Unknown(why)) => Err(MemberError::Unknown(why)),
+            Err(Unanswered::Storage(why)) => Err(MemberError::Storage(why)),
+            Err(Unanswered::ShutDown) => Err(MemberError::ShutDown),
+        }
+    }
+
+    /// Ends this node's part and waits until what it accepted is on disk. The
+    /// other members elect a leader if this one led. May be repeated.
+    pub async fn shutdown(&self) {
+        self.inner.stop.cancel();
+        let supervisor = self.inner.supervisor.lock().ok().and_then(|mut s| s.take());
+        if let Some(supervisor) = supervisor
+            && let Err(error) = supervisor.await
+        {
+            tracing::error!(%error, "the supervisor of the log panicked");
+        }
+        self.inner.parts.peers.close();
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.inner.parts.config.patience
+    }
+
+    /// Asks whoever leads until there is an answer that settles the request.
+    async fn ask_leader(&self, request: &Request, deadline: Instant) -> Result<Reply, Unanswered> {
+        let mut status = self.inner.status.clone();
+        loop {
+            if self.inner.stop.is_cancelled() {
+                return Err(Unanswered::ShutDown);
+            }
+            let now = status.borrow_and_update().clone();
+            if let Some(error) = now.storage_error {
+                return Err(Unanswered::Storage(error));
+            }
+            if let Some(leader) = now.leader {
+                let asked = self.ask(leader, &now, request, deadline).await;
+                if let Some(settled) = settle(request, asked) {
+                    return settled;
+                }
+            }
+            let wake = Instant::now() + RETRY;
+            if wake > deadline {
+                return Err(Unanswered::NoLeader);
+            }
+            let changed = async {
+                if now.leader.is_some() {
+                    tokio::time::sleep_until(wake).await;
+                } else {
+                    // Its end, at shutdown, is seen at the top.
+                    let _ = timeout_at(deadline, status.changed()).await;
+                }
+            };
+            tokio::select! {
+                () = changed => {}
+                () = self.inner.stop.cancelled() => {}
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        leader: NodeId,
+        status: &Status,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Reply, CallError> {
+        let not_sent = |problem: &str| CallError {
+            sent: false,
+            error: std::io::Error::other(problem.to_owned()),
+        };
+        if leader != self.inner.parts.config.me.id {
+            let addr = status.addr(leader);
+            let addr = addr.ok_or_else(|| not_sent("the leader has no address"))?;
+            let limit = deadline.saturating_duration_since(Instant::now());
+            let peers = &self.inner.parts.peers;
+            return peers.call(leader, addr, request, limit).await;
+        }
+        let engine = current(&self.inner.current).ok_or_else(|| not_sent("stopped"))?;
+        match timeout_at(deadline, engine.lead(request)).await {
+            Ok(Some(reply)) => Ok(reply),
+            Ok(None) => Err(not_sent("not a request to a leader")),
+            Err(_) => Err(CallError {
+                sent: true,
+                error: std::io::Error::new(
+                    std::io::ErrorKind::TimedOut,
+                    "a majority of the managers did not confirm it in time",
+                ),
+            }),
+        }
+    }
+}
+
+/// What an answer, or its absence, means; `None` to ask again.
+fn settle(request: &Request, asked: Result<Reply, CallError>) -> Option<Result<Reply, Unanswered>> {
+    let repeatable = !matches!(request, Request::ProposeV1(_));
+    let reply = match asked {
+        Ok(reply) => reply,
+        Err(CallError { sent: true, error }) if !repeatable => {
+            return Some(Err(Unanswered::Unknown(error.to_string())));
+        }
+        Err(_) => return None,
+    };
+    let refusal = match &reply {
+        Reply::ProposeV1(Err(refusal))
+        | Reply::ReadIndexV1(Err(refusal))
+        | Reply::ChangeV1(Err(refusal)) => refusal.clone(),
+        _ => return Some(Ok(reply)),
+    };
+    match refusal {
+        RefusalV1::NotLeader | RefusalV1::Busy(_) => None,
+        RefusalV1::Unknown(_) if repeatable => None,
+        RefusalV1::Unknown(why) => Some(Err(Unanswered::Unknown(why))),
+        RefusalV1::Storage(why) => Some(Err(Unanswered::Storage(why))),
+        RefusalV1::Refused(_) => Some(Ok(reply)),
+    }
+}
+
+fn describe(reply: &Reply) -> String {
+    match reply {
+        Reply::ProposeV1(Err(RefusalV1::Refused(why)))
+        | Reply::ChangeV1(Err(RefusalV1::Refused(why))) => why.clone(),
+        _ => "the answer is of another kind".to_owned(),
+    }
+}

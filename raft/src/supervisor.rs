@@ -1,0 +1,152 @@
+//! Keeps the consensus running, and says how it is.
+//!
+//! A run that a disk error ended is begun again once the disk can be written.
+//! Between runs this node answers nobody, so the others elect a leader.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    engine::{Engine, Parts, probe},
+    machine::StateMachine,
+    status::Status,
+};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// More files than this are joined by a snapshot.
+const MANY_SEGMENTS: usize = 32;
+
+/// The present run, if there is one.
+pub(crate) type Current<S> = RwLock<Option<Arc<Engine<S>>>>;
+
+pub(crate) fn current<S: StateMachine>(slot: &Current<S>) -> Option<Arc<Engine<S>>> {
+    slot.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn set<S: StateMachine>(slot: &Current<S>, engine: Option<Arc<Engine<S>>>) {
+    *slot.write().unwrap_or_else(PoisonError::into_inner) = engine;
+}
+
+pub(crate) struct Supervisor<S: StateMachine> {
+    pub parts: Arc<Parts<S>>,
+    pub current: Arc<Current<S>>,
+    pub status: watch::Sender<Status>,
+    pub stop: CancellationToken,
+}
+
+impl<S: StateMachine> Supervisor<S> {
+    /// Runs until it is told to stop, and has then ended the present run.
+    pub async fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        while let Some(engine) = current(&self.current) {
+            let begun = tokio::time::Instant::now();
+            let failure = tokio::select! {
+                failure = self.watch(&engine) => Some(failure),
+                () = self.stop.cancelled() => None,
+            };
+            set(&self.current, None);
+            self.publish(Status::stopped(failure));
+            engine.stop().await;
+            drop(engine);
+            if begun.elapsed() > LONGEST_PAUSE {
+                pause = FIRST_PAUSE;
+            }
+            let next = tokio::select! {
+                next = self.restart(&mut pause) => next,
+                () = self.stop.cancelled() => return,
+            };
+            set(&self.current, Some(Arc::new(next)));
+        }
+    }
+
+    /// Publishes what changes, until the run fails.
+    async fn watch(&self, engine: &Engine<S>) -> String {
+        let mut metrics = engine.raft.metrics();
+        let mut compaction = Compaction::default();
+        loop {
+            let now = metrics.borrow_watched().clone();
+            if let Some(failure) = engine.failure() {
+                return failure;
+            }
+            self.publish(Status::of(&now));
+            compaction.look(&self.parts, engine).await;
+            if metrics.changed().await.is_err() {
+                return engine
+                    .failure()
+                    .unwrap_or_else(|| "the consensus ended".to_owned());
+            }
+        }
+    }
+
+    fn publish(&self, status: Status) {
+        self.status.send_if_modified(|old| {
+            let changed = *old != status;
+            *old = status;
+            changed
+        });
+    }
+
+    /// Tries to begin the next run until it can.
+    async fn restart(&self, pause: &mut Duration) -> Engine<S> {
+        loop {
+            tokio::time::sleep(*pause).await;
+            *pause = (*pause * 2).min(LONGEST_PAUSE);
+            let parts = Arc::clone(&self.parts);
+            let probed = tokio::task::spawn_blocking(move || probe(&parts)).await;
+            let problem = match probed {
+                Ok(Ok(())) => match Engine::start(&self.parts).await {
+                    Ok(engine) => {
+                        tracing::info!("the disk can be written again");
+                        return engine;
+                    }
+                    Err(error) => error.to_string(),
+                },
+                Ok(Err(error)) => {
+                    let dir = self.parts.config.dir.display();
+                    format!("cannot write in {dir}: {error}")
+                }
+                Err(error) => error.to_string(),
+            };
+            self.publish(Status::stopped(Some(problem)));
+        }
+    }
+}
+
+/// Makes snapshots by size; openraft makes them by number of entries.
+#[derive(Debug, Default)]
+struct Compaction {
+    /// Bytes that had ever been appended at the last snapshot.
+    covered: usize,
+    many_segments_done: bool,
+}
+
+impl Compaction {
+    async fn look<S: StateMachine>(&mut self, parts: &Parts<S>, engine: &Engine<S>) {
+        let size = engine.log.size();
+        let limit = parts.config.snapshot_after_bytes;
+        let many_segments = size.segments_at_start > MANY_SEGMENTS && !self.many_segments_done;
+        let metrics = engine.metrics();
+        if metrics.last_applied <= metrics.snapshot {
+            return;
+        }
+        if size.appended - self.covered > limit || many_segments {
+            self.covered = size.appended;
+            self.many_segments_done = true;
+            // A run that has ended is noticed by the caller.
+            let _ = engine.raft.trigger().snapshot().await;
+        }
+        if size.bytes > 2 * limit
+            && let Some(snapshot) = metrics.snapshot
+            && metrics.purged.is_none_or(|purged| purged < snapshot)
+        {
+            let _ = engine.raft.trigger().purge_log(snapshot.index).await;
+        }
+    }
+}
