@@ -57,9 +57,15 @@ fn up(name: &str, hosts: usize, swarm: bool) -> Result<()> {
         keep: true,
         ..Options::new(name, hosts)
     };
-    Testnet::up(&artifacts, &options).with_context(|| {
-        format!("what did start is still there: look, then `cargo testnet down --name {name}`")
-    })?;
+    let was_up = Testnet::open(name).is_ok();
+    if let Err(e) = Testnet::up(&artifacts, &options) {
+        if !was_up && Testnet::open(name).is_ok() {
+            eprintln!(
+                "what did start is left for a look, until `cargo testnet down --name {name}`"
+            );
+        }
+        return Err(e.into());
+    }
     listing::print(Some(name), false)
 }
 

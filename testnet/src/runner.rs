@@ -16,6 +16,9 @@ use crate::scenarios::{self, Scenario};
 /// The name under which cargo's tests are filtered and reported.
 const CARGO: &str = "cargo test --release --workspace";
 
+/// Testnets of scenarios are called after the process that runs them.
+const NAME: &str = "test-";
+
 /// What a scenario is given.
 #[derive(Debug)]
 pub struct Context {
@@ -35,14 +38,14 @@ impl Context {
 
     /// Raises hosts with an engine and no daemon; they are gone when the
     /// result is dropped.
-    pub fn up_engines(&self, hosts: usize) -> Result<Testnet> {
+    pub fn up_engines(&self, options: Options) -> Result<Testnet> {
         let artifacts = Artifacts {
             swarmlet: None,
             ..self.artifacts.clone()
         };
         let options = Options {
             swarm: false,
-            ..self.options(hosts)
+            ..options
         };
         Ok(Testnet::up(&artifacts, &options)?)
     }
@@ -62,6 +65,7 @@ pub fn run(filter: &str) -> Result<()> {
     }
     if !scenarios.is_empty() {
         ensure_packages(true)?;
+        remove_orphans()?;
         let artifacts = Artifacts::build()?;
         for scenario in scenarios {
             run_scenario(&mut tally, &artifacts, scenario);
@@ -78,7 +82,7 @@ fn run_scenario(tally: &mut Tally, artifacts: &Artifacts, scenario: &Scenario) {
     let logs = target_dir().join("testnet/failed").join(scenario.name);
     let context = Context {
         artifacts: artifacts.clone(),
-        name: format!("test-{}", std::process::id()),
+        name: format!("{NAME}{}", std::process::id()),
         logs: logs.clone(),
     };
     let passed = tally.run(scenario.name, || {
@@ -90,6 +94,23 @@ fn run_scenario(tally: &mut Tally, artifacts: &Artifacts, scenario: &Scenario) {
     } else {
         print_tails(&logs);
     }
+}
+
+/// Takes down what a run that was killed could not.
+fn remove_orphans() -> Result<()> {
+    let runs = |pid: u32| Path::new(&format!("/proc/{pid}")).exists();
+    for name in Testnet::names() {
+        if runner_of(&name).is_some_and(|pid| !runs(pid)) {
+            Testnet::down(&name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The process that raised the testnet `name`, if a scenario did.
+fn runner_of(name: &str) -> Option<u32> {
+    let rest = name.strip_prefix(NAME)?;
+    rest.split('-').next()?.parse().ok()
 }
 
 fn remove(folder: &Path) -> Result<()> {
@@ -170,6 +191,14 @@ mod tests {
         assert!(!tally.run("b", || panic!("never")));
         assert!(tally.run("c", || Ok(())));
         assert_eq!((tally.passed, tally.failed), (1, 2));
+    }
+
+    #[test]
+    fn only_testnets_of_scenarios_have_a_runner() {
+        assert_eq!(runner_of("test-12"), Some(12));
+        assert_eq!(runner_of("test-12-b"), Some(12));
+        assert_eq!(runner_of("test-mine"), None);
+        assert_eq!(runner_of("default"), None);
     }
 
     #[test]

@@ -229,12 +229,11 @@ impl Drop for Testnet {
         {
             eprintln!("testnet {}: logs: {e}", self.plan.name);
         }
-        if let Err(e) = self
-            .dir
-            .own()
-            .and_then(|_own| take_apart(&self.store, &self.dir))
-        {
-            eprintln!("testnet {}: {e}", self.plan.name);
+        let down = self.dir.own();
+        match down.and_then(|_own| take_apart(&self.store, &self.dir)) {
+            // Somebody else took it down.
+            Ok(()) | Err(Error::NotUp(_)) => {}
+            Err(e) => eprintln!("testnet {}: {e}", self.plan.name),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use swarmlet_testnet::{Host, Power, ServiceState, Testnet, procs, wait_for};
+use swarmlet_testnet::{Host, Options, Power, ServiceState, Testnet, procs, wait_for};
 
 use crate::runner::Context;
 use traces::Traces;
@@ -16,7 +16,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// Up, exec, cut, heal, kill, boot, down on two hosts.
 pub fn hosts_have_cables_power_disks_and_engines(context: &Context) -> Result<()> {
     let before = Traces::take()?;
-    let net = context.up_engines(2)?;
+    let net = context.up_engines(context.options(2))?;
     let (h1, h2) = (net.host("h1")?, net.host("h2")?);
     let during = Traces::take()?.of_hosts(&net)?;
 
@@ -29,6 +29,10 @@ pub fn hosts_have_cables_power_disks_and_engines(context: &Context) -> Result<()
     power(&h1, &h2)?;
 
     let name = net.name().to_owned();
+    ensure!(
+        before.nothing_is_left(&name, &during).is_err(),
+        "what is up leaves no traces to find"
+    );
     drop(net);
     before.nothing_is_left(&name, &during)
 }
@@ -128,7 +132,7 @@ fn power(h1: &Host, h2: &Host) -> Result<()> {
 
 /// Kill, pause and start of an engine; containers outlive it.
 pub fn services_die_and_start_only_when_told(context: &Context) -> Result<()> {
-    let net = context.up_engines(1)?;
+    let net = context.up_engines(context.options(1))?;
     let host = net.host("h1")?;
     let engine = host.engine();
 
@@ -140,14 +144,50 @@ pub fn services_die_and_start_only_when_told(context: &Context) -> Result<()> {
     ensure!(engine.answers());
     ensure!(engine.start().is_err(), "it was started twice");
 
+    // A starting engine stops what ran on; with SIGTERM that is 10 s of grace.
+    let run = ["docker", "run", "-d", "--stop-signal=KILL", "busybox"];
+    host.ok(&[&run[..], &["sleep", "7357"]].concat())?;
     engine.kill()?;
     ensure!(!engine.answers());
     ensure!(matches!(engine.state()?, ServiceState::Ended { .. }));
     ensure!(engine.kill().is_err(), "the dead was killed");
+    // The brackets keep the shell itself from being found.
+    let find = "cat /proc/[0-9]*/cmdline | grep -q '[7]357'";
+    host.ok(&["sh", "-c", find])?;
     engine.start()?;
     ensure!(engine.pid()? != first);
     engine.stop(SOON)?;
     engine.start()?;
+    Ok(())
+}
+
+/// Two testnets have the same host names and nothing else in common.
+pub fn testnets_live_side_by_side(context: &Context) -> Result<()> {
+    let ours = context.options(1);
+    let theirs = Options {
+        name: format!("{}-b", ours.name),
+        ..ours.clone()
+    };
+    let ours = context.up_engines(ours)?;
+    let theirs = context.up_engines(theirs)?;
+    let (h1, other) = (ours.host("h1")?, theirs.host("h1")?);
+    ensure!(h1.ip() != other.ip(), "both have {}", h1.ip());
+    ensure!(!pings(&h1, &other.ip().to_string())?, "the LANs are joined");
+    h1.ok(&[
+        "docker",
+        "run",
+        "-d",
+        "--name=mine",
+        "busybox",
+        "sleep",
+        "1000",
+    ])?;
+    let seen = other.ok(&["docker", "ps", "-aq"])?;
+    ensure!(seen.is_empty(), "the other engine has {seen}");
+
+    drop(theirs);
+    ensure!(h1.engine().answers(), "one went down with the other");
+    h1.ok(&["docker", "exec", "mine", "true"])?;
     Ok(())
 }
 

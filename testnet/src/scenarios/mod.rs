@@ -28,6 +28,10 @@ pub const ALL: &[Scenario] = &[
         run: hosts::services_die_and_start_only_when_told,
     },
     Scenario {
+        name: "testnets_live_side_by_side",
+        run: hosts::testnets_live_side_by_side,
+    },
+    Scenario {
         name: "an_interrupted_up_leaves_nothing_after_down",
         run: hosts::an_interrupted_up_leaves_nothing_after_down,
     },

@@ -1,0 +1,158 @@
+//! The managers: one is killed, then everything loses its power.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow, ensure};
+use serde_json::Value;
+use swarmlet_testnet::{Host, Power, wait_for};
+
+use super::kit::{self, Container, SOON, Swarm, claim, swarmlet};
+use crate::runner::Context;
+
+const ELECTION: Duration = Duration::from_secs(2);
+
+/// `kill -9` of the leader's daemon: what runs does not notice.
+pub fn a_killed_leader_is_replaced_and_nothing_restarts(context: &Context) -> Result<()> {
+    let swarm = Swarm::of(context, 3)?;
+    let ask = swarm.host(1);
+    swarmlet(ask, "service create -d --name web --replicas 6 whoami")?;
+    swarm.settled(ask, "web", 6)?;
+    let before = swarm.containers("web")?;
+
+    let first = swarm.leader(ask)?;
+    let others = swarm.others(first);
+    claim("a leader is replaced within 2 s", || {
+        first.daemon().kill()?;
+        await_new_leader(first, &others)
+    })?;
+    claim("the other managers answer and accept", || {
+        for other in &others {
+            let listed = swarmlet(other, "service ls")?;
+            ensure!(listed.contains("web") && listed.contains("6/6"), "{listed}");
+        }
+        let pinned = others[0].name();
+        let line = format!(
+            "service create -d --name meanwhile --constraint node.hostname=={pinned} whoami"
+        );
+        swarmlet(others[0], &line)?;
+        Ok(())
+    })?;
+    claim("the killed one catches up", || {
+        first.daemon().start()?;
+        swarm.complete(&[first])?;
+        let listed = swarmlet(first, "service ls")?;
+        ensure!(listed.contains("meanwhile"), "{listed}");
+        swarm.settled(first, "meanwhile", 1)?;
+        its_vote_counts(&swarm, first)
+    })?;
+    claim("no container was restarted", || unchanged(&swarm, &before))
+}
+
+/// Every one of `ask` names a leader other than `old`, in time.
+fn await_new_leader(old: &Host, ask: &[&Host]) -> Result<()> {
+    let killed = Instant::now();
+    for host in ask {
+        let what = format!("{} to have a new leader", host.name());
+        wait_for(&what, ELECTION, || {
+            let leader = kit::leader(host)?;
+            ensure!(leader != old.name(), "{leader} still leads");
+            Ok(())
+        })?;
+    }
+    let took = killed.elapsed();
+    ensure!(took < ELECTION, "the election took {took:.2?}");
+    Ok(())
+}
+
+/// Without the leader of now, the two that are left can agree only if
+/// `returned` has the whole log.
+fn its_vote_counts(swarm: &Swarm, returned: &Host) -> Result<()> {
+    let second = swarm.leader(returned)?;
+    ensure!(
+        second.name() != returned.name(),
+        "it leads before it has caught up"
+    );
+    second.daemon().kill()?;
+    let pinned = returned.name();
+    let line =
+        format!("service create -d --name after --constraint node.hostname=={pinned} whoami");
+    kit::soon("the returned manager and another to agree", || {
+        swarmlet(returned, &line)
+    })?;
+    second.daemon().start()?;
+    swarm.settled(second, "after", 1)?;
+    Ok(())
+}
+
+fn unchanged(swarm: &Swarm, before: &[Container]) -> Result<()> {
+    let now = swarm.containers("web")?;
+    ensure!(now == before, "before: {before:#?}\nnow: {now:#?}");
+    Ok(())
+}
+
+/// Power off all three, one comes back alone, then the others.
+pub fn a_swarm_without_power_comes_back_by_itself(context: &Context) -> Result<()> {
+    let swarm = Swarm::of(context, 3)?;
+    let ask = swarm.host(1);
+    swarmlet(ask, "service create -d --name web --replicas 6 whoami")?;
+    swarmlet(
+        ask,
+        "service create -d --name db --label tier=back busybox sleep 100000",
+    )?;
+    swarm.settled(ask, "web", 6)?;
+    swarm.settled(ask, "db", 1)?;
+    let before = identity(ask)?;
+
+    for host in swarm.hosts() {
+        host.kill()?;
+    }
+    ask.boot()?;
+    claim("a host alone runs what it was given", || {
+        kit::soon("its containers to run", || {
+            let running = swarm.containers("web")?;
+            ensure!(running.len() == 2, "{running:#?}");
+            Ok(())
+        })?;
+        kit::refused(ask, "service ls", "does not have a leader")
+    })?;
+    claim("the others complete it, without a command", || {
+        boot_together(&swarm.others(ask))?;
+        swarm.complete(&swarm.hosts().iter().collect::<Vec<_>>())?;
+        for host in swarm.hosts() {
+            let now = identity(host)?;
+            ensure!(now == before, "before: {before}\nnow: {now}");
+        }
+        swarm.settled(ask, "web", 6)?;
+        swarm.settled(ask, "db", 1)?;
+        Ok(())
+    })
+}
+
+/// The swarm and its services, without what a boot may change.
+fn identity(ask: &Host) -> Result<Value> {
+    let swarm = wait_for("the swarm to answer", SOON, || kit::get(ask, "/swarm"))?;
+    let services = kit::get(ask, "/services")?;
+    let services = services.as_array().cloned().unwrap_or_default();
+    let kept = services
+        .iter()
+        .map(|service| Value::from(vec![service["ID"].clone(), service["Spec"].clone()]));
+    let mut kept: Vec<Value> = kept.collect();
+    kept.sort_by_key(ToString::to_string);
+    kept.push(swarm["ID"].clone());
+    kept.push(swarm["JoinTokens"].clone());
+    Ok(Value::from(kept))
+}
+
+/// Boots them at the same time, as after a power cut.
+fn boot_together(hosts: &[&Host]) -> Result<()> {
+    thread::scope(|scope| {
+        let boots: Vec<_> = hosts.iter().map(|host| scope.spawn(|| host.boot())).collect();
+        for boot in boots {
+            boot.join().map_err(|_| anyhow!("a boot panicked"))??;
+        }
+        Ok(())
+    })?;
+    ensure!(hosts.iter().all(|host| host.power() == Power::On));
+    Ok(())
+}

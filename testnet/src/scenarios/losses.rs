@@ -1,0 +1,184 @@
+//! Nodes that are lost in part: a daemon, a cable, an engine.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use swarmlet_testnet::{Host, wait_for};
+
+use super::kit::{self, SOON, Swarm, claim, soon, swarmlet};
+use crate::runner::Context;
+
+/// A session may be silent for so long; what was last heard may be a second
+/// old when the cable is cut.
+const SILENCE: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// h1 to h3 are managers, h4 is the worker that things happen to.
+pub fn a_lost_node_is_noticed_and_its_tasks_are_replaced(context: &Context) -> Result<()> {
+    let swarm = Swarm::of(context, 4)?;
+    let (ask, worker) = (swarm.host(1), swarm.host(4));
+    swarmlet(ask, "service create -d --name web --replicas 8 whoami")?;
+    let tasks = swarm.settled(ask, "web", 8)?;
+    ensure!(
+        tasks.iter().filter(|task| task.node == "h4").count() == 2,
+        "not spread over the nodes: {tasks:#?}"
+    );
+
+    claim("a worker's daemon is replaced under its containers", || {
+        daemon_killed(&swarm, worker)
+    })?;
+    claim("a node without its cable is down after 5 s", || {
+        cable_cut(&swarm, worker)
+    })?;
+    claim("a node without its engine is down at once", || {
+        engine_killed(&swarm, worker)
+    })?;
+    claim("a leader without its cable is replaced", || {
+        leader_cut(&swarm)
+    })?;
+    claim("a removed service leaves no container", || {
+        swarmlet(ask, "service rm web")?;
+        soon("every container to be gone", || {
+            for host in swarm.hosts() {
+                let left = kit::containers(host, "web")?;
+                ensure!(left.is_empty(), "{left:#?}");
+            }
+            Ok(())
+        })
+    })
+}
+
+fn daemon_killed(swarm: &Swarm, worker: &Host) -> Result<()> {
+    let ask = swarm.host(1);
+    let (before, tasks) = (swarm.containers("web")?, swarm.settled(ask, "web", 8)?);
+    worker.daemon().kill()?;
+    worker.daemon().start()?;
+    soon("its new session", || {
+        let said = worker.daemon().api("GET", "/info", "")?.json()?;
+        ensure!(said["Swarm"]["LocalNodeState"] == "active", "{said}");
+        Ok(())
+    })?;
+    // Scaling reaches the worker only through the session of the new daemon.
+    swarmlet(ask, "service scale -d web=12")?;
+    let more = swarm.settled(ask, "web", 12)?;
+    ensure!(more.iter().filter(|task| task.node == "h4").count() == 3);
+    swarmlet(ask, "service scale -d web=8")?;
+    swarm.settled(ask, "web", 8)?;
+
+    let kept = |all: Vec<kit::Container>| -> Vec<kit::Container> {
+        let all = all.into_iter();
+        all.filter(|container| tasks.iter().any(|task| task.id == container.task))
+            .collect()
+    };
+    let (before, now) = (kept(before), swarm.containers("web")?);
+    ensure!(
+        before == kept(now.clone()) || now.iter().all(|c| before.contains(c)),
+        "before: {before:#?}\nnow: {now:#?}"
+    );
+    Ok(())
+}
+
+fn cable_cut(swarm: &Swarm, worker: &Host) -> Result<()> {
+    let ask = swarm.host(1);
+    let cut = Instant::now();
+    worker.cut()?;
+    let took = await_down(ask, worker, cut)?;
+    ensure!(
+        took > SILENCE - HEARTBEAT && took < SILENCE + 2 * HEARTBEAT,
+        "it was down after {took:.2?}"
+    );
+    soon("its tasks to run elsewhere", || {
+        let running = kit::running(ask, "web")?;
+        let elsewhere = running.iter().filter(|task| task.node != worker.name());
+        ensure!(elsewhere.count() == 8, "{running:#?}");
+        Ok(())
+    })?;
+    // What it was given still runs there: it cannot know better.
+    ensure!(kit::containers(worker, "web")?.iter().any(|c| c.runs));
+
+    worker.heal()?;
+    await_ready(ask, worker)?;
+    swarm.settled(ask, "web", 8)?;
+    Ok(())
+}
+
+fn engine_killed(swarm: &Swarm, worker: &Host) -> Result<()> {
+    let ask = swarm.host(1);
+    swarmlet(ask, "service scale -d web=11")?;
+    let tasks = swarm.settled(ask, "web", 11)?;
+    ensure!(
+        tasks.iter().any(|task| task.node == worker.name()),
+        "{tasks:#?}"
+    );
+
+    let killed = Instant::now();
+    worker.engine().kill()?;
+    let took = await_down(ask, worker, killed)?;
+    ensure!(
+        took < Duration::from_secs(2),
+        "it was down after {took:.2?}"
+    );
+    let told = kit::node(ask, worker.name())?;
+    ensure!(
+        !told.message.is_empty(),
+        "nobody says why it is down: {told:?}"
+    );
+    soon("its tasks to run elsewhere", || {
+        let running = kit::running(ask, "web")?;
+        let elsewhere = running.iter().filter(|task| task.node != worker.name());
+        ensure!(elsewhere.count() == 11, "{running:#?}");
+        Ok(())
+    })?;
+
+    worker.engine().start()?;
+    await_ready(ask, worker)?;
+    swarm.settled(ask, "web", 11)?;
+    swarmlet(ask, "service scale -d web=8")?;
+    swarm.settled(ask, "web", 8)?;
+    Ok(())
+}
+
+/// The old leader must not answer as if it still led, and follows when it can.
+fn leader_cut(swarm: &Swarm) -> Result<()> {
+    let old = swarm.leader(swarm.host(1))?;
+    let others = swarm.others(old);
+    let ask = *others.first().unwrap_or(&old);
+    old.cut()?;
+    wait_for("another leader", Duration::from_secs(3), || {
+        let leader = kit::leader(ask)?;
+        ensure!(leader != old.name(), "{leader} still leads");
+        Ok(())
+    })?;
+    await_down(ask, old, Instant::now())?;
+    kit::refused(old, "service ls", "does not have a leader")?;
+    soon("its tasks to run elsewhere", || {
+        let running = kit::running(ask, "web")?;
+        let elsewhere = running.iter().filter(|task| task.node != old.name());
+        ensure!(elsewhere.count() == 8, "{running:#?}");
+        Ok(())
+    })?;
+
+    old.heal()?;
+    swarm.complete(&[ask, old])?;
+    swarm.settled(old, "web", 8)?;
+    Ok(())
+}
+
+/// How long after `since` the node is down, as `ask` sees it.
+fn await_down(ask: &Host, lost: &Host, since: Instant) -> Result<Duration> {
+    let what = format!("{} to be down", lost.name());
+    wait_for(&what, SOON, || {
+        let node = kit::node(ask, lost.name())?;
+        ensure!(node.state == "down", "{node:?}");
+        Ok(since.elapsed())
+    })
+    .map_err(Into::into)
+}
+
+fn await_ready(ask: &Host, lost: &Host) -> Result<()> {
+    soon(&format!("{} to be ready", lost.name()), || {
+        let node = kit::node(ask, lost.name())?;
+        ensure!(node.state == "ready", "{node:?}");
+        Ok(())
+    })
+}
