@@ -1,0 +1,68 @@
+//! Tasks whose node no longer is what they ask for are rejected (swarmkit's
+//! constraint enforcer): its labels or role changed, or its resources shrank.
+//! What that means for the slot is the restart policy's business.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::dirt::{Dirt, satisfies};
+use super::draft::{Draft, Place};
+use super::slot::is_live;
+use crate::id::Id;
+use crate::object::{Node, Service, Task, TaskState, TaskStatus};
+
+pub(super) fn reject_misplaced(draft: &mut Draft) {
+    let services = draft.services();
+    let mut dirt: BTreeMap<Id, Dirt> = services
+        .iter()
+        .map(|service: &Arc<Service>| (service.id, Dirt::new(service)))
+        .collect();
+    let nodes: Vec<Arc<Node>> = draft.state().nodes().cloned().collect();
+    for node in &nodes {
+        for task in misplaced(draft, node, &mut dirt) {
+            let seen = draft.effective(&task);
+            let status = TaskStatus {
+                state: TaskState::Rejected,
+                at: draft.now(),
+                message: "task rejected by constraint enforcer".to_owned(),
+                error: Some("assigned node no longer meets constraints".to_owned()),
+                ..seen.clone()
+            };
+            draft.set_status(&task, status);
+        }
+    }
+}
+
+fn misplaced(draft: &Draft, node: &Node, dirt: &mut BTreeMap<Id, Dirt>) -> Vec<Arc<Task>> {
+    let Some(description) = &node.description else {
+        return Vec::new();
+    };
+    let mut tasks: Vec<&Arc<Task>> = draft
+        .state()
+        .tasks_of_node(node.id)
+        .filter(|task| is_live(task) && draft.place(task) == Place::Usable)
+        .filter(|task| !draft.effective(task).state.is_final())
+        .collect();
+    // Where not all of them fit any more, the newest have to go.
+    tasks.sort_by_key(|task| (task.meta.created, task.id));
+    let mut cpus = description.resources.nano_cpus;
+    let mut memory = description.resources.memory_bytes;
+    let mut must_go = |task: &Arc<Task>| {
+        let suits = match dirt.get_mut(&task.service) {
+            Some(dirt) => satisfies(node, dirt.constraints(task)),
+            None => true,
+        };
+        let needs = task.spec.task.reservations();
+        let fits = needs.nano_cpus <= cpus.max(0) && needs.memory_bytes <= memory.max(0);
+        if suits && fits {
+            cpus = cpus.saturating_sub(needs.nano_cpus);
+            memory = memory.saturating_sub(needs.memory_bytes);
+        }
+        !(suits && fits)
+    };
+    tasks
+        .into_iter()
+        .filter(|task| must_go(task))
+        .cloned()
+        .collect()
+}

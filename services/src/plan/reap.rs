@@ -1,0 +1,108 @@
+//! Tasks that nobody needs any more are forgotten: those being removed once
+//! they stopped, and what a slot has beyond its history.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::dirt::Dirt;
+use super::draft::{Draft, Place};
+use super::slot::{Slot, is_live};
+use crate::command::Change;
+use crate::id::Id;
+use crate::object::{Service, Task, TaskState, UpdateState};
+use crate::spec::defaults;
+
+/// While an update watches for failures, a slot keeps at least its live task
+/// and the two before it.
+const HISTORY_OF_UPDATE: u64 = 3;
+
+pub(super) fn forget(draft: &mut Draft) {
+    let mut obsolete: Vec<Id> = draft
+        .state()
+        .tasks()
+        .filter(|task| task.desired == TaskState::Remove)
+        .filter(|task| !draft.occupies(task) || draft.place(task) == Place::Gone)
+        .map(|task| task.id)
+        .collect();
+    let cluster = draft.state().cluster();
+    let limit = cluster.map_or(defaults::TASK_HISTORY, |it| it.spec.task_history);
+    for service in draft.services() {
+        let limit = if is_updating(&service) {
+            limit.max(HISTORY_OF_UPDATE)
+        } else {
+            limit
+        };
+        for slot in draft.slots(service.id) {
+            beyond_history(draft, &service, &slot, limit, &mut obsolete);
+        }
+    }
+    for id in obsolete {
+        draft.emit(Change::DeleteTask { id });
+    }
+}
+
+fn is_updating(service: &Service) -> bool {
+    let state = service.update.as_ref().map(|update| update.state);
+    matches!(
+        state,
+        Some(UpdateState::Updating | UpdateState::RollbackStarted)
+    )
+}
+
+/// As in Docker, the limit counts the live task too.
+fn beyond_history(
+    draft: &Draft,
+    service: &Service,
+    slot: &Slot,
+    limit: u64,
+    obsolete: &mut Vec<Id>,
+) {
+    let members: Vec<&Arc<Task>> = slot.members().collect();
+    let excess = members
+        .len()
+        .saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+    if excess == 0 {
+        return;
+    }
+    let needed = needed(draft, service, slot);
+    let dead = members.into_iter().filter(|task| {
+        !is_live(task) && task.status.state.is_final() && !needed.contains(&task.id)
+    });
+    obsolete.extend(dead.take(excess).map(|task| task.id));
+}
+
+/// What later decisions are made from, whatever the limit.
+fn needed(draft: &Draft, service: &Service, slot: &Slot) -> BTreeSet<Id> {
+    let Some(newest) = slot.newest() else {
+        return BTreeSet::new();
+    };
+    // How the slot ended.
+    let mut needed = BTreeSet::from([newest.id]);
+    // Which slots an update is about.
+    if is_updating(service) {
+        let mut dirt = Dirt::new(service);
+        let last_dirty = slot.members().rfind(|task| dirt.is_dirty(task, None));
+        needed.extend(last_dirty.map(|task| task.id));
+    }
+    // How often it was restarted.
+    let policy = service.spec.task.restart.as_ref();
+    let attempts = policy.and_then(|policy| policy.max_attempts).unwrap_or(0);
+    if attempts > 0 {
+        let window = policy.and_then(|policy| policy.window).unwrap_or_default();
+        let counts = |task: &&Arc<Task>| {
+            task.spec_version == newest.spec_version
+                && (window.is_zero() || draft.now().since(task.meta.created) < window)
+        };
+        let kept = usize::try_from(attempts)
+            .unwrap_or(usize::MAX)
+            .saturating_add(1);
+        needed.extend(
+            slot.members()
+                .rev()
+                .filter(counts)
+                .take(kept)
+                .map(|it| it.id),
+        );
+    }
+    needed
+}

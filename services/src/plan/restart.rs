@@ -1,0 +1,134 @@
+//! Tasks that ended or were lost are shut down and, as far as their restart
+//! policy allows, replaced (swarmkit's restart supervisor).
+//!
+//! A replacement is made at once, so that its node can prepare it, and is told
+//! to run when its delay has passed. One that fails while it is prepared is
+//! only looked at when that delay has passed, and attempts that fail within
+//! seconds wait ever longer: no fault is a hot loop.
+
+use std::time::Duration;
+
+use super::draft::{Draft, NewTask, Place};
+use super::slot::Slot;
+use crate::object::{Service, Task, TaskState, TaskStatus};
+use crate::spec::RestartCondition;
+use crate::time::Timestamp;
+
+/// An attempt that lasts so long has not failed at once.
+const SETTLED_AFTER: Duration = Duration::from_secs(30);
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+pub(super) fn replace_ended(draft: &mut Draft) {
+    for service in draft.services() {
+        for slot in draft.slots(service.id) {
+            if slot.exists() {
+                replace(draft, &service, &slot);
+            }
+        }
+    }
+}
+
+fn replace(draft: &mut Draft, service: &Service, slot: &Slot) {
+    let mut goes_on = false;
+    for task in slot.live() {
+        if is_over(draft, task) {
+            draft.set_desired(task, TaskState::Shutdown);
+        } else {
+            goes_on = true;
+        }
+    }
+    if goes_on {
+        return;
+    }
+    let Some(newest) = slot.newest() else { return };
+    if may_restart(draft, slot, newest) {
+        let how = replacement_of(draft, newest);
+        draft.create_task(service, slot.number, how);
+    }
+}
+
+/// Whether a task that should run never will.
+fn is_over(draft: &mut Draft, task: &Task) -> bool {
+    match draft.place(task) {
+        Place::Gone | Place::Down | Place::Drained => true,
+        Place::Unassigned => false,
+        Place::Usable => draft.effective(task).state.is_final() && draft.has_come(task.not_before),
+    }
+}
+
+/// How the task that follows `task` in its slot is made. The delay is for
+/// what ended by itself; what was lost with its node is replaced at once.
+pub(super) fn replacement_of(draft: &Draft, task: &Task) -> NewTask {
+    let status = draft.effective(task);
+    if !status.state.is_final() || status.state == TaskState::Orphaned {
+        return NewTask::prepared(draft.now(), task.failures);
+    }
+    let failures = if ran_for(status) < SETTLED_AFTER {
+        task.failures.saturating_add(1)
+    } else {
+        0
+    };
+    let delay = task.spec.task.restart_delay().max(backoff(failures));
+    NewTask::prepared(draft.now() + delay, failures)
+}
+
+fn ran_for(status: &TaskStatus) -> Duration {
+    status
+        .started
+        .map_or(Duration::ZERO, |started| status.at.since(started))
+}
+
+fn backoff(failures: u32) -> Duration {
+    match failures.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(doublings) => 2_u32
+            .checked_pow(doublings)
+            .and_then(|factor| FIRST_BACKOFF.checked_mul(factor))
+            .map_or(MAX_BACKOFF, |delay| delay.min(MAX_BACKOFF)),
+    }
+}
+
+/// Whether the restart policy lets the slot go on after `newest`.
+pub(super) fn may_restart(draft: &Draft, slot: &Slot, newest: &Task) -> bool {
+    let status = draft.effective(newest);
+    let allowed = match newest.spec.task.restart_condition() {
+        RestartCondition::Any => true,
+        RestartCondition::OnFailure => status.state != TaskState::Complete,
+        RestartCondition::None => false,
+    };
+    let policy = newest.spec.task.restart.as_ref();
+    match policy.and_then(|policy| policy.max_attempts) {
+        None | Some(0) => allowed,
+        Some(max) => {
+            let window = policy.and_then(|policy| policy.window).unwrap_or_default();
+            allowed && restarts(slot, newest, status.at, window) < max
+        }
+    }
+}
+
+/// How often the slot was restarted with the spec of `newest`; within
+/// `window` of its end, if there is one.
+fn restarts(slot: &Slot, newest: &Task, ended: Timestamp, window: Duration) -> u64 {
+    let counts =
+        |task: &&std::sync::Arc<Task>| window.is_zero() || ended.since(task.meta.created) < window;
+    slot.members()
+        .filter(|task| task.spec_version == newest.spec_version)
+        .skip(1)
+        .filter(counts)
+        .count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backoff_doubles_up_to_a_minute() {
+        let seconds = |failures| backoff(failures).as_secs();
+        assert_eq!(
+            [0, 1, 2, 3, 6, 7, 60, u32::MAX].map(seconds),
+            [0, 1, 2, 4, 32, 60, 60, 60]
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! What each node has left and carries already.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::id::Id;
+use crate::object::{Node, Task, TaskState};
+use crate::observed::NodeHealth;
+use crate::plan::draft::Draft;
+use crate::plan::slot::is_live;
+use crate::spec::{Availability, Protocol};
+
+const RECENT: Duration = Duration::from_secs(5 * 60);
+const TOO_MANY_FAILURES: u32 = 5;
+
+/// One node, by its place in the order of ids.
+pub(super) struct NodeLoad {
+    pub(super) node: Arc<Node>,
+    /// Why it takes no new tasks at all.
+    pub(super) closed: Option<&'static str>,
+    pub(super) free_cpus: i64,
+    pub(super) free_memory: i64,
+    /// Live tasks, of all services.
+    pub(super) tasks: u32,
+    pub(super) host_ports: BTreeSet<(Protocol, u16)>,
+}
+
+pub(super) fn load(draft: &Draft) -> Vec<NodeLoad> {
+    draft
+        .state()
+        .nodes()
+        .map(|node| load_node(draft, node))
+        .collect()
+}
+
+fn load_node(draft: &Draft, node: &Arc<Node>) -> NodeLoad {
+    let resources = node.description.as_ref().map(|it| it.resources.clone());
+    let resources = resources.unwrap_or_default();
+    let mut load = NodeLoad {
+        node: Arc::clone(node),
+        closed: closed(draft, node),
+        free_cpus: resources.nano_cpus,
+        free_memory: resources.memory_bytes,
+        tasks: 0,
+        host_ports: BTreeSet::new(),
+    };
+    for task in draft.state().tasks_of_node(node.id) {
+        let runs = draft.occupies(task);
+        if runs {
+            load.take(task);
+        }
+        if runs && is_live(task) {
+            load.tasks += 1;
+        }
+    }
+    load
+}
+
+fn closed(draft: &Draft, node: &Node) -> Option<&'static str> {
+    let seen = draft.observed().nodes.get(&node.id);
+    match (seen.map(|it| &it.health), node.spec.availability) {
+        (Some(NodeHealth::Down { .. }), _) => Some("down"),
+        (_, Availability::Drain) => Some("drained"),
+        (_, Availability::Pause) => Some("paused"),
+        (Some(NodeHealth::Ready), Availability::Active) if node.description.is_some() => None,
+        _ => Some("not heard of yet"),
+    }
+}
+
+impl NodeLoad {
+    pub(super) fn take(&mut self, task: &Task) {
+        let needs = task.spec.task.reservations();
+        self.free_cpus = self.free_cpus.saturating_sub(needs.nano_cpus);
+        self.free_memory = self.free_memory.saturating_sub(needs.memory_bytes);
+        self.host_ports.extend(task.spec.host_ports());
+    }
+}
+
+/// What the nodes have to do with one version of one service; the vectors run
+/// along the nodes.
+pub(super) struct ServiceOnNodes {
+    pub(super) tasks: Vec<u32>,
+    pub(super) failing: Vec<bool>,
+}
+
+impl ServiceOnNodes {
+    pub(super) fn count(draft: &Draft, nodes: &[NodeLoad], task: &Task) -> Self {
+        let index: BTreeMap<Id, usize> = nodes
+            .iter()
+            .enumerate()
+            .map(|(index, load)| (load.node.id, index))
+            .collect();
+        let mut tasks = vec![0; nodes.len()];
+        let mut failures = vec![0_u32; nodes.len()];
+        let since = draft.now() - RECENT;
+        for other in draft.state().tasks_of_service(task.service) {
+            let Some(&node) = other.node.as_ref().and_then(|node| index.get(node)) else {
+                continue;
+            };
+            let status = draft.effective(other);
+            if is_live(other) && draft.occupies(other) {
+                tasks[node] += 1;
+            }
+            let failed = matches!(status.state, TaskState::Failed | TaskState::Rejected);
+            if failed && other.spec_version == task.spec_version && status.at > since {
+                failures[node] += 1;
+            }
+        }
+        let too_many = |failures: u32| failures >= TOO_MANY_FAILURES;
+        Self {
+            tasks,
+            failing: failures.into_iter().map(too_many).collect(),
+        }
+    }
+}
