@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
 
+use axum::http::request::Parts;
+use axum::response::Response;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -19,6 +20,7 @@ use services::{Answer, Command, Id, Observed, State};
 
 use super::dto::TlsInfo;
 use super::error::ApiError;
+use crate::runtime::{LogFrame, LogOptions};
 
 /// The node, whatever its place in the swarm.
 pub trait Backend: Send + Sync + 'static {
@@ -36,14 +38,33 @@ pub trait Backend: Send + Sync + 'static {
 
     fn leave(&self, force: bool) -> BoxFuture<'_, Result<(), ApiError>>;
 
-    /// The swarm, where this node leads it. What must reach another manager
-    /// has been forwarded before ([`super::is_swarm_route`]), and a read
-    /// barrier was awaited.
+    /// Finds who answers a request of the swarm half: this node, if it leads
+    /// (after a read barrier), or another, to which it is sent as it is.
     ///
     /// # Errors
     /// 503 in Docker's words: no swarm, a worker, or being prepared
-    /// ([`super::error::texts`]).
-    fn manager(&self) -> Result<Arc<dyn Manager>, ApiError>;
+    /// ([`super::not_a_manager`]); 500 where there is no leader.
+    fn lead<'a>(
+        &'a self,
+        head: &'a Parts,
+        body: &'a Bytes,
+    ) -> BoxFuture<'a, Result<Lead, ApiError>>;
+}
+
+/// Who answers a request of the swarm half.
+pub enum Lead {
+    Here(Arc<dyn Manager>),
+    /// The leader's answer.
+    Elsewhere(Response),
+}
+
+impl fmt::Debug for Lead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(_) => f.write_str("Here"),
+            Self::Elsewhere(answer) => f.debug_tuple("Elsewhere").field(&answer.status()).finish(),
+        }
+    }
 }
 
 /// The swarm as its leader reads and writes it.
@@ -148,32 +169,5 @@ pub enum AdvertiseHost {
     Interface(String),
 }
 
-/// Which part of a log is wanted. At least one of the streams is set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogOptions {
-    pub stdout: bool,
-    pub stderr: bool,
-    /// Go on until the client leaves.
-    pub follow: bool,
-    pub since: Option<SystemTime>,
-    /// The last lines only; `None` is all.
-    pub tail: Option<u64>,
-    /// Each frame starts with its RFC 3339 time and a space.
-    pub timestamps: bool,
-}
-
+/// Frames in the order of the task's output.
 pub type LogStream = BoxStream<'static, std::io::Result<LogFrame>>;
-
-/// What the engine's log driver kept as one message: one line with its
-/// newline, or a part of a long one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogFrame {
-    pub stream: StdStream,
-    pub bytes: Bytes,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum StdStream {
-    Stdout,
-    Stderr,
-}

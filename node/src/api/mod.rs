@@ -1,12 +1,149 @@
 //! The API socket: Docker's Engine API, the swarm half answered by swarmlet
 //! and the rest passed through to the local engine.
+//!
+//! A request goes through [`route`] first. What a node answers for itself is
+//! in [`local`], what the leader answers in [`swarm`], and everything else
+//! goes byte for byte to the [`Engine`]. The routes speak [`dto`]s outwards
+//! and `services::` inwards, and [`convert`] is the only place that knows
+//! both. Behind all of it is a [`Backend`], so that none of this knows Raft.
 
 pub mod backend;
 pub mod convert;
 pub mod dto;
+mod engine;
 pub mod error;
 pub mod json;
-pub mod query;
-pub mod route;
+mod local;
+pub mod proxy;
+mod query;
+mod route;
+mod serve;
+mod swarm;
 
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use backend::{Backend, Lead, Manager};
+use engine::Facts;
+use error::ApiError;
+use query::Query;
+use route::{ApiVersion, Route, SwarmRoute, route};
+use swarm::Call;
+
+pub use engine::Engine;
+pub use local::not_a_manager;
 pub use route::is_swarm_route;
+pub use serve::serve;
+
+/// Bytes of a request's JSON. What is for the engine has no limit of ours.
+pub const MAX_BODY: usize = 8 * 1024 * 1024;
+
+/// What the local socket answers.
+pub fn router(backend: Arc<dyn Backend>, engine: Engine) -> Router {
+    let api = Api { backend, engine };
+    Router::new().fallback(answer).with_state(api)
+}
+
+/// What the leader answers to other managers: the swarm half alone.
+pub fn swarm_router(manager: Arc<dyn Manager>) -> Router {
+    Router::new().fallback(answer_forwarded).with_state(manager)
+}
+
+#[derive(Clone)]
+struct Api {
+    backend: Arc<dyn Backend>,
+    engine: Engine,
+}
+
+async fn answer(State(api): State<Api>, request: Request<Body>) -> Response {
+    let (route, version) = route(request.method(), request.uri().path());
+    if route == Route::Engine {
+        return api.engine.send(request).await.into_response();
+    }
+    let facts = match route {
+        Route::Ping => api.engine.ping().await,
+        _ => api.engine.facts().await,
+    };
+    let checked = version.map_or(Ok(()), |version| version.check(facts.advertised()));
+    let answered = match checked {
+        Ok(()) => api.answer(request, &facts).await,
+        Err(error) => Err(error),
+    };
+    let mut response = answered.into_response();
+    facts.stamp(&mut response);
+    response
+}
+
+impl Api {
+    async fn answer(&self, request: Request<Body>, facts: &Facts) -> Result<Response, ApiError> {
+        let (head, body) = request.into_parts();
+        let query = Query::of(&head.uri)?;
+        let body = read(body).await?;
+        let (backend, engine) = (&*self.backend, &self.engine);
+        let (route, version) = route(&head.method, head.uri.path());
+        match route {
+            Route::Ping => Ok(local::ping(backend, facts, &head.method)),
+            Route::Version => local::version(engine, facts).await,
+            Route::Info => local::info(backend, engine).await,
+            Route::Init => local::init(backend, &body).await,
+            Route::Join => local::join(backend, &body).await,
+            Route::Leave => local::leave(backend, &query).await,
+            Route::Unlock => Err(local::unlock(backend)),
+            Route::Swarm(route) => match backend.lead(&head, &body).await? {
+                Lead::Here(manager) => swarm_answer(manager, route, version, &head, body).await,
+                Lead::Elsewhere(answer) => Ok(answer),
+            },
+            Route::Unknown | Route::Engine => Err(ApiError::not_found("page not found")),
+        }
+    }
+}
+
+async fn answer_forwarded(
+    State(manager): State<Arc<dyn Manager>>,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let (head, body) = request.into_parts();
+    let (route, version) = route(&head.method, head.uri.path());
+    let Route::Swarm(route) = route else {
+        return Err(ApiError::not_found("page not found"));
+    };
+    let body = read(body).await?;
+    swarm_answer(manager, route, version, &head, body).await
+}
+
+async fn swarm_answer(
+    manager: Arc<dyn Manager>,
+    route: SwarmRoute<'_>,
+    version: Option<ApiVersion>,
+    head: &Parts,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let call = Call {
+        version,
+        query: Query::of(&head.uri)?,
+        headers: head.headers.clone(),
+        body,
+    };
+    swarm::answer(manager, route, call).await
+}
+
+async fn read(body: Body) -> Result<Bytes, ApiError> {
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the request's body is larger than {MAX_BODY} bytes"),
+        )),
+        Err(error) => Err(ApiError::bad_request(format!(
+            "the request's body ended early: {error}"
+        ))),
+    }
+}

@@ -101,9 +101,16 @@ impl Filters {
         self.0.get(key).into_iter().flatten().map(String::as_str)
     }
 
-    fn any(&self, key: &str, matches: impl Fn(&str) -> bool) -> bool {
+    /// One of the values satisfies `matches`.
+    pub fn any(&self, key: &str, matches: impl Fn(&str) -> bool) -> bool {
         let mut values = self.values(key).peekable();
         values.peek().is_none() || values.any(matches)
+    }
+
+    /// Docker's boolean, given as the one value of `key`.
+    pub fn flag(&self, key: &str) -> bool {
+        self.values(key)
+            .any(|value| matches!(value, "1" | "true" | "True"))
     }
 
     /// One of the values is `actual`.

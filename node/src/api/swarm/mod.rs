@@ -1,0 +1,80 @@
+//! The routes that the leader answers: one function for each, in the file of
+//! its object.
+//!
+//! Each reads the state through one look at it, or makes one command of what
+//! was asked and waits until it is applied. What the state refuses is
+//! refused with its words ([`ApiError`]'s `From<Refusal>`).
+
+mod cluster;
+mod logs;
+mod names;
+mod nodes;
+mod services;
+mod stdcopy;
+mod tasks;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+
+use super::backend::{Manager, View};
+use super::error::{ApiError, texts};
+use super::query::Query;
+use super::route::{ApiVersion, SwarmRoute};
+
+/// A request to a swarm route, taken apart.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// `None` speaks the newest.
+    pub version: Option<ApiVersion>,
+    pub query: Query,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+type Reply = Result<Response, ApiError>;
+
+pub(super) async fn answer(manager: Arc<dyn Manager>, route: SwarmRoute<'_>, call: Call) -> Reply {
+    let swarm = &*manager;
+    match route {
+        SwarmRoute::Inspect => cluster::inspect(swarm),
+        SwarmRoute::Update => cluster::update(swarm, call).await,
+        SwarmRoute::UnlockKey => cluster::unlock_key(),
+        SwarmRoute::NodeList => nodes::list(swarm, &call.query),
+        SwarmRoute::Node(id) => nodes::inspect(swarm, id),
+        SwarmRoute::NodeUpdate(id) => nodes::update(swarm, id, call).await,
+        SwarmRoute::NodeRemove(id) => nodes::remove(swarm, id, &call.query).await,
+        SwarmRoute::ServiceList => services::list(swarm, &call.query),
+        SwarmRoute::ServiceCreate => services::create(swarm, call).await,
+        SwarmRoute::Service(id) => services::inspect(swarm, id, &call.query),
+        SwarmRoute::ServiceUpdate(id) => services::update(swarm, id, call).await,
+        SwarmRoute::ServiceRemove(id) => services::remove(swarm, id).await,
+        SwarmRoute::ServiceLogs(id) => logs::of_service(&manager, id, &call),
+        SwarmRoute::TaskList => tasks::list(swarm, &call.query),
+        SwarmRoute::Task(id) => tasks::inspect(swarm, id),
+        SwarmRoute::TaskLogs(id) => logs::of_task(&manager, id, &call),
+        SwarmRoute::FileList => Ok(Json(serde_json::json!([])).into_response()),
+        SwarmRoute::File(kind, id) => Err(ApiError::not_found(format!("{kind} {id} not found"))),
+        SwarmRoute::FileCreate(kind) => Err(ApiError::unimplemented(format!(
+            "this version has no {kind}s; mount a file of the hosts with type=bind"
+        ))),
+    }
+}
+
+/// One look at the swarm.
+fn look<T>(
+    swarm: &dyn Manager,
+    look: impl FnOnce(View<'_>) -> Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    let mut look = Some(look);
+    let mut seen = None;
+    swarm.read(&mut |view| seen = look.take().map(|look| look(view)));
+    seen.unwrap_or_else(|| Err(ApiError::unavailable(texts::PREPARING)))
+}
+
+fn done() -> Reply {
+    Ok(StatusCode::OK.into_response())
+}

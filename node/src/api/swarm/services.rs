@@ -1,0 +1,125 @@
+//! `/services`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use services::object::Service;
+use services::{Command, Id, validate_service};
+
+use super::{Call, Reply, done, look, names};
+use crate::api::backend::Manager;
+use crate::api::convert;
+use crate::api::dto::{ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse};
+use crate::api::error::ApiError;
+use crate::api::json;
+use crate::api::query::{Filters, Query};
+
+const FILTERS: &[&str] = &["id", "name", "label", "mode", "runtime"];
+const GO_TYPE: &str = "swarm.ServiceSpec";
+const REGISTRY_AUTH: &str = "X-Registry-Auth";
+
+pub(super) fn list(swarm: &dyn Manager, query: &Query) -> Reply {
+    let filters = query.filters(FILTERS)?;
+    let with_status = query.flag("status");
+    let shown: Vec<_> = look(swarm, |view| {
+        let services = view.state.services();
+        let wanted = services.filter(|service| matches(&filters, service));
+        let show = |service: &Arc<Service>| convert::service(service, view, with_status);
+        Ok(wanted.map(show).collect())
+    })?;
+    Ok(Json(shown).into_response())
+}
+
+fn matches(filters: &Filters, service: &Service) -> bool {
+    filters.prefix("id", &service.id.to_string())
+        && filters.prefix("name", &service.spec.name)
+        && filters.labels("label", &service.spec.labels)
+        && filters.equals("mode", "replicated")
+        && filters.equals("runtime", "container")
+}
+
+pub(super) fn inspect(swarm: &dyn Manager, id: &str, query: &Query) -> Reply {
+    let mut shown = look(swarm, |view| {
+        let service = view.state.find_service(id).map_err(ApiError::lookup)?;
+        Ok(convert::service(service, view, false))
+    })?;
+    if query.flag("insertDefaults") {
+        convert::insert_defaults(&mut shown.spec);
+    }
+    Ok(Json(shown).into_response())
+}
+
+pub(super) async fn create(swarm: &dyn Manager, call: Call) -> Reply {
+    let wanted: ServiceSpec = json::decode(&call.body, GO_TYPE)?;
+    let mut spec = convert::service_spec(wanted)?;
+    if spec.name.is_empty() {
+        spec.name = free_name(swarm)?;
+    }
+    validate_service(&spec)?;
+    let id = swarm.new_id();
+    let spec = Arc::new(spec);
+    swarm.propose(Command::CreateService { id, spec }).await?;
+    let answer = ServiceCreateResponse {
+        id: id.to_string(),
+        warnings: warnings(&call.headers),
+    };
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// A name that no service has; the state checks it once more.
+fn free_name(swarm: &dyn Manager) -> Result<String, ApiError> {
+    look(swarm, |view| {
+        let taken = |name: &str| view.state.find_service(name).is_ok();
+        Ok(names::free(taken, || swarm.new_id().as_u128()))
+    })
+}
+
+fn warnings(headers: &HeaderMap) -> Vec<String> {
+    let empty = ["", "e30", "e30=", "null"];
+    let sent = headers
+        .get(REGISTRY_AUTH)
+        .is_some_and(|value| !empty.iter().any(|empty| value == empty));
+    let text = "the registry's credentials are not passed on in this version; every node pulls \
+                with what its own engine may";
+    sent.then(|| text.to_owned()).into_iter().collect()
+}
+
+pub(super) async fn update(swarm: &dyn Manager, id: &str, call: Call) -> Reply {
+    let wanted: ServiceSpec = json::decode(&call.body, GO_TYPE)?;
+    let version = call.query.version("service")?;
+    let id = find(swarm, id)?;
+    let command = match call.query.text("rollback") {
+        "" => {
+            let spec = convert::service_spec(wanted)?;
+            validate_service(&spec)?;
+            let spec = Arc::new(spec);
+            Command::UpdateService { id, version, spec }
+        }
+        "previous" => Command::RollbackService { id, version },
+        other => {
+            let text = format!("unrecognized rollback option {other}");
+            return Err(ApiError::internal(text));
+        }
+    };
+    swarm.propose(command).await?;
+    let warnings = warnings(&call.headers);
+    let answer = ServiceUpdateResponse {
+        warnings: (!warnings.is_empty()).then_some(warnings),
+    };
+    Ok(Json(answer).into_response())
+}
+
+pub(super) async fn remove(swarm: &dyn Manager, id: &str) -> Reply {
+    let id = find(swarm, id)?;
+    swarm.propose(Command::RemoveService { id }).await?;
+    done()
+}
+
+fn find(swarm: &dyn Manager, id: &str) -> Result<Id, ApiError> {
+    look(swarm, |view| {
+        let service = view.state.find_service(id).map_err(ApiError::lookup)?;
+        Ok(service.id)
+    })
+}

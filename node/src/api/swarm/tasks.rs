@@ -1,0 +1,110 @@
+//! `/tasks`.
+
+use axum::Json;
+use axum::response::IntoResponse;
+use services::object::{Task, TaskState};
+use services::{Assignment, State};
+
+use super::{Reply, look};
+use crate::api::backend::{Manager, View};
+use crate::api::convert;
+use crate::api::dto;
+use crate::api::error::ApiError;
+use crate::api::query::{Filters, Query};
+
+const FILTERS: &[&str] = &[
+    "id",
+    "name",
+    "label",
+    "service",
+    "node",
+    "desired-state",
+    "runtime",
+    "_up-to-date",
+];
+
+const STATES: [TaskState; 14] = [
+    TaskState::New,
+    TaskState::Pending,
+    TaskState::Assigned,
+    TaskState::Accepted,
+    TaskState::Preparing,
+    TaskState::Ready,
+    TaskState::Starting,
+    TaskState::Running,
+    TaskState::Complete,
+    TaskState::Shutdown,
+    TaskState::Failed,
+    TaskState::Rejected,
+    TaskState::Remove,
+    TaskState::Orphaned,
+];
+
+pub(super) fn list(swarm: &dyn Manager, query: &Query) -> Reply {
+    let filters = query.filters(FILTERS)?;
+    check_desired(&filters)?;
+    let shown = look(swarm, |view| listed(view, filters))?;
+    Ok(Json(shown).into_response())
+}
+
+fn listed(view: View<'_>, mut filters: Filters) -> Result<Vec<dto::Task>, ApiError> {
+    filters.resolve("service", |text| {
+        let service = view.state.find_service(text).map_err(ApiError::lookup)?;
+        Ok(service.id.to_string())
+    })?;
+    filters.resolve("node", |text| {
+        let node = view.state.find_node(text).map_err(ApiError::lookup)?;
+        Ok(node.id.to_string())
+    })?;
+    Ok(view
+        .state
+        .tasks()
+        .filter(|task| matches(&filters, task, view.state))
+        .map(|task| show(task, view))
+        .collect())
+}
+
+fn check_desired(filters: &Filters) -> Result<(), ApiError> {
+    let known = |text: &str| STATES.iter().any(|state| is_state(*state, text));
+    match filters.values("desired-state").find(|text| !known(text)) {
+        Some(text) => Err(ApiError::internal(format!(
+            "Invalid desired-state filter: '{text}'"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn is_state(state: TaskState, text: &str) -> bool {
+    state.as_str().eq_ignore_ascii_case(text)
+}
+
+fn matches(filters: &Filters, task: &Task, state: &State) -> bool {
+    let node = task.node.map(|id| id.to_string()).unwrap_or_default();
+    filters.equals("service", &task.service.to_string())
+        && filters.equals("node", &node)
+        && filters.prefix("id", &task.id.to_string())
+        && filters.prefix("name", &Assignment::of(task).container_name())
+        && filters.labels("label", &task.spec.labels)
+        && filters.equals("runtime", "container")
+        && filters.any("desired-state", |text| is_state(task.desired, text))
+        && (!filters.flag("_up-to-date") || is_up_to_date(task, state))
+}
+
+/// Whether an update would leave the task as it is.
+fn is_up_to_date(task: &Task, state: &State) -> bool {
+    state
+        .service(task.service)
+        .is_some_and(|service| task.spec.same_tasks(&service.spec))
+}
+
+pub(super) fn inspect(swarm: &dyn Manager, id: &str) -> Reply {
+    let shown = look(swarm, |view| {
+        let task = view.state.find_task(id).map_err(ApiError::lookup)?;
+        Ok(show(task, view))
+    })?;
+    Ok(Json(shown).into_response())
+}
+
+fn show(task: &Task, view: View<'_>) -> dto::Task {
+    convert::task(task, State::effective(task, view.observed))
+}
