@@ -85,6 +85,14 @@ pub enum Error {
     #[error("{path} is damaged ({reason}); remove the testnet with `cargo testnet down`")]
     Damaged { path: PathBuf, reason: String },
 
+    /// Not an address that a test can ask; nothing was sent.
+    #[error("cannot get `{url}`: {reason}")]
+    BadUrl { url: String, reason: String },
+
+    /// There is no such process; nothing was touched.
+    #[error("no process {0}")]
+    NoProcess(i32),
+
     /// The machine lacks something; nothing was touched.
     #[error("{0}")]
     Machine(String),

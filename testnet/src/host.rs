@@ -157,8 +157,10 @@ impl Host {
     pub fn http_get(&self, url: &str) -> Result<Response> {
         let (name, port, path) = http::parse_url(url)?;
         let names = self.net.plan()?.etc_hosts();
-        let ip = http::resolve(&names, &name)
-            .ok_or_else(|| Error::Machine(format!("{}: no host `{name}`", self.name())))?;
+        let ip = http::resolve(&names, &name).ok_or_else(|| Error::BadUrl {
+            url: url.to_owned(),
+            reason: format!("no host is called `{name}`"),
+        })?;
         http::get_from(self.init()?, SocketAddr::new(ip, port), &path)
     }
 

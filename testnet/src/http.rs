@@ -64,7 +64,10 @@ pub(crate) fn get_from(pid: i32, address: SocketAddr, path: &str) -> Result<Resp
 
 /// Splits `http://host[:port][/path]`.
 pub(crate) fn parse_url(url: &str) -> Result<(String, u16, String)> {
-    let bad = || Error::Machine(format!("`{url}` is not an http:// address"));
+    let bad = || Error::BadUrl {
+        url: url.to_owned(),
+        reason: "not http://HOST[:PORT][/PATH]".into(),
+    };
     let rest = url.strip_prefix("http://").ok_or_else(bad)?;
     let (authority, path) = match rest.find('/') {
         Some(slash) => rest.split_at(slash),

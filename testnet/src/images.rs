@@ -38,7 +38,7 @@ impl Images {
     pub fn make() -> Result<Self> {
         let folder = artifacts::target_dir().join("testnet");
         make_dir(&folder)?;
-        let busybox = sha256(&[BUSYBOX.as_ref()])?;
+        let busybox = sha256(BUSYBOX.as_ref())?;
         let seed = format!("{FORMAT} {busybox} {WHOAMI_SOURCE}");
         let archive = folder.join(format!("images-{:.16}.tar", sha256_of_text(&seed)?));
         if !archive.exists() {
@@ -94,7 +94,7 @@ fn build(folder: &Path, archive: &Path) -> Result<()> {
     let mut ids = String::new();
     for (file, config) in &configs {
         write(&parts.join(file), config.to_string().as_bytes())?;
-        ids += &format!("sha256:{}\n", sha256(&[&parts.join(file)])?);
+        ids += &format!("sha256:{}\n", sha256(&parts.join(file))?);
     }
     write(&parts.join("ids"), ids.as_bytes())?;
     let manifest = json!([
@@ -136,7 +136,7 @@ fn lay_out_busybox(root: &Path) -> Result<()> {
 fn layer(root: &Path, parts: &Path, file: &str) -> Result<String> {
     let layer = parts.join(file);
     tar(root, &layer)?;
-    Ok(format!("sha256:{}", sha256(&[&layer])?))
+    Ok(format!("sha256:{}", sha256(&layer)?))
 }
 
 /// An image configuration (OCI image spec 1.0, as Docker writes it).
@@ -179,24 +179,18 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         .context(|| format!("make {} executable", to.display()))
 }
 
-fn sha256(files: &[&Path]) -> Result<String> {
-    first_word(&succeed(
-        "this machine",
-        Command::new("sha256sum").args(files),
-        "",
-    )?)
+fn sha256(file: &Path) -> Result<String> {
+    sha256sum(Command::new("sha256sum").arg(file), "")
 }
 
 fn sha256_of_text(text: &str) -> Result<String> {
-    first_word(&succeed(
-        "this machine",
-        &mut Command::new("sha256sum"),
-        text,
-    )?)
+    sha256sum(&mut Command::new("sha256sum"), text)
 }
 
-fn first_word(text: &str) -> Result<String> {
-    Ok(text.split(' ').next().unwrap_or_default().to_owned())
+/// The program prints the sum, blanks and a name.
+fn sha256sum(command: &mut Command, input: &str) -> Result<String> {
+    let line = succeed("this machine", command, input)?;
+    Ok(line.split(' ').next().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use swarmlet_testnet::{Artifacts, Host, Options, Testnet, ensure_packages, init, run_switch};
+use swarmlet_testnet::{Artifacts, Host, Options, Testnet, ensure_packages, run_init, run_switch};
 
 use cli::{Cli, Verb};
 
@@ -38,7 +38,7 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Ls { json } => listing::print(cli.name.as_deref(), json),
         Verb::Down => down(name),
         Verb::Test { filter } => runner::run(filter.as_deref().unwrap_or("")),
-        Verb::HostInit { dir, host } => Ok(init::run(&dir, &host)?),
+        Verb::HostInit { dir, host } => Ok(run_init(&dir, &host)?),
         Verb::Switch { .. } => run_switch(),
     }
 }

@@ -203,8 +203,7 @@ pub struct Usage {
 /// The usage of the process `pid` (a number of the machine, not of a host).
 pub fn usage(pid: i32) -> Result<Usage> {
     let proc_dir = PathBuf::from(format!("/proc/{pid}"));
-    let gone = || Error::Machine(format!("no process {pid}"));
-    let stat = Stat::read(&proc_dir).ok_or_else(gone)?;
+    let stat = Stat::read(&proc_dir).ok_or(Error::NoProcess(pid))?;
     let field = |file: &str, name: &str| {
         let text = fs::read_to_string(proc_dir.join(file))
             .context(|| format!("read {file} of process {pid}"))?;

@@ -57,7 +57,7 @@ impl Store {
             .prefix(".new-")
             .tempdir_in(&self.base)
             .context(|| format!("make a folder in {}", self.base.display()))?;
-        let json = serde_json::to_vec_pretty(&plan).unwrap_or_default();
+        let json = serde_json::to_vec_pretty(&plan).context(|| "write the plan".into())?;
         write(&draft.path().join(PLAN_FILE), &json)?;
         make_dir(&draft.path().join("bin"))?;
         for host in plan.hosts() {

@@ -8,6 +8,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -18,6 +19,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use crate::artifacts::Artifacts;
 use crate::error::{Context, Error, Result};
 use crate::host::Host;
+use crate::init::check_place;
 use crate::plan::Plan;
 use crate::store::{NetDir, Store, make_dir};
 use crate::wait::wait_for;
@@ -72,6 +74,7 @@ impl Testnet {
             return Err(Error::Machine("a swarm needs the swarmlet binary".into()));
         }
         let store = Store::from_env();
+        check_place(&store.dir(&options.name)?.path)?;
         let dir = store.create(&options.name, options.hosts, &options.daemon_args)?;
         let net = Self {
             plan: dir.plan()?,
@@ -209,10 +212,7 @@ impl Testnet {
             // All are awaited, the first error is the one that is told.
             let done: Vec<Result<()>> = boots
                 .into_iter()
-                .map(|boot| {
-                    boot.join()
-                        .unwrap_or_else(|_| Err(Error::Machine("a boot panicked".into())))
-                })
+                .map(|boot| boot.join().unwrap_or_else(|panic| resume_unwind(panic)))
                 .collect();
             done.into_iter().collect()
         })

@@ -6,14 +6,18 @@
 //! with 0 at SIGTERM, at once.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How many clients are answered at the same time.
+const CLIENTS: usize = 256;
 const REQUEST_LIMIT: usize = 16 * 1024;
 const TOLD: [&str; 4] = ["TASK", "SERVICE", "NODE", "SWARMLET"];
 
@@ -30,17 +34,27 @@ async fn main() -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
+    let places = Arc::new(Semaphore::new(CLIENTS));
     println!("listening on {port}");
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            accepted = listener.accept() => {
-                if let Ok((stream, client)) = accepted {
-                    tokio::spawn(timeout(PATIENCE, answer(stream, client)));
-                }
-            }
+            () = serve_one(&listener, &places) => {}
         }
+    }
+}
+
+/// Waits for a free place and a client, and answers in the background.
+async fn serve_one(listener: &TcpListener, places: &Arc<Semaphore>) {
+    let Ok(place) = Arc::clone(places).acquire_owned().await else {
+        return;
+    };
+    if let Ok((stream, client)) = listener.accept().await {
+        tokio::spawn(async move {
+            let _ = timeout(PATIENCE, answer(stream, client)).await;
+            drop(place);
+        });
     }
 }
 

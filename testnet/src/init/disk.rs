@@ -36,6 +36,18 @@ pub(crate) const PATH: &str =
 /// Folders of the machine that each host changes for itself.
 const OVERLAID: [&str; 4] = ["/etc", "/opt", "/usr/local", "/var/lib"];
 
+/// Refuses a place for disks that would lie under its own host's overlays.
+pub(crate) fn check_place(net_dir: &Path) -> Result<()> {
+    if OVERLAID.iter().any(|folder| net_dir.starts_with(folder)) {
+        return Err(Error::Machine(format!(
+            "testnets cannot be kept in {}: choose a folder outside {} with SWARMLET_TESTNET_DIR",
+            net_dir.display(),
+            OVERLAID.join(", ")
+        )));
+    }
+    Ok(())
+}
+
 /// Builds the file system in this process's (new, private) mount namespace.
 pub(super) fn build(net_dir: &Path, plan: &Plan, host: &HostPlan) -> Result<()> {
     let disk = HostDir(net_dir.join(&host.name));
@@ -80,9 +92,8 @@ fn overlay(folder: &Path, kept: &Path) -> Result<()> {
     );
     mount_new("overlay", folder, &options).map_err(|e| {
         Error::Machine(format!(
-            "{e}: the testnets' folder must be on a file system that can carry overlays \
-             (ext4, xfs, tmpfs) and outside {}; choose one with SWARMLET_TESTNET_DIR",
-            OVERLAID.join(", ")
+            "{e}: testnets must be kept on a file system that can carry overlays \
+             (ext4, xfs, tmpfs); choose a folder with SWARMLET_TESTNET_DIR"
         ))
     })
 }
@@ -121,12 +132,24 @@ fn link_into_path(program: &str) -> Result<()> {
 }
 
 fn mount_new(kind: &str, at: &Path, options: &str) -> Result<()> {
-    let options = std::ffi::CString::new(options).unwrap_or_default();
-    mount(kind, at, kind, MountFlags::empty(), options.as_c_str())
-        .context(|| format!("mount {kind} at {}", at.display()))
+    let what = || format!("mount {kind} at {}", at.display());
+    let options = std::ffi::CString::new(options).context(what)?;
+    mount(kind, at, kind, MountFlags::empty(), options.as_c_str()).context(what)
 }
 
 fn bind(source: &Path, at: &Path) -> Result<()> {
     make_dir(at)?;
     mount_bind(source, at).context(|| format!("bind {} to {}", source.display(), at.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_are_not_kept_below_what_hosts_overlay() {
+        assert!(check_place(Path::new("/var/lib/nets/a")).is_err());
+        assert!(check_place(Path::new("/var/tmp/nets/a")).is_ok());
+        assert!(check_place(Path::new("/optional/a")).is_ok());
+    }
 }

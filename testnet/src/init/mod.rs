@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::error::{Context, Result};
 use crate::store;
 
-pub(crate) use disk::{CONTROL_SOCKET, PATH};
+pub(crate) use disk::{CONTROL_SOCKET, PATH, check_place};
 
 /// Becomes the init of `host` of the testnet in `net_dir`. Does not return
 /// unless the host cannot be built; the namespaces then go with this process.

@@ -1,0 +1,325 @@
+//! `testnet demo`: a swarm of three real hosts, told as it happens.
+//!
+//! Each step types what a user would type, waits until its claim is true, and
+//! says how long that took; the first claim that does not hold ends the demo
+//! with what was expected, what was seen and where the logs are. The claims
+//! are checked against the API *and* against the engines, so that no one has
+//! to take swarmlet's word for it. [`story`] is the whole of it.
+
+mod swarm;
+mod transcript;
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use swarmlet_testnet::{Artifacts, Host, Options, Testnet, ensure_packages, target_dir};
+
+use crate::interrupt::Guard;
+use swarm::{Swarm, by_host, ready_names};
+use transcript::{Transcript, expect};
+
+/// The testnet that the demo uses when no name is given.
+pub const DEFAULT_NAME: &str = "demo";
+
+const HOSTS: usize = 3;
+const SERVICE: &str = "web";
+const REPLICAS: usize = 6;
+const MORE_REPLICAS: usize = 9;
+/// Longer than anything here takes on two busy cores.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Tells the story on stdout; an error when any of it was not true.
+pub fn run(name: &str) -> Result<()> {
+    let guard = Guard::of_testnet(name)?;
+    let start = Instant::now();
+    let mut transcript = Transcript::new(io::stdout());
+    guard.finish(on_hosts(&mut transcript, name))?;
+    transcript.line(&format!(
+        "All {} steps were true, in {:.0} s. Hosts of your own: cargo testnet up",
+        transcript.steps(),
+        start.elapsed().as_secs_f64()
+    ));
+    Ok(())
+}
+
+/// Raises the hosts, lives the story on them, and removes them either way.
+fn on_hosts<W: Write>(transcript: &mut Transcript<W>, name: &str) -> Result<()> {
+    let logs = target_dir().join("testnet/failed/demo");
+    let artifacts = build(transcript)?;
+    let mut net = raise(transcript, &artifacts, name, &logs)
+        .with_context(|| format!("the hosts are not up; what they said is in {}", logs.display()))?;
+    let told = story(transcript, &net);
+    if told.is_err() {
+        // Dropping the hosts copies their logs to where the error says.
+        return told.with_context(|| format!("logs of every host: {}", logs.display()));
+    }
+    net.keep();
+    transcript.step(
+        "this machine",
+        &format!("cargo testnet down --name {name}"),
+        "nothing is left behind",
+        |_| {
+            ensure!(Testnet::down(name)?, "the hosts were gone before");
+            Ok(())
+        },
+    )
+}
+
+fn build<W: Write>(transcript: &mut Transcript<W>) -> Result<Artifacts> {
+    transcript.step(
+        "this machine",
+        "cargo build --release --package swarmlet-node",
+        "swarmlet and the test images are built",
+        |_| {
+            ensure_packages(true)?;
+            Ok(Artifacts::build()?)
+        },
+    )
+}
+
+fn raise<W: Write>(
+    transcript: &mut Transcript<W>,
+    artifacts: &Artifacts,
+    name: &str,
+    logs: &std::path::Path,
+) -> Result<Testnet> {
+    transcript.step(
+        "this machine",
+        &format!("cargo testnet up {HOSTS} --no-swarm --name {name}"),
+        "three hosts run, each with an engine and a daemon",
+        |notes| {
+            if Testnet::down(name)? {
+                notes.say("an earlier demo was still up and was taken down");
+            }
+            if let Err(e) = std::fs::remove_dir_all(logs) {
+                ensure!(e.kind() == io::ErrorKind::NotFound, "{}: {e}", logs.display());
+            }
+            let options = Options {
+                swarm: false,
+                logs: Some(logs.to_owned()),
+                ..Options::new(name, HOSTS)
+            };
+            let net = Testnet::up(artifacts, &options)?;
+            for host in net.hosts() {
+                notes.say(format!("{}  {}", host.name(), host.ip()));
+            }
+            Ok(net)
+        },
+    )
+}
+
+fn story<W: Write>(transcript: &mut Transcript<W>, net: &Testnet) -> Result<()> {
+    let hosts = net.hosts();
+    let first = net.host("h1")?;
+    form(transcript, &hosts)?;
+    let swarm = Swarm::seen_from(first.clone(), hosts.clone());
+    create(transcript, &swarm)?;
+    reach(transcript, &swarm)?;
+    scale(transcript, &swarm)?;
+    lose_an_engine(transcript, &swarm, &net.host("h3")?)
+}
+
+fn form<W: Write>(transcript: &mut Transcript<W>, hosts: &[Host]) -> Result<()> {
+    let Some((first, others)) = hosts.split_first() else {
+        return Ok(());
+    };
+    let address = first.ip().to_string();
+    typed(transcript, first, &["swarmlet", "init", "--advertise-addr", &address], "h1 is a swarm of one")?;
+    let token = first.ok(&["swarmlet", "join-token", "-q", "manager"])?;
+    let remote = format!("{address}:2377");
+    for host in others {
+        let join = ["swarmlet", "join", "--token", token.trim(), &remote];
+        typed(transcript, host, &join, &format!("{} is a manager too", host.name()))?;
+    }
+    let command = ["swarmlet", "node", "ls"];
+    transcript.step(first.name(), &command.join(" "), "every node is ready", |notes| {
+        expect("three nodes that are ready", PATIENCE, || {
+            let ready = ready_names(first)?;
+            ensure!(ready.len() == hosts.len(), "ready are {ready:?}");
+            Ok(())
+        })?;
+        notes.say(first.ok(&command)?);
+        Ok(())
+    })
+}
+
+/// Types a command that is done when it returns; shows its first line.
+fn typed<W: Write>(
+    transcript: &mut Transcript<W>,
+    host: &Host,
+    argv: &[&str],
+    claim: &str,
+) -> Result<()> {
+    transcript.step(host.name(), &shown(argv), claim, |notes| {
+        notes.say(host.ok(argv)?.lines().next().unwrap_or_default());
+        Ok(())
+    })
+}
+
+/// The command as it is shown: a token fills more than a line.
+fn shown(argv: &[&str]) -> String {
+    let word = |word: &&str| match word.strip_prefix("SWMTKN-1-") {
+        Some(secret) => format!("SWMTKN-1-{}…", secret.get(..6).unwrap_or(secret)),
+        None => (*word).to_owned(),
+    };
+    argv.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn create<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> {
+    let replicas = REPLICAS.to_string();
+    let publish = "mode=host,target=80";
+    let create = ["swarmlet", "service", "create", "--name", SERVICE];
+    let create = [&create[..], &["--replicas", &replicas, "--publish", publish, "whoami"]].concat();
+    converge(transcript, swarm, &create, REPLICAS)?;
+    transcript.step(
+        swarm.host.name(),
+        &format!("swarmlet service ps {SERVICE}"),
+        "each host has its share, each replica a port of its host",
+        |notes| {
+            let replicas = swarm.running(SERVICE)?;
+            let spread = by_host(&replicas);
+            for (host, theirs) in &spread {
+                let cells: Vec<String> = theirs.iter().map(|r| format!("{SERVICE}.{} :{}", r.slot, r.port)).collect();
+                notes.say(format!("{host}  {}", cells.join("   ")));
+            }
+            ensure!(
+                spread.len() == HOSTS && spread.values().all(|r| r.len() == REPLICAS / HOSTS),
+                "expected: {} replicas on each of {HOSTS} hosts\nseen:     {spread:?}",
+                REPLICAS / HOSTS
+            );
+            ensure!(replicas.iter().all(|r| r.port > 0), "a replica has no port: {replicas:?}");
+            Ok(())
+        },
+    )
+}
+
+/// Types `argv`, watches the count of running tasks grow to `replicas`, and
+/// waits for the command itself to be content.
+fn converge<W: Write>(
+    transcript: &mut Transcript<W>,
+    swarm: &Swarm,
+    argv: &[&str],
+    replicas: usize,
+) -> Result<()> {
+    let claim = format!("{replicas} of {replicas} run and stay up");
+    let limit = PATIENCE.as_secs().to_string();
+    let bounded = [&["timeout", &limit], argv].concat();
+    transcript.step(swarm.host.name(), &shown(argv), &claim, |notes| {
+        std::thread::scope(|scope| {
+            let command = scope.spawn(|| swarm.host.ok(&bounded));
+            let mut told = None;
+            expect(&format!("{replicas} tasks that run"), PATIENCE, || {
+                let seen = swarm.running(SERVICE)?.len();
+                if told.replace(seen) != Some(seen) {
+                    notes.say_when(format!("{seen} of {replicas} run"));
+                }
+                ensure!(seen == replicas, "{seen} run");
+                Ok(())
+            })?;
+            let said = command.join().map_err(|_| anyhow::anyhow!("the command's thread died"))??;
+            notes.say(said.trim_end().lines().next_back().unwrap_or_default());
+            swarm.nothing_runs_twice(SERVICE)
+        })
+    })
+}
+
+fn reach<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> {
+    let replicas = swarm.running(SERVICE)?;
+    let spread = by_host(&replicas);
+    // From its neighbour, so that each request crosses the network.
+    let askers = swarm.hosts.iter().cycle().skip(1);
+    for (host, asker) in swarm.hosts.iter().zip(askers) {
+        let replica = spread
+            .get(host.name())
+            .and_then(|theirs| theirs.first())
+            .with_context(|| format!("no replica runs on {}", host.name()))?;
+        let url = format!("http://{}:{}/", host.name(), replica.port);
+        let claim = format!("{SERVICE}.{} on {} answers {}", replica.slot, host.name(), asker.name());
+        transcript.step(asker.name(), &format!("curl {url}"), &claim, |notes| {
+            let answer = expect(&format!("an answer from {url}"), PATIENCE, || Ok(asker.http_get(&url)?))?;
+            let line = |key: &str| {
+                let line = answer.body.lines().find_map(|l| l.strip_prefix(key));
+                line.unwrap_or_default().trim().to_owned()
+            };
+            let (hostname, client) = (line("Hostname:"), line("Client:"));
+            notes.say(format!("Hostname: {hostname}"));
+            notes.say(format!("Client: {client}"));
+            ensure!(
+                !hostname.is_empty() && replica.container.starts_with(&hostname),
+                "expected: the container {:.12} of {SERVICE}.{}\nseen:     {} {}",
+                replica.container,
+                replica.slot,
+                answer.status,
+                answer.body
+            );
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn scale<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> {
+    let wanted = format!("{SERVICE}={MORE_REPLICAS}");
+    converge(transcript, swarm, &["swarmlet", "service", "scale", &wanted], MORE_REPLICAS)
+}
+
+fn lose_an_engine<W: Write>(
+    transcript: &mut Transcript<W>,
+    swarm: &Swarm,
+    victim: &Host,
+) -> Result<()> {
+    let name = victim.name();
+    let rest = HOSTS - 1;
+    let before = swarm.running(SERVICE)?;
+    let lost = before.iter().filter(|r| r.host == name).count();
+    let claim = format!("its {lost} tasks are replaced, all {MORE_REPLICAS} run on the other {rest}");
+    transcript.step(name, "kill -9 $(pidof dockerd)", &claim, |notes| {
+        victim.engine().kill()?;
+        let reason = expect(&format!("{name} to be down"), PATIENCE, || swarm.down_reason(name))?;
+        notes.say_when(format!("node {name} is down: {reason}"));
+        let mut told = None;
+        expect(&format!("{MORE_REPLICAS} tasks that run elsewhere"), PATIENCE, || {
+            let running = swarm.running(SERVICE)?;
+            let elsewhere = running.iter().filter(|r| r.host != name).count();
+            if told.replace(elsewhere) != Some(elsewhere) {
+                notes.say_when(format!("{elsewhere} of {MORE_REPLICAS} run elsewhere"));
+            }
+            ensure!(elsewhere == MORE_REPLICAS, "{elsewhere} run elsewhere");
+            ensure!(running.len() == MORE_REPLICAS, "{} run in all", running.len());
+            Ok(())
+        })
+    })?;
+    transcript.step(name, "dockerd &", &format!("{name} is ready, and nothing runs twice"), |notes| {
+        victim.engine().start()?;
+        notes.say_when("the engine answers");
+        expect(&format!("{name} to be ready"), PATIENCE, || {
+            let ready = ready_names(&swarm.host)?;
+            ensure!(ready.contains(name), "ready are {ready:?}");
+            Ok(())
+        })?;
+        notes.say_when(format!("node {name} is ready"));
+        expect("a container for each running task and no other", PATIENCE, || {
+            swarm.nothing_runs_twice(SERVICE)
+        })?;
+        let spread = by_host(&swarm.running(SERVICE)?);
+        let counts: Vec<String> = swarm
+            .hosts
+            .iter()
+            .map(|h| format!("{} {}", h.name(), spread.get(h.name()).map_or(0, Vec::len)))
+            .collect();
+        notes.say_when(format!("containers: {}", counts.join(", ")));
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_shown_shortened_and_nothing_else_is() {
+        let argv = ["swarmlet", "join", "--token", "SWMTKN-1-0123456789-abc", "h1:2377"];
+        assert_eq!(shown(&argv), "swarmlet join --token SWMTKN-1-012345… h1:2377");
+    }
+}
