@@ -23,16 +23,15 @@ const TWO_MANAGERS: &str = "WARNING: Running Swarm in a two-manager configuratio
     configuration provides no fault tolerance, and poses a high risk to lose control over the \
     cluster: run one manager or three.";
 
-/// Why this node cannot answer for the swarm, unless it is a manager.
-pub fn not_a_manager(local: &LocalState) -> Option<ApiError> {
-    let text = match local {
+/// Why this node cannot answer for the swarm.
+pub fn not_a_manager(local: &LocalState) -> ApiError {
+    ApiError::unavailable(match local {
         LocalState::Inactive => texts::INACTIVE,
-        LocalState::Pending | LocalState::Error(_) => texts::PREPARING,
         LocalState::Locked => texts::LOCKED,
         LocalState::Active(node) if node.role == Role::Worker => texts::WORKER,
-        LocalState::Active(_) => return None,
-    };
-    Some(ApiError::unavailable(text))
+        // A manager by right, that cannot act as one now.
+        LocalState::Active(_) | LocalState::Pending | LocalState::Error(_) => texts::PREPARING,
+    })
 }
 
 /// What the `Swarm` header of `/_ping` says.
@@ -181,6 +180,10 @@ pub(super) async fn leave(backend: &dyn Backend, query: &Query) -> Reply {
 
 /// Nothing is ever locked in this version.
 pub(super) fn unlock(backend: &dyn Backend) -> ApiError {
-    not_a_manager(&backend.local())
-        .unwrap_or_else(|| ApiError::new(StatusCode::CONFLICT, "swarm is not locked"))
+    match backend.local() {
+        LocalState::Active(node) if node.role == Role::Manager => {
+            ApiError::new(StatusCode::CONFLICT, "swarm is not locked")
+        }
+        other => not_a_manager(&other),
+    }
 }

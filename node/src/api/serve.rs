@@ -1,5 +1,7 @@
 //! The socket itself.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +10,10 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::task::JoinSet;
+
+use super::Engine;
+use super::backend::Backend;
 
 /// Connections at a time; those beyond wait to be accepted. Followed logs and
 /// attached terminals hold theirs.
@@ -20,40 +23,31 @@ const HEAD_WITHIN: Duration = Duration::from_secs(30);
 /// After an accept that failed, e.g. for want of file descriptors.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// Serves `router` on `listener` until `stop`. Then it accepts no more, and
-/// breaks off what is still open.
-pub async fn serve(listener: UnixListener, router: Router, stop: CancellationToken) {
-    let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let connections = TaskTracker::new();
-    while let Some(stream) = accepted(&listener, &stop).await {
-        let Ok(permit) = Arc::clone(&free).acquire_owned().await else {
-            break;
-        };
-        let (router, stop) = (router.clone(), stop.clone());
-        connections.spawn(async move {
-            tokio::select! {
-                () = serve_connection(stream, router) => {}
-                () = stop.cancelled() => {}
-            }
-            drop(permit);
-        });
-    }
-    connections.close();
-    connections.wait().await;
-}
-
-async fn accepted(listener: &UnixListener, stop: &CancellationToken) -> Option<UnixStream> {
+/// Serves the API on `listener`; `engine` is the local engine's socket. Runs
+/// until it is dropped, and breaks off then what is still open.
+///
+/// # Errors
+/// `listener` is none any more.
+pub async fn serve(
+    listener: UnixListener,
+    backend: Arc<dyn Backend>,
+    engine: PathBuf,
+) -> anyhow::Result<()> {
+    let router = super::router(backend, Engine::new(engine));
+    let mut connections = JoinSet::new();
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return None,
-        };
-        match accepted {
-            Ok((stream, _)) => return Some(stream),
-            Err(error) => {
-                tracing::warn!(%error, "the API socket cannot accept a connection");
-                tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
-            }
+        tokio::select! {
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(serve_connection(stream, router.clone()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(%error, "the API socket cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
         }
     }
 }
