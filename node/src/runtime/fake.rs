@@ -1,0 +1,480 @@
+//! An engine in memory, for tests and simulations of whole nodes.
+//!
+//! It does what an engine does and nothing by itself: containers exit, fall ill
+//! or vanish when they are told to, calls can be refused or held back, and the
+//! engine can be taken down with everything that runs on it. Every call is
+//! recorded, so that a test can say what must *not* have happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use services::object::NodeDescription;
+use services::{Assignment, Id, Timestamp};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    Container, Exit, Health, Listed, LogFrame, LogOptions, LogStream, Phase, Result, Runtime,
+    RuntimeError,
+};
+
+/// A listener that is so far behind loses its stream, as with a real engine.
+const EVENT_BACKLOG: usize = 1024;
+
+/// What was asked of the engine.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Call {
+    Create(Id),
+    Pull(String),
+    Start(Id),
+    Stop(Id, Option<Duration>),
+    Remove(Id),
+    Inspect(Id),
+}
+
+/// The kinds of calls that can be held back or refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Create,
+    Pull,
+    Start,
+    Stop,
+    Remove,
+}
+
+/// A handle on the engine; its clones are the same engine.
+#[derive(Debug, Clone)]
+pub struct FakeRuntime {
+    state: Arc<Mutex<State>>,
+    /// Counts changes, so that a held call and a waiting test wake up.
+    version: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    down: bool,
+    generation: u64,
+    clock: u64,
+    images: BTreeSet<String>,
+    registry: BTreeSet<String>,
+    checked: bool,
+    containers: BTreeMap<String, Held>,
+    calls: Vec<Call>,
+    refused: BTreeMap<Kind, RuntimeError>,
+    held: BTreeSet<Kind>,
+    listeners: Vec<mpsc::Sender<Id>>,
+    under_way: BTreeMap<Id, usize>,
+    most_at_once: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    task: Id,
+    container: Container,
+}
+
+impl Default for FakeRuntime {
+    fn default() -> Self {
+        Self {
+            state: Arc::default(),
+            version: Arc::new(watch::Sender::new(0)),
+        }
+    }
+}
+
+/// What users do to an engine and its world, and what they see of it.
+impl FakeRuntime {
+    /// Puts an image on the disk.
+    pub fn add_image(&self, image: &str) {
+        self.change(|state| state.images.insert(image.to_owned()));
+    }
+
+    /// Makes an image available to pulls.
+    pub fn publish_image(&self, image: &str) {
+        self.change(|state| state.registry.insert(image.to_owned()));
+    }
+
+    /// Containers started from now on have a health check.
+    pub fn check_health(&self) {
+        self.change(|state| state.checked = true);
+    }
+
+    /// Refuses calls of this kind until [`allow`](Self::allow).
+    pub fn refuse(&self, kind: Kind, error: RuntimeError) {
+        self.change(|state| state.refused.insert(kind, error));
+    }
+
+    pub fn allow(&self, kind: Kind) {
+        self.change(|state| state.refused.remove(&kind));
+    }
+
+    /// Lets calls of this kind wait until [`release`](Self::release).
+    pub fn hold(&self, kind: Kind) {
+        self.change(|state| state.held.insert(kind));
+    }
+
+    pub fn release(&self, kind: Kind) {
+        self.change(|state| state.held.remove(&kind));
+    }
+
+    /// The task's process ends.
+    pub fn exit(&self, task: Id, code: i64) {
+        self.change(|state| {
+            let at = state.tick();
+            if let Some(container) = state.container_of(task) {
+                container.end(code, at);
+            }
+            state.tell(task);
+        });
+    }
+
+    pub fn set_health(&self, task: Id, health: Health) {
+        self.change(|state| {
+            if let Some(container) = state.container_of(task) {
+                container.phase = Phase::Running(health);
+            }
+            state.tell(task);
+        });
+    }
+
+    /// `docker rm -f`.
+    pub fn remove_by_hand(&self, task: Id) {
+        self.change(|state| {
+            state.containers.retain(|_, held| held.task != task);
+            state.tell(task);
+        });
+    }
+
+    /// The engine goes, and what runs with it, with this exit code: 255 after a
+    /// power cut, 143 or 137 when it was stopped.
+    pub fn go_down(&self, code: i64) {
+        self.change(|state| {
+            let at = state.tick();
+            for held in state.containers.values_mut() {
+                held.container.end(code, at);
+            }
+            state.down = true;
+            state.listeners.clear();
+        });
+    }
+
+    /// The connection breaks; containers and engine live on.
+    pub fn disconnect(&self) {
+        self.change(|state| state.listeners.clear());
+    }
+
+    pub fn come_up(&self) {
+        self.change(|state| {
+            state.down = false;
+            state.generation += 1;
+        });
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.lock().calls.clone()
+    }
+
+    /// The most calls for one task that were ever under way at once.
+    pub fn most_at_once(&self) -> usize {
+        self.lock().most_at_once
+    }
+
+    pub fn container(&self, task: Id) -> Option<Container> {
+        let mut state = self.lock();
+        state.container_of(task).cloned()
+    }
+
+    /// Waits until the engine has been asked this.
+    pub async fn called(&self, call: &Call) {
+        let mut version = self.version.subscribe();
+        while !self.lock().calls.contains(call) {
+            // The sender lives in `self`.
+            let _ = version.changed().await;
+        }
+    }
+}
+
+impl FakeRuntime {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.version.send_modify(|version| *version += 1);
+        result
+    }
+
+    /// Performs one call: recorded, held back, refused, done.
+    fn call<'a, T: Send + 'a>(
+        &'a self,
+        kind: Option<Kind>,
+        call: Call,
+        task: Id,
+        act: impl FnOnce(&mut State) -> Result<T> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T>> {
+        async move {
+            let _under_way = UnderWay::begin(self, task, call);
+            let mut version = self.version.subscribe();
+            while kind.is_some_and(|kind| self.lock().held.contains(&kind)) {
+                if self.lock().down {
+                    break;
+                }
+                let _ = version.changed().await;
+            }
+            self.change(|state| {
+                state.check_up()?;
+                match kind.and_then(|kind| state.refused.get(&kind)) {
+                    Some(error) => Err(error.clone()),
+                    None => act(state),
+                }
+            })
+        }
+        .boxed()
+    }
+
+    fn task_of(&self, container: &str) -> Id {
+        let state = self.lock();
+        let held = state.containers.get(container);
+        held.map_or(Id::default(), |held| held.task)
+    }
+}
+
+/// Counts the calls for a task while they last.
+struct UnderWay<'a>(&'a FakeRuntime, Id);
+
+impl<'a> UnderWay<'a> {
+    fn begin(runtime: &'a FakeRuntime, task: Id, call: Call) -> Self {
+        runtime.change(|state| {
+            state.calls.push(call);
+            let count = state.under_way.entry(task).or_default();
+            *count += 1;
+            state.most_at_once = state.most_at_once.max(*count);
+        });
+        Self(runtime, task)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.change(|state| {
+            if let Some(count) = state.under_way.get_mut(&self.1) {
+                *count -= 1;
+            }
+        });
+    }
+}
+
+impl State {
+    fn check_up(&self) -> Result<()> {
+        match self.down {
+            true => Err(RuntimeError::Unavailable("the engine is down".into())),
+            false => Ok(()),
+        }
+    }
+
+    fn tick(&mut self) -> Timestamp {
+        self.clock += 1;
+        Timestamp(self.clock)
+    }
+
+    fn tell(&mut self, task: Id) {
+        self.listeners
+            .retain(|listener| listener.try_send(task).is_ok());
+    }
+
+    fn container_of(&mut self, task: Id) -> Option<&mut Container> {
+        let held = self
+            .containers
+            .values_mut()
+            .find(|held| held.task == task)?;
+        Some(&mut held.container)
+    }
+
+    fn held(&mut self, container: &str) -> Result<&mut Held> {
+        let missing = || RuntimeError::ContainerMissing(format!("No such container: {container}"));
+        self.containers.get_mut(container).ok_or_else(missing)
+    }
+
+    fn create(&mut self, assignment: &Assignment) -> Result<String> {
+        let image = &assignment.spec.task.container.image;
+        if !self.images.contains(image) {
+            return Err(RuntimeError::ImageMissing(format!(
+                "No such image: {image}"
+            )));
+        }
+        if let Some(existing) = self.container_of(assignment.task) {
+            return Ok(existing.id.clone());
+        }
+        let id = format!("container-{}", assignment.container_name());
+        let container = Container {
+            id: id.clone(),
+            phase: Phase::Created,
+            pid: 0,
+            started: None,
+            ports: Vec::new(),
+        };
+        let task = assignment.task;
+        self.containers.insert(id.clone(), Held { task, container });
+        Ok(id)
+    }
+
+    fn start(&mut self, container: &str) -> Result<()> {
+        let at = self.tick();
+        let health = match self.checked {
+            true => Health::Starting,
+            false => Health::Unchecked,
+        };
+        let held = self.held(container)?;
+        if !matches!(held.container.phase, Phase::Running(_)) {
+            held.container.phase = Phase::Running(health);
+            held.container.pid = 1000;
+            held.container.started = Some(at);
+        }
+        let task = held.task;
+        self.tell(task);
+        Ok(())
+    }
+
+    fn stop(&mut self, container: &str) -> Result<()> {
+        let at = self.tick();
+        let held = self.held(container)?;
+        held.container.end(143, at);
+        let task = held.task;
+        self.tell(task);
+        Ok(())
+    }
+
+    fn pull(&mut self, image: &str) -> Result<()> {
+        if !self.registry.contains(image) {
+            return Err(RuntimeError::Refused(format!(
+                "pull access denied for {image}"
+            )));
+        }
+        self.images.insert(image.to_owned());
+        Ok(())
+    }
+}
+
+impl Container {
+    fn end(&mut self, code: i64, at: Timestamp) {
+        if matches!(self.phase, Phase::Running(_)) {
+            self.pid = 0;
+            self.phase = Phase::Exited(Exit {
+                code,
+                at: Some(at),
+                ..Exit::default()
+            });
+        }
+    }
+}
+
+impl Runtime for FakeRuntime {
+    fn ping(&self) -> BoxFuture<'_, Result<()>> {
+        std::future::ready(self.lock().check_up()).boxed()
+    }
+
+    fn describe(&self) -> BoxFuture<'_, Result<NodeDescription>> {
+        let up = self.lock().check_up();
+        let described = up.map(|()| NodeDescription {
+            hostname: "fake".into(),
+            ..NodeDescription::default()
+        });
+        std::future::ready(described).boxed()
+    }
+
+    fn instance(&self) -> BoxFuture<'_, Option<String>> {
+        let instance = format!("fake/{}", self.lock().generation);
+        std::future::ready(Some(instance)).boxed()
+    }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>>> {
+        let state = self.lock();
+        let listed = state.containers.values().map(|held| Listed {
+            id: held.container.id.clone(),
+            task: held.task,
+            running: matches!(held.container.phase, Phase::Running(_)),
+        });
+        let listed = state.check_up().map(|()| listed.collect());
+        std::future::ready(listed).boxed()
+    }
+
+    fn create<'a>(&'a self, assignment: &'a Assignment) -> BoxFuture<'a, Result<String>> {
+        let task = assignment.task;
+        self.call(Some(Kind::Create), Call::Create(task), task, |state| {
+            state.create(assignment)
+        })
+    }
+
+    fn pull<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<()>> {
+        let call = Call::Pull(image.to_owned());
+        self.call(Some(Kind::Pull), call, Id::default(), |state| {
+            state.pull(image)
+        })
+    }
+
+    fn start<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<()>> {
+        let task = self.task_of(container);
+        self.call(Some(Kind::Start), Call::Start(task), task, |state| {
+            state.start(container)
+        })
+    }
+
+    fn stop<'a>(
+        &'a self,
+        container: &'a str,
+        grace: Option<Duration>,
+    ) -> BoxFuture<'a, Result<()>> {
+        let task = self.task_of(container);
+        self.call(Some(Kind::Stop), Call::Stop(task, grace), task, |state| {
+            state.stop(container)
+        })
+    }
+
+    fn remove<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<()>> {
+        let task = self.task_of(container);
+        self.call(Some(Kind::Remove), Call::Remove(task), task, move |state| {
+            state.containers.remove(container);
+            state.tell(task);
+            Ok(())
+        })
+    }
+
+    fn inspect<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Container>>> {
+        let task = self.task_of(container);
+        self.call(None, Call::Inspect(task), task, |state| {
+            let held = state.containers.get(container);
+            Ok(held.map(|held| held.container.clone()))
+        })
+    }
+
+    fn events(&self) -> BoxStream<'static, Result<Id>> {
+        let (sender, receiver) = mpsc::channel(EVENT_BACKLOG);
+        let mut state = self.lock();
+        if !state.down {
+            state.listeners.push(sender);
+        }
+        futures::stream::unfold(receiver, |mut receiver| async move {
+            let event = receiver.recv().await?;
+            Some((Ok(event), receiver))
+        })
+        .boxed()
+    }
+
+    fn logs<'a>(
+        &'a self,
+        container: &'a str,
+        _options: &'a LogOptions,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, Result<LogFrame>>>> {
+        let found = self.lock().held(container).map(|held| LogFrame {
+            stream: LogStream::Stdout,
+            at: held.container.started,
+            data: held.container.id.clone().into(),
+        });
+        let stream = found.map(|line| futures::stream::once(std::future::ready(Ok(line))).boxed());
+        std::future::ready(stream).boxed()
+    }
+}

@@ -1,0 +1,164 @@
+//! The handle on the worker: what sessions, the API and the daemon hold.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use certs::seal::DataKey;
+use futures::stream::BoxStream;
+use services::{Assignment, Id};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::driver::{Driver, Inbox, Steps};
+use super::engine::{EngineState, Watcher};
+use super::statuses::{Board, Statuses};
+use super::store::{self, StoreError, Writer};
+use super::tasks::Tasks;
+use crate::runtime::{LogFrame, LogOptions, Runtime, RuntimeError};
+
+/// News of the engine that the agent has not looked at yet; beyond it the event
+/// stream waits.
+const NEWS: usize = 256;
+
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// Where the assignments are kept; `<data directory>/agent`.
+    pub dir: PathBuf,
+    /// Seals them.
+    pub data_key: DataKey,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The agent did not start; no container was touched.
+    #[error("cannot read the assignments: {0}")]
+    Store(#[from] StoreError),
+    /// Containers of this node are left on the engine.
+    #[error("the engine does not answer, so its containers stay: {0}")]
+    EngineUnavailable(String),
+    /// The agent was shut down before it was done.
+    #[error("the agent has ended")]
+    Ended,
+}
+
+/// Runs this node's tasks. Clones are handles on the same agent.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    runtime: Arc<dyn Runtime>,
+    inbox: Arc<Inbox>,
+    board: Board,
+    engine: watch::Receiver<EngineState>,
+    leave: mpsc::Sender<oneshot::Sender<()>>,
+    stop: CancellationToken,
+    running: TaskTracker,
+}
+
+impl Agent {
+    /// Reads what was assigned before, and begins to make it true as soon as
+    /// the engine is there: with or without a manager, after a reboot or an
+    /// update of the daemon.
+    pub async fn start(config: AgentConfig, runtime: Arc<dyn Runtime>) -> Result<Self, AgentError> {
+        let (dir, key) = (config.dir.clone(), config.data_key.clone());
+        let record = tokio::task::spawn_blocking(move || store::load(&dir, &key))
+            .await
+            .map_err(|_| AgentError::Ended)??;
+        let (state, engine) = watch::channel(EngineState::Unasked);
+        let (seen, news) = mpsc::channel(NEWS);
+        let (leave, leaving) = mpsc::channel(1);
+        let doubt = Arc::new(Notify::new());
+        let agent = Self {
+            runtime: Arc::clone(&runtime),
+            inbox: Arc::default(),
+            board: Board::default(),
+            engine,
+            leave,
+            stop: CancellationToken::new(),
+            running: TaskTracker::new(),
+        };
+        let watcher = Watcher {
+            runtime: Arc::clone(&runtime),
+            seen,
+            state,
+            doubt: Arc::clone(&doubt),
+        };
+        let driver = Driver {
+            tasks: record.map_or_else(Tasks::default, Tasks::restore),
+            runtime,
+            inbox: Arc::clone(&agent.inbox),
+            board: agent.board.clone(),
+            writer: Writer::spawn(config.dir, config.data_key),
+            doubt,
+            steps: Steps::default(),
+            leaving: Vec::new(),
+        };
+        agent
+            .running
+            .spawn(driver.run(news, leaving, agent.stop.clone()));
+        let stop = agent.stop.clone();
+        agent.running.spawn(async move {
+            stop.run_until_cancelled(watcher.run()).await;
+        });
+        agent.running.close();
+        Ok(agent)
+    }
+
+    /// The whole of what this node shall run; all else of it is removed.
+    pub fn assign_all(&self, assigned: BTreeMap<Id, Assignment>) {
+        self.inbox.assign_all(assigned);
+    }
+
+    /// What changed since. Before the first [`assign_all`](Self::assign_all)
+    /// (of this or an earlier run) it is ignored.
+    pub fn assign_delta(&self, changed: Vec<Assignment>, removed: Vec<Id>) {
+        self.inbox.assign_delta(changed, removed);
+    }
+
+    /// A reader of statuses of its own.
+    pub fn statuses(&self) -> Statuses {
+        self.board.subscribe()
+    }
+
+    pub fn engine(&self) -> watch::Receiver<EngineState> {
+        self.engine.clone()
+    }
+
+    /// What the task's container wrote.
+    pub async fn logs(
+        &self,
+        task: Id,
+        options: &LogOptions,
+    ) -> Result<BoxStream<'static, Result<LogFrame, RuntimeError>>, RuntimeError> {
+        let container = self.board.get(task).and_then(|status| status.container);
+        let container = container.ok_or_else(|| {
+            RuntimeError::ContainerMissing(format!("task {task} has no container on this node"))
+        })?;
+        self.runtime.logs(&container.id, options).await
+    }
+
+    /// Ends the agent. Containers run on and are adopted by the next one.
+    pub async fn shutdown(&self) {
+        self.stop.cancel();
+        self.running.wait().await;
+    }
+
+    /// Stops and removes every container of this node, for one that leaves its
+    /// swarm. Each has its grace period. The assignments are forgotten.
+    pub async fn remove_all(&self) -> Result<(), AgentError> {
+        let (done, wait) = oneshot::channel();
+        let mut engine = self.engine.clone();
+        self.leave.send(done).await.map_err(|_| AgentError::Ended)?;
+        let lost = engine.wait_for(|state| matches!(state, EngineState::Unavailable { .. }));
+        tokio::select! {
+            biased;
+            done = wait => done.map_err(|_| AgentError::Ended),
+            lost = lost => match lost.as_deref() {
+                Ok(EngineState::Unavailable { reason }) => {
+                    Err(AgentError::EngineUnavailable(reason.clone()))
+                }
+                _ => Err(AgentError::Ended),
+            },
+        }
+    }
+}

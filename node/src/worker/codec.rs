@@ -1,0 +1,265 @@
+//! The agent's record on disk: its bytes, sealed.
+//!
+//! ```text
+//! b"swarmlet-agent\n"   what the file is
+//! sealed                the record in bincode, under the node's data key
+//! ```
+//! The seal is also the checksum: a byte that changed is a file that does not
+//! open. Specs and statuses travel as JSON, because they grow with every
+//! release and bincode cannot grow a struct.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use certs::seal::DataKey;
+use serde::{Deserialize, Serialize};
+use services::object::{TaskState, TaskStatus};
+use services::reconcile::Assigned;
+use services::spec::ServiceSpec;
+use services::{Assignment, Id};
+
+const MAGIC: &[u8] = b"swarmlet-agent\n";
+const CONTEXT: &[u8] = b"agent assignments";
+/// Far above ten thousand tasks with a spec each.
+pub(super) const MAX_BYTES: usize = 256 << 20;
+
+/// What outlives the daemon.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Record {
+    /// The engine under which all of it was last known to be well.
+    pub instance: Option<String>,
+    pub assigned: Assigned,
+    /// How assigned tasks ended here.
+    pub outcomes: BTreeMap<Id, TaskStatus>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Stored {
+    V1(StoredV1),
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredV1 {
+    instance: Option<String>,
+    /// JSON; the tasks of a service share one.
+    specs: Vec<Vec<u8>>,
+    assigned: Vec<StoredAssignment>,
+    /// JSON of the status each.
+    outcomes: Vec<(Id, Vec<u8>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredAssignment {
+    task: Id,
+    service: Id,
+    slot: u64,
+    spec: u32,
+    desired: TaskState,
+}
+
+/// Why the file is not a record. Nothing of it is used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CodecError {
+    #[error("it does not begin as such a file does")]
+    Magic,
+    #[error(transparent)]
+    Seal(#[from] certs::seal::SealError),
+    #[error("its record cannot be read: {0}")]
+    Decode(#[from] bincode::error::DecodeError),
+    #[error("its record cannot be written: {0}")]
+    Encode(#[from] bincode::error::EncodeError),
+    #[error("its JSON cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("an assignment names spec {0}, which it does not hold")]
+    NoSpec(u32),
+    #[error("{0} bytes follow its record")]
+    Trailing(usize),
+}
+
+pub(super) fn seal(record: &Record, key: &DataKey) -> Result<Vec<u8>, CodecError> {
+    let sealed = key.seal(CONTEXT, &encode(record)?)?;
+    Ok([MAGIC, sealed.as_slice()].concat())
+}
+
+pub(super) fn open(bytes: &[u8], key: &DataKey) -> Result<Record, CodecError> {
+    let sealed = bytes.strip_prefix(MAGIC).ok_or(CodecError::Magic)?;
+    decode(&key.open(CONTEXT, sealed)?)
+}
+
+fn config() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<MAX_BYTES>()
+}
+
+fn encode(record: &Record) -> Result<Vec<u8>, CodecError> {
+    let mut specs: Vec<Vec<u8>> = Vec::new();
+    let mut assigned = Vec::with_capacity(record.assigned.len());
+    let mut known: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    let mut by_address: BTreeMap<*const ServiceSpec, u32> = BTreeMap::new();
+    for assignment in record.assigned.values() {
+        let address = Arc::as_ptr(&assignment.spec);
+        let spec = match by_address.get(&address) {
+            Some(&index) => index,
+            None => {
+                let json = serde_json::to_vec(&*assignment.spec)?;
+                let next = u32::try_from(specs.len()).unwrap_or(u32::MAX);
+                let index = *known.entry(json.clone()).or_insert(next);
+                if index == next {
+                    specs.push(json);
+                }
+                by_address.insert(address, index);
+                index
+            }
+        };
+        assigned.push(StoredAssignment {
+            task: assignment.task,
+            service: assignment.service,
+            slot: assignment.slot,
+            spec,
+            desired: assignment.desired,
+        });
+    }
+    let outcomes = record.outcomes.iter();
+    let stored = Stored::V1(StoredV1 {
+        instance: record.instance.clone(),
+        specs,
+        assigned,
+        outcomes: outcomes
+            .map(|(&id, status)| Ok((id, serde_json::to_vec(status)?)))
+            .collect::<Result<_, serde_json::Error>>()?,
+    });
+    Ok(bincode::serde::encode_to_vec(&stored, config())?)
+}
+
+fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
+    let (Stored::V1(stored), used) = bincode::serde::decode_from_slice(bytes, config())?;
+    if used < bytes.len() {
+        return Err(CodecError::Trailing(bytes.len() - used));
+    }
+    let specs = stored.specs.iter();
+    let specs: Vec<Arc<ServiceSpec>> = specs
+        .map(|json| serde_json::from_slice(json).map(Arc::new))
+        .collect::<Result<_, _>>()?;
+    let spec = |index: u32| {
+        let spec = usize::try_from(index).ok().and_then(|at| specs.get(at));
+        spec.cloned().ok_or(CodecError::NoSpec(index))
+    };
+    let assigned = stored.assigned.into_iter().map(|stored| {
+        let assignment = Assignment {
+            task: stored.task,
+            service: stored.service,
+            slot: stored.slot,
+            spec: spec(stored.spec)?,
+            desired: stored.desired,
+        };
+        Ok((stored.task, assignment))
+    });
+    let outcomes = stored.outcomes.into_iter();
+    Ok(Record {
+        instance: stored.instance,
+        assigned: assigned.collect::<Result<_, CodecError>>()?,
+        outcomes: outcomes
+            .map(|(id, json)| Ok((id, serde_json::from_slice(&json)?)))
+            .collect::<Result<_, CodecError>>()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use services::Timestamp;
+
+    use super::*;
+    use crate::worker::outcome;
+
+    fn record() -> Record {
+        let spec = Arc::new(ServiceSpec {
+            name: "web".into(),
+            ..Default::default()
+        });
+        // Equal to the first, and not the same: as after a delta.
+        let equal = Arc::new(ServiceSpec::clone(&spec));
+        let assigned = [(1, &spec), (2, &spec), (3, &equal)].map(|(id, spec)| {
+            let assignment = Assignment {
+                task: Id::from_u128(id),
+                service: Id::from_u128(9),
+                slot: u64::try_from(id).unwrap(),
+                spec: Arc::clone(spec),
+                desired: TaskState::Running,
+            };
+            (assignment.task, assignment)
+        });
+        Record {
+            instance: Some("boot/1/2".into()),
+            assigned: assigned.into(),
+            outcomes: [(Id::from_u128(3), outcome::accepted(Timestamp(7)))].into(),
+        }
+    }
+
+    #[test]
+    fn a_record_survives_its_bytes_and_tasks_share_a_spec() {
+        let bytes = encode(&record()).unwrap();
+        assert_eq!(decode(&bytes).unwrap(), record());
+        let spec = b"\"name\":\"web\"";
+        let count = bytes.windows(spec.len()).filter(|w| w == spec).count();
+        assert_eq!(count, 1);
+    }
+
+    #[test]
+    fn the_bytes_of_version_1_do_not_change() {
+        let stored = Stored::V1(StoredV1 {
+            instance: Some("i".into()),
+            specs: vec![b"{}".to_vec()],
+            assigned: vec![StoredAssignment {
+                task: Id::from_u128(1),
+                service: Id::from_u128(300),
+                slot: 4,
+                spec: 0,
+                desired: TaskState::Running,
+            }],
+            outcomes: vec![(Id::from_u128(2), b"s".to_vec())],
+        });
+        let bytes = bincode::serde::encode_to_vec(&stored, config()).unwrap();
+        let golden: &[u8] = &[
+            0, // V1
+            1, 1, b'i', // instance
+            1, 2, b'{', b'}', // specs
+            1, 1, 251, 44, 1, 4, 0, 7, // assigned
+            1, 2, 1, b's', // outcomes
+        ];
+        assert_eq!(bytes, golden);
+        let (Stored::V1(_), used) =
+            bincode::serde::decode_from_slice::<Stored, _>(golden, config()).unwrap();
+        assert_eq!(used, golden.len());
+    }
+
+    #[test]
+    fn every_changed_byte_and_every_cut_is_noticed() {
+        let key = DataKey::generate().unwrap();
+        let bytes = seal(&record(), &key).unwrap();
+        assert_eq!(open(&bytes, &key).unwrap(), record());
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert!(open(&damaged, &key).is_err(), "byte {at}");
+            assert!(open(&bytes[..at], &key).is_err(), "cut at {at}");
+        }
+        assert!(open(&bytes, &DataKey::generate().unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_record_that_points_nowhere_is_refused() {
+        let stored = Stored::V1(StoredV1 {
+            instance: None,
+            specs: Vec::new(),
+            assigned: vec![StoredAssignment {
+                task: Id::from_u128(1),
+                service: Id::from_u128(1),
+                slot: 1,
+                spec: 0,
+                desired: TaskState::Ready,
+            }],
+            outcomes: Vec::new(),
+        });
+        let bytes = bincode::serde::encode_to_vec(&stored, config()).unwrap();
+        assert!(matches!(decode(&bytes), Err(CodecError::NoSpec(0))));
+    }
+}

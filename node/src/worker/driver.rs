@@ -1,0 +1,200 @@
+//! The agent's one task: it owns what is known, takes in what is assigned and
+//! seen, and performs what follows. Everything that decides is in `tasks`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use services::reconcile::Assigned;
+use services::{Assignment, Id};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::{self, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::engine::Seen;
+use super::statuses::Board;
+use super::step::{self, Done};
+use super::store::Writer;
+use super::tasks::Tasks;
+use crate::clock;
+use crate::runtime::{Runtime, RuntimeError};
+
+/// Assignments on their way to the agent. Merged, so that it is never larger
+/// than the assignments themselves.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    news: Mutex<News>,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct News {
+    all: Option<Assigned>,
+    changes: BTreeMap<Id, Option<Assignment>>,
+}
+
+impl Inbox {
+    pub fn assign_all(&self, assigned: Assigned) {
+        self.put(|news| {
+            news.all = Some(assigned);
+            news.changes.clear();
+        });
+    }
+
+    pub fn assign_delta(&self, changed: Vec<Assignment>, removed: Vec<Id>) {
+        self.put(|news| {
+            let changed = changed.into_iter().map(|it| (it.task, Some(it)));
+            let removed = removed.into_iter().map(|id| (id, None));
+            news.changes.extend(changed.chain(removed));
+        });
+    }
+
+    fn put(&self, change: impl FnOnce(&mut News)) {
+        change(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner));
+        self.arrived.notify_one();
+    }
+
+    fn take(&self) -> News {
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+pub(super) struct Driver {
+    pub tasks: Tasks,
+    pub runtime: Arc<dyn Runtime>,
+    pub inbox: Arc<Inbox>,
+    pub board: Board,
+    pub writer: Writer,
+    /// To the engine's watcher.
+    pub doubt: Arc<Notify>,
+    pub steps: Steps,
+    /// Who waits until nothing is left here.
+    pub leaving: Vec<oneshot::Sender<()>>,
+}
+
+/// The steps under way.
+#[derive(Default)]
+pub(super) struct Steps {
+    running: JoinSet<Done>,
+    tasks: HashMap<task::Id, Id>,
+    cancel: HashMap<Id, CancellationToken>,
+}
+
+impl Steps {
+    fn begin(&mut self, id: Id, step: step::Step, runtime: Arc<dyn Runtime>) {
+        tracing::debug!(task = %id, ?step, "step");
+        let cancel = CancellationToken::new();
+        self.cancel.insert(id, cancel.clone());
+        let handle = self
+            .running
+            .spawn(async move { step::perform(&*runtime, step, &cancel).await });
+        self.tasks.insert(handle.id(), id);
+    }
+
+    fn cancel(&self, id: Id) {
+        if let Some(cancel) = self.cancel.get(&id) {
+            cancel.cancel();
+        }
+    }
+
+    /// The next step that ends; never, while there is none.
+    async fn ended(&mut self) -> (Id, Done) {
+        loop {
+            let Some(ended) = self.running.join_next_with_id().await else {
+                std::future::pending::<()>().await;
+                continue;
+            };
+            let (handle, done) = ended.unwrap_or_else(|error| (error.id(), crashed(&error)));
+            if let Some(id) = self.tasks.remove(&handle) {
+                self.cancel.remove(&id);
+                return (id, done);
+            }
+        }
+    }
+}
+
+fn crashed(error: &JoinError) -> Done {
+    tracing::error!(%error, "a step crashed");
+    Done::Failed(RuntimeError::Refused("internal error".to_owned()))
+}
+
+impl Driver {
+    /// Runs until `stop`. Containers are left as they are; the last record is
+    /// on disk when it returns.
+    pub async fn run(
+        mut self,
+        mut seen: mpsc::Receiver<Seen>,
+        mut leave: mpsc::Receiver<oneshot::Sender<()>>,
+        stop: CancellationToken,
+    ) {
+        let inbox = Arc::clone(&self.inbox);
+        self.act();
+        loop {
+            let pause = self.pause();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = inbox.arrived.notified() => self.assigned(inbox.take()),
+                (id, done) = self.steps.ended() => self.ended(id, done),
+                Some(news) = seen.recv() => self.seen(news),
+                Some(who) = leave.recv() => {
+                    self.leaving.push(who);
+                    self.tasks.assign_all(Assigned::new());
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+            self.act();
+        }
+        self.writer.finish().await;
+    }
+
+    fn assigned(&mut self, news: News) {
+        if let Some(all) = news.all {
+            self.tasks.assign_all(all);
+        }
+        self.tasks.assign(news.changes);
+    }
+
+    fn ended(&mut self, id: Id, done: Done) {
+        if let Done::Failed(error) = &done
+            && error.is_unavailable()
+        {
+            self.doubt.notify_one();
+        }
+        self.tasks.finish(id, done, clock::now());
+    }
+
+    fn seen(&mut self, news: Seen) {
+        let now = clock::now();
+        match news {
+            Seen::Found { instance, listed } => self.tasks.engine_found(instance, listed, now),
+            Seen::Lost => self.tasks.engine_lost(),
+            Seen::Listed(listed) => self.tasks.listed(listed, now),
+            Seen::Hint(task) => self.tasks.hint(task),
+        }
+    }
+
+    /// Performs what follows from what is known now.
+    fn act(&mut self) {
+        for (id, step) in self.tasks.decide(clock::now()) {
+            self.steps.begin(id, step, Arc::clone(&self.runtime));
+        }
+        for id in self.tasks.pointless() {
+            self.steps.cancel(id);
+        }
+        self.board.publish(self.tasks.take_changed());
+        if let Some(record) = self.tasks.take_record() {
+            self.writer.write(record);
+        }
+        if self.tasks.is_clear() {
+            for who in self.leaving.drain(..) {
+                // Who no longer waits need not know.
+                let _ = who.send(());
+            }
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let deadline = self.tasks.next_deadline();
+        deadline.map_or(Duration::MAX, |at| at.since(clock::now()))
+    }
+}

@@ -1,0 +1,191 @@
+//! One step of one task: the only place where the agent asks something of the
+//! engine. A step has no retries of its own; it tells how it went.
+
+use services::Assignment;
+use tokio_util::sync::CancellationToken;
+
+use std::time::Duration;
+
+use crate::runtime::{Container, Runtime, RuntimeError};
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// Have the image, create the container.
+    Prepare(Assignment),
+    Start(String),
+    /// `None` is the grace that the container was created with.
+    Stop(String, Option<Duration>),
+    Remove(String),
+    Inspect(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Done {
+    /// Prepared: the container's id.
+    Created(String),
+    /// Preparing was given up as nobody wants it any more; nothing was made.
+    Cancelled,
+    /// Started, stopped or just inspected: what is there now.
+    Seen(Option<Container>),
+    Removed,
+    Failed(RuntimeError),
+}
+
+pub(super) async fn perform(runtime: &dyn Runtime, step: Step, cancel: &CancellationToken) -> Done {
+    match step {
+        Step::Prepare(assignment) => prepare(runtime, &assignment, cancel).await,
+        Step::Start(container) => match runtime.start(&container).await {
+            Ok(()) => inspect(runtime, &container).await,
+            Err(error) => Done::Failed(error),
+        },
+        Step::Stop(container, grace) => match runtime.stop(&container, grace).await {
+            Ok(()) | Err(RuntimeError::ContainerMissing(_)) => inspect(runtime, &container).await,
+            Err(error) => Done::Failed(error),
+        },
+        Step::Remove(container) => match runtime.remove(&container).await {
+            Ok(()) => Done::Removed,
+            Err(error) => Done::Failed(error),
+        },
+        Step::Inspect(container) => inspect(runtime, &container).await,
+    }
+}
+
+async fn inspect(runtime: &dyn Runtime, container: &str) -> Done {
+    runtime
+        .inspect(container)
+        .await
+        .map_or_else(Done::Failed, Done::Seen)
+}
+
+/// An image that is present is not pulled: asking for the container is the one
+/// test of presence that knows digests, tags and what the engine makes of them.
+async fn prepare(
+    runtime: &dyn Runtime,
+    assignment: &Assignment,
+    cancel: &CancellationToken,
+) -> Done {
+    match runtime.create(assignment).await {
+        Ok(container) => return Done::Created(container),
+        Err(RuntimeError::ImageMissing(_)) => {}
+        Err(error) => return Done::Failed(error),
+    }
+    let image = &assignment.spec.task.container.image;
+    let pulled = tokio::select! {
+        pulled = runtime.pull(image) => pulled,
+        () = cancel.cancelled() => return Done::Cancelled,
+    };
+    if let Err(error) = &pulled
+        && error.is_unavailable()
+    {
+        return Done::Failed(error.clone());
+    }
+    match (runtime.create(assignment).await, pulled) {
+        (Ok(container), Ok(())) => Done::Created(container),
+        (Ok(container), Err(error)) => {
+            tracing::warn!(%image, %error, "the pull failed, the image is present");
+            Done::Created(container)
+        }
+        (Err(RuntimeError::ImageMissing(text)), Err(reason)) => Done::Failed(
+            RuntimeError::ImageMissing(format!("{text} ({})", reason.to_string().trim())),
+        ),
+        (Err(error), _) => Done::Failed(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use services::Id;
+    use services::object::TaskState;
+
+    use super::*;
+    use crate::runtime::fake::{Call, FakeRuntime, Kind};
+
+    const TASK: Id = Id::from_u128(1);
+
+    fn wants(image: &str) -> Step {
+        let mut spec = services::spec::ServiceSpec::default();
+        spec.task.container.image = image.to_owned();
+        Step::Prepare(Assignment {
+            task: TASK,
+            service: Id::from_u128(2),
+            slot: 1,
+            spec: spec.into(),
+            desired: TaskState::Running,
+        })
+    }
+
+    async fn run(runtime: &FakeRuntime, step: Step) -> Done {
+        perform(runtime, step, &CancellationToken::new()).await
+    }
+
+    #[tokio::test]
+    async fn an_image_that_is_present_is_not_pulled() {
+        let runtime = FakeRuntime::default();
+        runtime.add_image("a:1");
+        assert!(matches!(
+            run(&runtime, wants("a:1")).await,
+            Done::Created(_)
+        ));
+        assert_eq!(runtime.calls(), [Call::Create(TASK)]);
+    }
+
+    #[tokio::test]
+    async fn an_image_that_is_absent_is_pulled() {
+        let runtime = FakeRuntime::default();
+        runtime.publish_image("a:1");
+        assert!(matches!(
+            run(&runtime, wants("a:1")).await,
+            Done::Created(_)
+        ));
+        assert_eq!(
+            runtime.calls(),
+            [
+                Call::Create(TASK),
+                Call::Pull("a:1".into()),
+                Call::Create(TASK)
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn an_image_that_is_nowhere_says_so_and_why() {
+        assert_eq!(
+            run(&FakeRuntime::default(), wants("nope:latest")).await,
+            Done::Failed(RuntimeError::ImageMissing(
+                "No such image: nope:latest (pull access denied for nope:latest)".into()
+            ))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_failed_pull_of_an_image_that_came_otherwise_is_no_failure() {
+        let runtime = FakeRuntime::default();
+        runtime.hold(Kind::Pull);
+        let (done, ()) = tokio::join!(run(&runtime, wants("a:1")), async {
+            runtime.called(&Call::Pull("a:1".into())).await;
+            runtime.add_image("a:1");
+            runtime.release(Kind::Pull);
+        });
+        assert!(matches!(done, Done::Created(_)));
+    }
+
+    #[tokio::test]
+    async fn a_pull_that_nobody_waits_for_is_given_up() {
+        let runtime = FakeRuntime::default();
+        runtime.hold(Kind::Pull);
+        let cancel = CancellationToken::new();
+        cancel.cancel();
+        assert_eq!(
+            perform(&runtime, wants("a:1"), &cancel).await,
+            Done::Cancelled
+        );
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_goes_away_is_not_the_images_fault() {
+        let runtime = FakeRuntime::default();
+        let unavailable = RuntimeError::Unavailable("gone".into());
+        runtime.refuse(Kind::Pull, unavailable.clone());
+        assert_eq!(run(&runtime, wants("a:1")).await, Done::Failed(unavailable));
+    }
+}
