@@ -18,6 +18,8 @@ pub mod plan;
 pub mod reconcile;
 pub mod spec;
 mod state;
+#[cfg(test)]
+mod testing;
 pub mod time;
 mod validate;
 
@@ -25,7 +27,7 @@ pub use assignment::Assignment;
 pub use command::{Answer, Change, Command, Proposal, Refusal, RefusalKind};
 pub use id::{Id, IdSource};
 pub use observed::{NodeHealth, NodeObserved, Observed};
-pub use plan::{Plan, plan};
+pub use plan::{Plan, is_task_dirty, plan};
 pub use reconcile::reconcile;
 pub use state::State;
 pub use time::Timestamp;

@@ -206,7 +206,8 @@ pub struct TaskStatus {
     pub container: Option<ContainerStatus>,
     /// Host-mode ports as the engine published them.
     pub ports: Vec<PublishedPort>,
-    /// When the container first ran, if it did.
+    /// When the task first was RUNNING (healthy, where there is a check), if
+    /// it was: failing before that fails an update.
     pub started: Option<Timestamp>,
 }
 

@@ -1,5 +1,8 @@
 //! What is seen, as opposed to what is wanted: never replicated, rebuilt from
 //! the sessions' reports after a change of leader.
+//!
+//! Its times are compared with the planner's `now`: whoever fills it in
+//! stamps reports by the manager's clock, or corrects the worker's.
 
 use std::collections::BTreeMap;
 

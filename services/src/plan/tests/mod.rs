@@ -1,1 +1,7 @@
+//! Claims about the plan, each held against a small swarm.
 
+mod placing;
+mod properties;
+mod restarting;
+mod scaling;
+mod updating;
