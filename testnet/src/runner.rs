@@ -20,7 +20,7 @@ const CARGO: &str = "cargo test --release --workspace";
 const NAME: &str = "test-";
 
 /// What a scenario is given.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Context {
     pub artifacts: Artifacts,
     name: String,
@@ -36,18 +36,24 @@ impl Context {
         }
     }
 
-    /// Raises hosts with an engine and no daemon; they are gone when the
-    /// result is dropped.
+    /// Raises them; they are gone when the result is dropped.
+    pub fn up(&self, options: &Options) -> Result<Testnet> {
+        Ok(Testnet::up(&self.artifacts, options)?)
+    }
+
+    /// Raises hosts with an engine and no daemon.
     pub fn up_engines(&self, options: Options) -> Result<Testnet> {
-        let artifacts = Artifacts {
-            swarmlet: None,
-            ..self.artifacts.clone()
+        let without_daemon = Self {
+            artifacts: Artifacts {
+                swarmlet: None,
+                ..self.artifacts.clone()
+            },
+            ..self.clone()
         };
-        let options = Options {
+        without_daemon.up(&Options {
             swarm: false,
             ..options
-        };
-        Ok(Testnet::up(&artifacts, &options)?)
+        })
     }
 }
 
