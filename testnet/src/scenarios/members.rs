@@ -27,7 +27,9 @@ pub fn roles_change_and_removed_nodes_stay_out(context: &Context) -> Result<()> 
         ensure!(now == before, "before: {before:#?}\nnow: {now:#?}");
         Ok(())
     })?;
-    claim("only a node that is down is removed", || removed(&swarm, h4))?;
+    claim("only a node that is down is removed", || {
+        removed(&swarm, h4)
+    })?;
     claim("a removed node gets no session and can join anew", || {
         stays_out(&swarm, h4)
     })
@@ -37,7 +39,10 @@ fn promoted_and_demoted(swarm: &Swarm, worker: &Host) -> Result<()> {
     let (ask, name) = (swarm.host(1), worker.name());
     refused(worker, "service ls", "Worker nodes can't be used")?;
     let said = swarmlet(ask, &format!("node promote {name}"))?;
-    ensure!(said == "Node h4 promoted to a manager in the swarm.\n", "{said}");
+    ensure!(
+        said == "Node h4 promoted to a manager in the swarm.\n",
+        "{said}"
+    );
     await_role(ask, worker, "manager")?;
     soon("the new manager to answer", || {
         swarmlet(worker, "service ls").map(drop)
@@ -100,7 +105,11 @@ fn stays_out(swarm: &Swarm, removed: &Host) -> Result<()> {
     })?;
     ensure!(kit::nodes(ask)?.len() == 3, "it came back");
     soon("its containers to be stopped or left alone", || {
-        ensure!(kit::running(ask, "web")?.iter().all(|task| task.node != "h4"));
+        ensure!(
+            kit::running(ask, "web")?
+                .iter()
+                .all(|task| task.node != "h4")
+        );
         Ok(())
     })?;
 

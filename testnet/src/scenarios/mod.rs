@@ -4,7 +4,18 @@
 //! what the field does, and waits for conditions, never for times. To add one,
 //! write a function in a file here and name it in [`ALL`].
 
+mod cli;
+mod disks;
+mod driver;
+mod failures;
 mod hosts;
+mod kit;
+mod leader;
+mod logs;
+mod losses;
+mod members;
+mod refusals;
+mod rollout;
 
 use anyhow::Result;
 
@@ -34,5 +45,61 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "an_interrupted_up_leaves_nothing_after_down",
         run: hosts::an_interrupted_up_leaves_nothing_after_down,
+    },
+    Scenario {
+        name: "a_killed_leader_is_replaced_and_nothing_restarts",
+        run: leader::a_killed_leader_is_replaced_and_nothing_restarts,
+    },
+    Scenario {
+        name: "a_swarm_without_power_comes_back_by_itself",
+        run: leader::a_swarm_without_power_comes_back_by_itself,
+    },
+    Scenario {
+        name: "a_lost_node_is_noticed_and_its_tasks_are_replaced",
+        run: losses::a_lost_node_is_noticed_and_its_tasks_are_replaced,
+    },
+    Scenario {
+        name: "failed_tasks_say_why_and_recover",
+        run: failures::failed_tasks_say_why_and_recover,
+    },
+    Scenario {
+        name: "bad_input_is_refused_and_changes_nothing",
+        run: refusals::bad_input_is_refused_and_changes_nothing,
+    },
+    Scenario {
+        name: "a_data_directory_of_another_swarm_is_refused",
+        run: disks::a_data_directory_of_another_swarm_is_refused,
+    },
+    Scenario {
+        name: "a_full_disk_refuses_clearly_and_loses_nothing",
+        run: disks::a_full_disk_refuses_clearly_and_loses_nothing,
+    },
+    Scenario {
+        name: "services_are_updated_rolled_back_and_scaled",
+        run: rollout::services_are_updated_rolled_back_and_scaled,
+    },
+    Scenario {
+        name: "nodes_take_the_tasks_that_they_should",
+        run: rollout::nodes_take_the_tasks_that_they_should,
+    },
+    Scenario {
+        name: "roles_change_and_removed_nodes_stay_out",
+        run: members::roles_change_and_removed_nodes_stay_out,
+    },
+    Scenario {
+        name: "a_container_is_what_its_service_says",
+        run: driver::a_container_is_what_its_service_says,
+    },
+    Scenario {
+        name: "logs_come_from_every_node",
+        run: logs::logs_come_from_every_node,
+    },
+    Scenario {
+        name: "commands_print_what_docker_prints",
+        run: cli::commands_print_what_docker_prints,
+    },
+    Scenario {
+        name: "init_and_join_start_a_daemon_where_none_runs",
+        run: cli::init_and_join_start_a_daemon_where_none_runs,
     },
 ];

@@ -20,7 +20,10 @@ pub fn bad_input_is_refused_and_changes_nothing(context: &Context) -> Result<()>
 
     let address = h1.ip().to_string();
     let said = swarmlet(h1, &format!("init --advertise-addr {address}"))?;
-    ensure!(said.starts_with("Swarm initialized: current node ("), "{said}");
+    ensure!(
+        said.starts_with("Swarm initialized: current node ("),
+        "{said}"
+    );
     swarmlet(h1, "service create -d --name web whoami")?;
     swarm.settled(h1, "web", 1)?;
     let before = contents(h1)?;
@@ -66,12 +69,22 @@ fn tokens(h1: &Host, h2: &Host, swarm: &Swarm) -> Result<()> {
     let (pin, secret) = good.rsplit_once('-').context("an odd token")?;
     let other = |text: &str| -> String {
         let digits = text.chars();
-        digits.map(|digit| if digit == '0' { '1' } else { '0' }).collect()
+        digits
+            .map(|digit| if digit == '0' { '1' } else { '0' })
+            .collect()
     };
-    refused(h2, &join(&format!("{pin}-{}", other(secret)), "h1:2377"), "invalid join token")?;
+    refused(
+        h2,
+        &join(&format!("{pin}-{}", other(secret)), "h1:2377"),
+        "invalid join token",
+    )?;
     let (prefix, digest) = pin.rsplit_once('-').context("an odd token")?;
     let foreign = format!("{prefix}-0{}-{secret}", &digest[1..]);
-    refused(h2, &join(&foreign, "h1:2377"), "is the token of this swarm?")?;
+    refused(
+        h2,
+        &join(&foreign, "h1:2377"),
+        "is the token of this swarm?",
+    )?;
     // h3 runs a daemon that is in no swarm; at .99 is nobody at all.
     refused(h2, &join(&good, "h3:2377"), "no manager could be reached")?;
     let nobody = h1.ip().octets();
@@ -86,7 +99,11 @@ fn tokens(h1: &Host, h2: &Host, swarm: &Swarm) -> Result<()> {
     refused(h2, &join(&good, "h1:2377"), "invalid join token")?;
     let said = swarmlet(h2, &join(&new, "h1:2377"))?;
     ensure!(said == "This node joined a swarm as a worker.\n", "{said}");
-    refused(h2, &join(&new, "h1:2377"), "This node is already part of a swarm")?;
+    refused(
+        h2,
+        &join(&new, "h1:2377"),
+        "This node is already part of a swarm",
+    )?;
     soon("h2 to be ready", || {
         let node = kit::node(h1, "h2")?;
         ensure!(node.state == "ready", "{node:?}");
@@ -140,7 +157,10 @@ fn bad_specs(h1: &Host) -> Result<()> {
     for (rest, wanted) in [
         ("--name web whoami", "service web already exists"),
         ("--name un_der whoami", "must be valid as a DNS name"),
-        ("--constraint node.role=manager whoami", "expected one operator"),
+        (
+            "--constraint node.role=manager whoami",
+            "expected one operator",
+        ),
         ("--reserve-memory 1k whoami", "Must be at least 4MiB"),
         ("--limit-cpu 0.0001 whoami", "Must be at least 0.001"),
         (
@@ -160,7 +180,11 @@ fn bad_specs(h1: &Host) -> Result<()> {
     refused(h1, &create(&long), "63 characters or fewer")?;
     let image = ["swarmlet", "service", "create", "-d", "BAD IMAGE"];
     refused_argv(h1, &image, "is not a valid repository/tag")?;
-    refused(h1, "service update -d --constraint-add nonsense web", "expected one operator")?;
+    refused(
+        h1,
+        "service update -d --constraint-add nonsense web",
+        "expected one operator",
+    )?;
     refused(h1, "service rollback web", "does not have a previous spec")?;
     refused(h1, "node update --availability away h1", "--availability")
 }
@@ -175,7 +199,10 @@ fn stale(h1: &Host) -> Result<()> {
         "{answer:?}"
     );
     let node = kit::get(h1, "/nodes/self").or_else(|_| kit::get(h1, "/nodes/h1"))?;
-    let path = format!("/nodes/{}/update?version=1", node["ID"].as_str().unwrap_or("?"));
+    let path = format!(
+        "/nodes/{}/update?version=1",
+        node["ID"].as_str().unwrap_or("?")
+    );
     let answer = h1.daemon().api("POST", &path, &node["Spec"].to_string())?;
     ensure!(
         answer.status == 500 && answer.body.contains("update out of sequence"),
@@ -196,58 +223,13 @@ fn contents(manager: &Host) -> Result<Value> {
     let kept = |path: &str| -> Result<Vec<Value>> {
         let all = kit::get(manager, path)?;
         let all = all.as_array().cloned().unwrap_or_default();
-        let kept = all.iter().map(|object| {
-            Value::from(vec![object["ID"].clone(), object["Spec"].clone()])
-        });
+        let kept = all
+            .iter()
+            .map(|object| Value::from(vec![object["ID"].clone(), object["Spec"].clone()]));
         Ok(kept.collect())
     };
     let mut contents = kept("/services")?;
     contents.extend(kept("/nodes")?);
     contents.push(kit::get(manager, "/swarm")?["Spec"].clone());
     Ok(Value::from(contents))
-}
-
-/// The data directory of one swarm under the identity of another, and what is
-/// left of one where a swarm is to begin.
-pub fn a_data_directory_of_another_swarm_is_refused(context: &Context) -> Result<()> {
-    let swarm = Swarm::unformed(context, 2)?;
-    let (h1, h2) = (swarm.host(1), swarm.host(2));
-    for host in swarm.hosts() {
-        swarmlet(host, &format!("init --advertise-addr {}", host.ip()))?;
-        swarmlet(host, "service create -d --name web whoami")?;
-        swarm.settled(host, "web", 1).or_else(|_| one_runs(host))?;
-    }
-    let name = kit::service(h2, "web")?["ID"].clone();
-    let log = |host: &Host| host.disk_path().join("swarmlet");
-
-    h1.daemon().stop(kit::SOON)?;
-    h2.daemon().stop(kit::SOON)?;
-    let own = log(h2).join("raft");
-    let kept = log(h2).join("raft.kept");
-    std::fs::rename(&own, &kept)?;
-    copy_dir(h1, &log(h1).join("raft"), &own)?;
-    claim("a log of another swarm is not read", || {
-        h2.daemon().start()?;
-        refused(h2, "service ls", "another")?;
-        h2.daemon().stop(kit::SOON)
-            .map_err(Into::into)
-    })?;
-    claim("with its own log the node is back", || {
-        std::fs::remove_dir_all(&own)?;
-        std::fs::rename(&kept, &own)?;
-        h2.daemon().start()?;
-        soon("h2 to answer", || {
-            ensure!(kit::service(h2, "web")?["ID"] == name);
-            Ok(())
-        })
-    })?;
-    claim("no swarm begins on the remains of another", || {
-        swarmlet(h2, "leave --force")?;
-        copy_dir(h1, &log(h1).join("raft"), &own)?;
-        refused(h2, "init", "holds the state of another swarm")?;
-        std::fs::remove_dir_all(&own)?;
-        swarmlet(h2, &format!("init --advertise-addr {}", h2.ip())).map(drop)
-    })?;
-    h1.daemon().start()?;
-    soon("h1 not to have noticed", || one_runs(h1).map(drop))
 }

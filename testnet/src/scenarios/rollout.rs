@@ -134,7 +134,10 @@ fn constrained(swarm: &Swarm, ask: &Host) -> Result<()> {
     swarmlet(ask, "node update --label-add zone=b h1")?;
     let nodes = per_node(&swarm.settled(ask, "zoned", 2)?);
     ensure!(nodes.keys().eq(["h1"]), "{nodes:?}");
-    swarmlet(ask, "service update -d --constraint-add node.role!=manager zoned")?;
+    swarmlet(
+        ask,
+        "service update -d --constraint-add node.role!=manager zoned",
+    )?;
     await_ended(ask, "zoned", &["Pending"], "scheduling constraints")
 }
 
@@ -158,7 +161,9 @@ fn least_running(ask: &Host, replicas: usize) -> Result<usize> {
 }
 
 fn await_update(ask: &Host, state: &str) -> Result<()> {
-    soon(&format!("the update to be {state}"), || update_is(ask, state))
+    soon(&format!("the update to be {state}"), || {
+        update_is(ask, state)
+    })
 }
 
 fn update_is(ask: &Host, state: &str) -> Result<()> {

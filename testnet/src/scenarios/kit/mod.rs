@@ -14,8 +14,7 @@ use serde_json::Value;
 use swarmlet_testnet::{Host, wait_for};
 
 pub use api::{
-    Container, Node, Task, containers, filters, get, get_engine, leader, node, nodes, running,
-    service, tasks,
+    Container, Task, containers, get, get_engine, leader, node, nodes, running, service, tasks,
 };
 pub use swarm::Swarm;
 
