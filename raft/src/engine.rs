@@ -15,7 +15,7 @@ use openraft::{RaftMetrics, async_runtime::watch::WatchReceiver};
 use crate::{
     config::Config,
     error::OpenError,
-    log::{LogStore, Settings, disk::Disk},
+    log::{LogStore, SEGMENT_BYTES, Settings, disk::Disk},
     machine::{Machine, Shared, StateMachine},
     net::{Network, Peers},
     snapshot::Snapshots,
@@ -50,6 +50,7 @@ impl<S: StateMachine> Engine<S> {
             node: parts.config.me.id,
             key: parts.config.data_key.clone(),
             disk: Arc::clone(&parts.disk),
+            segment_bytes: SEGMENT_BYTES,
         };
         let (log, writer) = tokio::task::spawn_blocking(move || LogStore::open(&settings))
             .await

@@ -24,6 +24,8 @@ mod raft;
 mod snapshot;
 mod status;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use codec::MAX_COMMAND;

@@ -100,8 +100,17 @@ impl<S: StateMachine> Raft<S> {
     ///
     /// [`OpenError::NotEmpty`] if there is a log already, which stays as it is.
     pub async fn create(config: Config, dial: Arc<dyn Dial>, state: S) -> Result<Self, OpenError> {
+        Self::create_on(config, dial, state, Arc::new(OsDisk)).await
+    }
+
+    pub(crate) async fn create_on(
+        config: Config,
+        dial: Arc<dyn Dial>,
+        state: S,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, OpenError> {
         let (dir, me) = (config.dir.clone(), config.me);
-        let raft = Self::open_on(config, dial, state, Arc::new(OsDisk)).await?;
+        let raft = Self::open_on(config, dial, state, disk).await?;
         match raft.bootstrap(dir, me).await {
             Ok(()) => Ok(raft),
             Err(error) => {

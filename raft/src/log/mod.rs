@@ -5,6 +5,8 @@
 //! here joins these and keeps in memory what must be answered at once.
 
 pub(crate) mod disk;
+#[cfg(test)]
+pub(crate) mod faulty;
 mod format;
 mod index;
 pub(crate) mod lock;
@@ -14,4 +16,4 @@ mod store;
 mod tests;
 mod writer;
 
-pub(crate) use store::{LogStore, Settings};
+pub(crate) use store::{LogStore, SEGMENT_BYTES, Settings};

@@ -50,7 +50,12 @@ pub(crate) struct Settings {
     pub node: NodeId,
     pub key: DataKey,
     pub disk: Arc<dyn Disk>,
+    /// A segment that has reached this length is not appended to any more.
+    pub segment_bytes: usize,
 }
+
+/// What suits the log of a cluster.
+pub(crate) const SEGMENT_BYTES: usize = 4 << 20;
 
 /// The log. Clones share it.
 #[derive(Debug, Clone)]
@@ -130,6 +135,7 @@ impl LogStore {
             cluster: settings.cluster,
             key: settings.key.clone(),
             disk: Arc::clone(&settings.disk),
+            segment_bytes: settings.segment_bytes,
             meta,
             index: Arc::clone(&index),
             fault: Arc::clone(&fault),

@@ -32,8 +32,6 @@ use crate::{
     types::{LogId, Types, Vote},
 };
 
-/// A segment that has reached this length is not appended to any more.
-const SEGMENT_BYTES: usize = 4 << 20;
 /// Appends are collected up to about this many bytes before they are written.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -71,6 +69,7 @@ pub(crate) struct Writer {
     pub cluster: ClusterId,
     pub key: DataKey,
     pub disk: Arc<dyn Disk>,
+    pub segment_bytes: usize,
     pub meta: Meta,
     pub index: Arc<RwLock<Index>>,
     pub fault: Fault,
@@ -172,7 +171,7 @@ impl Writer {
         for append in appends {
             for (index, record) in (append.first..).zip(&append.records) {
                 if let Some(active) = &mut self.active
-                    && active.written + buffer.len() >= SEGMENT_BYTES
+                    && active.written + buffer.len() >= self.segment_bytes
                 {
                     active.flush(&mut buffer)?;
                     stored.append(&mut written);

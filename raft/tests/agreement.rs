@@ -1,0 +1,385 @@
+//! Whole managers over real connections: what a user of the log can rely on.
+
+mod group;
+
+use std::time::{Duration, Instant};
+
+use group::{Group, Host, WAIT, files};
+use raft::{MemberError, OpenError, ProposeError, Raft, Role};
+
+fn number(answer: &[u8]) -> u64 {
+    u64::from_le_bytes(answer.try_into().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_manager_applies_commands_in_order_and_answers_each() {
+    let mut group = Group::new(1);
+    group.start().await;
+    let raft = group.hosts[0].raft();
+    let mut last = 0;
+    for i in 0..10_u8 {
+        let applied = raft.propose(vec![i]).await.unwrap();
+        assert_eq!(number(&applied.answer), u64::from(i));
+        assert!(applied.index > last);
+        last = applied.index;
+    }
+    assert_eq!(group.hosts[0].status().role, Role::Leader);
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_manager_takes_a_command_and_all_apply_it() {
+    let mut group = Group::new(3);
+    group.start().await;
+    for (i, host) in group.hosts.iter().enumerate() {
+        let applied = host.raft().propose(vec![i as u8]).await.unwrap();
+        assert_eq!(number(&applied.answer), i as u64);
+    }
+    group.converge(3).await;
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_barrier_on_any_manager_sees_the_last_acknowledged_write() {
+    let mut group = Group::new(3);
+    group.start().await;
+    for i in 0..30_usize {
+        let (writer, reader) = (&group.hosts[i % 3], &group.hosts[(i + 1) % 3]);
+        let applied = writer.raft().propose(vec![i as u8]).await.unwrap();
+        let barrier = reader.raft().read_barrier().await.unwrap();
+        assert!(barrier >= applied.index);
+        assert_eq!(reader.journal().commands.len(), i + 1);
+    }
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_leader_is_replaced_within_two_seconds_and_nothing_acknowledged_is_lost() {
+    let mut group = Group::new(3);
+    group.start().await;
+    let mut written = 0;
+    for round in 0..4_u8 {
+        let leader = group.leader().await;
+        group.hosts[leader]
+            .raft()
+            .propose(vec![round])
+            .await
+            .unwrap();
+        written += 1;
+        let lost = group.hosts[leader].id();
+        let begun = Instant::now();
+        group.stop(leader).await;
+        for host in group.hosts.iter().filter(|host| host.raft.is_some()) {
+            host.until("another leader", |status| {
+                status.leader.is_some_and(|leader| leader != lost)
+            })
+            .await;
+        }
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(2), "round {round} took {took:?}");
+        group.open(leader).await;
+        group.converge(written).await;
+    }
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_proposed_while_there_is_no_leader_waits_for_the_next_one() {
+    let mut group = Group::new(3);
+    group.start().await;
+    let leader = group.leader().await;
+    group.stop(leader).await;
+    let other = group.hosts.iter().find(|host| host.raft.is_some()).unwrap();
+    other.raft().propose(vec![1]).await.unwrap();
+    group.converge(1).await;
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_cut_off_loses_its_place_and_commits_nothing() {
+    let mut group = Group::new(3);
+    group.tune = |config| config.patience = Duration::from_millis(1500);
+    group.start().await;
+    let old = group.leader().await;
+    group.hosts[old].raft().propose(vec![0]).await.unwrap();
+    group.cut(old);
+
+    let refused = group.hosts[old].raft().propose(vec![99]).await;
+    assert!(
+        matches!(
+            refused,
+            Err(ProposeError::Unknown(_) | ProposeError::NoLeader(_))
+        ),
+        "{refused:?}"
+    );
+    assert!(group.hosts[old].raft().read_barrier().await.is_err());
+    let rest: Vec<&Host> = (0..3)
+        .filter(|i| *i != old)
+        .map(|i| &group.hosts[i])
+        .collect();
+    let new = group.leader_among(&rest).await;
+    group.hosts[new].raft().propose(vec![1]).await.unwrap();
+
+    group.heal();
+    let led = group.hosts[new].id();
+    group.hosts[old]
+        .until("the new leader", |status| status.leader == Some(led))
+        .await;
+    group.hosts[old].raft().propose(vec![2]).await.unwrap();
+    group.converge(3).await;
+    assert_eq!(group.hosts[old].journal().commands, [[0], [1], [2]]);
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_comes_back_does_not_depose_the_leader() {
+    let mut group = Group::new(3);
+    group.start().await;
+    let leader = group.leader().await;
+    let before = group.hosts[leader].status();
+    let away = (leader + 1) % 3;
+    group.cut(away);
+
+    // Longer than any election timeout, with writes that the absent one misses.
+    let begun = Instant::now();
+    let mut written = 0;
+    while begun.elapsed() < Duration::from_millis(2500) {
+        group.hosts[leader].raft().propose(vec![1]).await.unwrap();
+        written += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    group.heal();
+    group.converge(written).await;
+    let after = group.hosts[leader].status();
+    assert_eq!((after.role, after.term), (Role::Leader, before.term));
+    assert_eq!(group.hosts[away].status().term, before.term);
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_managers_stopped_and_opened_again_go_on() {
+    let mut group = Group::new(3);
+    group.start().await;
+    for i in 0..20 {
+        group.hosts[i % 3]
+            .raft()
+            .propose(vec![i as u8; 100])
+            .await
+            .unwrap();
+    }
+    group.stop_all().await;
+    for number in 0..3 {
+        group.open(number).await;
+    }
+    group.hosts[1].raft().propose(vec![255]).await.unwrap();
+    group.converge(21).await;
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_learner_that_is_far_behind_gets_a_snapshot() {
+    let mut group = Group::new(2);
+    group.tune = |config| config.snapshot_after_entries = 100;
+    group.create(0).await;
+    let leader = group.hosts[0].raft().clone();
+    for i in 0..40_u32 {
+        let batch = (0..25).map(|j| leader.propose(vec![(i ^ j) as u8; 2000]));
+        futures::future::try_join_all(batch).await.unwrap();
+    }
+    let snapshots = group.hosts[0].dir.join("snapshot");
+    let whole = || {
+        files(&snapshots)
+            .keys()
+            .any(|path| path.extension().is_some_and(|e| e == "snap"))
+    };
+    let made = async {
+        while !whole() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(WAIT, made)
+        .await
+        .expect("a snapshot is made");
+
+    group.open(1).await;
+    leader.add_learner(group.hosts[1].me).await.unwrap();
+    group.converge(1000).await;
+    assert!(!files(&group.hosts[1].dir.join("snapshot")).is_empty());
+    leader.promote(group.hosts[1].id()).await.unwrap();
+    leader.propose(vec![1]).await.unwrap();
+    group.converge(1001).await;
+
+    group.stop_all().await;
+    group.open(0).await;
+    group.open(1).await;
+    group.converge(1001).await;
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_managers_write_nothing() {
+    let mut group = Group::new(3);
+    group.start().await;
+    group.hosts[0].raft().propose(vec![1]).await.unwrap();
+    group.converge(1).await;
+    let snapshot = || -> Vec<_> { group.hosts.iter().map(|host| files(&host.dir)).collect() };
+    let before = snapshot();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(before, snapshot());
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_moves_when_asked() {
+    let mut group = Group::new(3);
+    group.start().await;
+    let leader = group.leader().await;
+    let next = (leader + 1) % 3;
+    let asked = &group.hosts[(leader + 2) % 3];
+    let id = group.hosts[next].id();
+    asked.raft().transfer_leadership(Some(id)).await.unwrap();
+    assert_eq!(group.leader().await, next);
+    group.hosts[next]
+        .raft()
+        .transfer_leadership(None)
+        .await
+        .unwrap();
+    assert_ne!(group.leader().await, next);
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_hands_over_before_it_is_removed() {
+    let mut group = Group::new(3);
+    group.start().await;
+    let leader = group.leader().await;
+    let id = group.hosts[leader].id();
+    group.hosts[leader].raft().remove(id).await.unwrap();
+    for host in group.hosts.iter().filter(|host| host.id() != id) {
+        let status = host
+            .until("two members", |status| status.members.len() == 2)
+            .await;
+        assert!(!status.members.contains_key(&id));
+    }
+    group.stop(leader).await;
+    let rest = group.hosts.iter().find(|host| host.raft.is_some()).unwrap();
+    rest.raft().propose(vec![1]).await.unwrap();
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_manager_and_a_stranger_are_refused_changes() {
+    let mut group = Group::new(2);
+    group.create(0).await;
+    let raft = group.hosts[0].raft();
+    let refused = |result| matches!(result, Err(MemberError::Refused(_)));
+    assert!(refused(raft.remove(group.hosts[0].id()).await));
+    assert!(refused(raft.promote(group.hosts[1].id()).await));
+    assert!(refused(raft.transfer_leadership(None).await));
+    raft.remove(group.hosts[1].id()).await.unwrap();
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_moved_is_found_at_its_new_address() {
+    let mut group = Group::new(2);
+    group.start().await;
+    let mut moved = group.hosts[1].me;
+    moved.addr.set_port(moved.addr.port() ^ 1);
+    group.hosts[0].raft().add_learner(moved).await.unwrap();
+    let status = group.hosts[0]
+        .until("the address", |status| {
+            status.members[&moved.id].addr == moved.addr
+        })
+        .await;
+    assert!(status.members[&moved.id].voter, "it keeps its vote");
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leader_knows_how_far_each_member_is() {
+    let mut group = Group::new(3);
+    group.start().await;
+    let leader = group.leader().await;
+    let applied = group.hosts[leader].raft().propose(vec![1]).await.unwrap();
+    let raft = group.hosts[leader].raft();
+    let known = async {
+        loop {
+            let progress = raft.replication();
+            let others = progress
+                .iter()
+                .filter(|(id, _)| **id != group.hosts[leader].id());
+            if others
+                .filter(|(_, p)| p.matched >= Some(applied.index) && p.heard.is_some())
+                .count()
+                == 2
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(WAIT, known)
+        .await
+        .expect("both have matched");
+    assert!(
+        group.hosts[(leader + 1) % 3]
+            .raft()
+            .replication()
+            .is_empty()
+    );
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_group_in_the_same_directory_is_refused() {
+    let mut group = Group::new(1);
+    group.start().await;
+    group.hosts[0].raft().propose(vec![1]).await.unwrap();
+    group.stop_all().await;
+    let (config, dialer) = (group.config(0), group.dialer(0));
+    let refused = Raft::create(config, dialer, group::Journal::default()).await;
+    assert!(matches!(refused, Err(OpenError::NotEmpty { .. })));
+    group.open(0).await;
+    group.converge(1).await;
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_directory_of_another_cluster_is_refused() {
+    let mut group = Group::new(1);
+    group.start().await;
+    group.stop_all().await;
+    group.cluster = certs::ClusterId::from(7);
+    let refused = group.try_open(0).await;
+    assert!(matches!(refused, Err(OpenError::OtherCluster { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_too_long_is_refused_and_nothing_else_suffers() {
+    let mut group = Group::new(3);
+    group.start().await;
+    let refused = group.hosts[0]
+        .raft()
+        .propose(vec![0; raft::MAX_COMMAND + 1])
+        .await;
+    assert!(matches!(refused, Err(ProposeError::TooLarge { .. })));
+    for host in &group.hosts {
+        host.raft()
+            .propose(vec![1; raft::MAX_COMMAND])
+            .await
+            .unwrap();
+    }
+    group.converge(3).await;
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_that_was_shut_down_says_so() {
+    let mut group = Group::new(1);
+    group.start().await;
+    let raft = group.hosts[0].raft().clone();
+    group.stop_all().await;
+    assert_eq!(raft.propose(vec![1]).await, Err(ProposeError::ShutDown));
+    assert_eq!(raft.watch().borrow().role, Role::Stopped);
+}
