@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use swarmlet_testnet::procs;
 
+use crate::bench::Bench;
+
 /// The testnet that is meant when no name is given.
 pub const DEFAULT_NAME: &str = "default";
 
@@ -53,6 +55,11 @@ pub enum Verb {
     },
     /// Remove a testnet with everything it has on this machine
     Down,
+    /// Show a swarm at work: formed, used, scaled, hurt and healed
+    Demo,
+    /// Measure swarmlet beside Docker on the same engines
+    #[command(subcommand)]
+    Bench(Bench),
     /// Run all tests: cargo's, then the scenarios on real hosts
     Test {
         /// Only those whose name contains this ("cargo" for cargo's)

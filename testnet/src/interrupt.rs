@@ -5,8 +5,8 @@
 //! then races with the tidying here; [`Guard::finish`] lets the tidying win.
 
 use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -34,7 +34,10 @@ impl Guard {
         let (mut interrupt, mut terminate) = {
             let _inside = runtime.enter();
             let watch = |kind| signal(kind).context("watch for Ctrl-C");
-            (watch(SignalKind::interrupt())?, watch(SignalKind::terminate())?)
+            (
+                watch(SignalKind::interrupt())?,
+                watch(SignalKind::terminate())?,
+            )
         };
         thread::spawn(move || {
             runtime.block_on(async {

@@ -1,7 +1,10 @@
 //! `testnet`: raises real hosts on this machine, lets people and tests work
 //! with them, and removes them without a trace.
 
+mod bench;
 mod cli;
+mod demo;
+mod interrupt;
 mod listing;
 mod runner;
 mod scenarios;
@@ -37,6 +40,8 @@ fn run(cli: Cli) -> Result<()> {
         Verb::Boot { host: h } => Ok(host(&h)?.boot()?),
         Verb::Ls { json } => listing::print(cli.name.as_deref(), json),
         Verb::Down => down(name),
+        Verb::Demo => demo::run(cli.name.as_deref().unwrap_or(demo::DEFAULT_NAME)),
+        Verb::Bench(what) => bench::run(cli.name.as_deref().unwrap_or(bench::DEFAULT_NAME), &what),
         Verb::Test { filter } => runner::run(filter.as_deref().unwrap_or("")),
         Verb::HostInit { dir, host } => Ok(run_init(&dir, &host)?),
         Verb::Switch { .. } => run_switch(),

@@ -12,11 +12,11 @@ mod transcript;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use swarmlet_testnet::{Artifacts, Host, Options, Testnet, ensure_packages, target_dir};
 
 use crate::interrupt::Guard;
-use swarm::{Swarm, by_host, ready_names};
+use swarm::{Swarm, by_host};
 use transcript::{Transcript, expect};
 
 /// The testnet that the demo uses when no name is given.
@@ -47,13 +47,10 @@ pub fn run(name: &str) -> Result<()> {
 fn on_hosts<W: Write>(transcript: &mut Transcript<W>, name: &str) -> Result<()> {
     let logs = target_dir().join("testnet/failed/demo");
     let artifacts = build(transcript)?;
-    let mut net = raise(transcript, &artifacts, name, &logs)
-        .with_context(|| format!("the hosts are not up; what they said is in {}", logs.display()))?;
-    let told = story(transcript, &net);
-    if told.is_err() {
-        // Dropping the hosts copies their logs to where the error says.
-        return told.with_context(|| format!("logs of every host: {}", logs.display()));
-    }
+    // Hosts that are dropped leave their logs where the error says.
+    let with_logs = |e: anyhow::Error| anyhow!("{e:#}\nlogs:     {}", logs.display());
+    let mut net = raise(transcript, &artifacts, name, &logs).map_err(with_logs)?;
+    story(transcript, &net).map_err(with_logs)?;
     net.keep();
     transcript.step(
         "this machine",
@@ -93,7 +90,11 @@ fn raise<W: Write>(
                 notes.say("an earlier demo was still up and was taken down");
             }
             if let Err(e) = std::fs::remove_dir_all(logs) {
-                ensure!(e.kind() == io::ErrorKind::NotFound, "{}: {e}", logs.display());
+                ensure!(
+                    e.kind() == io::ErrorKind::NotFound,
+                    "{}: {e}",
+                    logs.display()
+                );
             }
             let options = Options {
                 swarm: false,
@@ -110,38 +111,52 @@ fn raise<W: Write>(
 }
 
 fn story<W: Write>(transcript: &mut Transcript<W>, net: &Testnet) -> Result<()> {
-    let hosts = net.hosts();
-    let first = net.host("h1")?;
-    form(transcript, &hosts)?;
-    let swarm = Swarm::seen_from(first.clone(), hosts.clone());
+    let swarm = Swarm {
+        host: net.host("h1")?,
+        hosts: net.hosts(),
+    };
+    form(transcript, &swarm)?;
     create(transcript, &swarm)?;
     reach(transcript, &swarm)?;
     scale(transcript, &swarm)?;
     lose_an_engine(transcript, &swarm, &net.host("h3")?)
 }
 
-fn form<W: Write>(transcript: &mut Transcript<W>, hosts: &[Host]) -> Result<()> {
-    let Some((first, others)) = hosts.split_first() else {
-        return Ok(());
-    };
+fn form<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> {
+    let first = &swarm.host;
     let address = first.ip().to_string();
-    typed(transcript, first, &["swarmlet", "init", "--advertise-addr", &address], "h1 is a swarm of one")?;
+    typed(
+        transcript,
+        first,
+        &["swarmlet", "init", "--advertise-addr", &address],
+        "h1 is a swarm of one",
+    )?;
     let token = first.ok(&["swarmlet", "join-token", "-q", "manager"])?;
     let remote = format!("{address}:2377");
-    for host in others {
+    for host in &swarm.hosts[1..] {
         let join = ["swarmlet", "join", "--token", token.trim(), &remote];
-        typed(transcript, host, &join, &format!("{} is a manager too", host.name()))?;
+        typed(
+            transcript,
+            host,
+            &join,
+            &format!("{} is a manager too", host.name()),
+        )?;
     }
     let command = ["swarmlet", "node", "ls"];
-    transcript.step(first.name(), &command.join(" "), "every node is ready", |notes| {
-        expect("three nodes that are ready", PATIENCE, || {
-            let ready = ready_names(first)?;
-            ensure!(ready.len() == hosts.len(), "ready are {ready:?}");
+    transcript.step(
+        first.name(),
+        &command.join(" "),
+        "every node is ready",
+        |notes| {
+            expect("three nodes that are ready", PATIENCE, || {
+                let ready = swarm.ready()?;
+                ensure!(ready.len() == HOSTS, "ready are {ready:?}");
+                Ok(())
+            })?;
+            notes.say(first.ok(&command)?);
             Ok(())
-        })?;
-        notes.say(first.ok(&command)?);
-        Ok(())
-    })
+        },
+    )
 }
 
 /// Types a command that is done when it returns; shows its first line.
@@ -170,7 +185,11 @@ fn create<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()>
     let replicas = REPLICAS.to_string();
     let publish = "mode=host,target=80";
     let create = ["swarmlet", "service", "create", "--name", SERVICE];
-    let create = [&create[..], &["--replicas", &replicas, "--publish", publish, "whoami"]].concat();
+    let create = [
+        &create[..],
+        &["--replicas", &replicas, "--publish", publish, "whoami"],
+    ]
+    .concat();
     converge(transcript, swarm, &create, REPLICAS)?;
     transcript.step(
         swarm.host.name(),
@@ -180,7 +199,10 @@ fn create<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()>
             let replicas = swarm.running(SERVICE)?;
             let spread = by_host(&replicas);
             for (host, theirs) in &spread {
-                let cells: Vec<String> = theirs.iter().map(|r| format!("{SERVICE}.{} :{}", r.slot, r.port)).collect();
+                let cells: Vec<String> = theirs
+                    .iter()
+                    .map(|r| format!("{SERVICE}.{} :{}", r.slot, r.port))
+                    .collect();
                 notes.say(format!("{host}  {}", cells.join("   ")));
             }
             ensure!(
@@ -188,7 +210,10 @@ fn create<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()>
                 "expected: {} replicas on each of {HOSTS} hosts\nseen:     {spread:?}",
                 REPLICAS / HOSTS
             );
-            ensure!(replicas.iter().all(|r| r.port > 0), "a replica has no port: {replicas:?}");
+            ensure!(
+                replicas.iter().all(|r| r.port > 0),
+                "a replica has no port: {replicas:?}"
+            );
             Ok(())
         },
     )
@@ -217,7 +242,9 @@ fn converge<W: Write>(
                 ensure!(seen == replicas, "{seen} run");
                 Ok(())
             })?;
-            let said = command.join().map_err(|_| anyhow::anyhow!("the command's thread died"))??;
+            let said = command
+                .join()
+                .map_err(|_| anyhow::anyhow!("the command's thread died"))??;
             notes.say(said.trim_end().lines().next_back().unwrap_or_default());
             swarm.nothing_runs_twice(SERVICE)
         })
@@ -235,9 +262,16 @@ fn reach<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> 
             .and_then(|theirs| theirs.first())
             .with_context(|| format!("no replica runs on {}", host.name()))?;
         let url = format!("http://{}:{}/", host.name(), replica.port);
-        let claim = format!("{SERVICE}.{} on {} answers {}", replica.slot, host.name(), asker.name());
+        let claim = format!(
+            "{SERVICE}.{} on {} answers {}",
+            replica.slot,
+            host.name(),
+            asker.name()
+        );
         transcript.step(asker.name(), &format!("curl {url}"), &claim, |notes| {
-            let answer = expect(&format!("an answer from {url}"), PATIENCE, || Ok(asker.http_get(&url)?))?;
+            let answer = expect(&format!("an answer from {url}"), PATIENCE, || {
+                Ok(asker.http_get(&url)?)
+            })?;
             let line = |key: &str| {
                 let line = answer.body.lines().find_map(|l| l.strip_prefix(key));
                 line.unwrap_or_default().trim().to_owned()
@@ -261,7 +295,12 @@ fn reach<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> 
 
 fn scale<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> {
     let wanted = format!("{SERVICE}={MORE_REPLICAS}");
-    converge(transcript, swarm, &["swarmlet", "service", "scale", &wanted], MORE_REPLICAS)
+    converge(
+        transcript,
+        swarm,
+        &["swarmlet", "service", "scale", &wanted],
+        MORE_REPLICAS,
+    )
 }
 
 fn lose_an_engine<W: Write>(
@@ -272,45 +311,64 @@ fn lose_an_engine<W: Write>(
     let name = victim.name();
     let rest = HOSTS - 1;
     let before = swarm.running(SERVICE)?;
-    let lost = before.iter().filter(|r| r.host == name).count();
-    let claim = format!("its {lost} tasks are replaced, all {MORE_REPLICAS} run on the other {rest}");
+    let lost = before.iter().filter(|r| r.node == name).count();
+    let claim =
+        format!("its {lost} tasks are replaced, all {MORE_REPLICAS} run on the other {rest}");
     transcript.step(name, "kill -9 $(pidof dockerd)", &claim, |notes| {
         victim.engine().kill()?;
-        let reason = expect(&format!("{name} to be down"), PATIENCE, || swarm.down_reason(name))?;
+        let reason = expect(&format!("{name} to be down"), PATIENCE, || {
+            swarm.down_reason(name)
+        })?;
         notes.say_when(format!("node {name} is down: {reason}"));
         let mut told = None;
-        expect(&format!("{MORE_REPLICAS} tasks that run elsewhere"), PATIENCE, || {
-            let running = swarm.running(SERVICE)?;
-            let elsewhere = running.iter().filter(|r| r.host != name).count();
-            if told.replace(elsewhere) != Some(elsewhere) {
-                notes.say_when(format!("{elsewhere} of {MORE_REPLICAS} run elsewhere"));
-            }
-            ensure!(elsewhere == MORE_REPLICAS, "{elsewhere} run elsewhere");
-            ensure!(running.len() == MORE_REPLICAS, "{} run in all", running.len());
-            Ok(())
-        })
+        expect(
+            &format!("{MORE_REPLICAS} tasks that run elsewhere"),
+            PATIENCE,
+            || {
+                let running = swarm.running(SERVICE)?;
+                let elsewhere = running.iter().filter(|r| r.node != name).count();
+                if told.replace(elsewhere) != Some(elsewhere) {
+                    notes.say_when(format!("{elsewhere} of {MORE_REPLICAS} run elsewhere"));
+                }
+                ensure!(elsewhere == MORE_REPLICAS, "{elsewhere} run elsewhere");
+                ensure!(
+                    running.len() == MORE_REPLICAS,
+                    "{} run in all",
+                    running.len()
+                );
+                Ok(())
+            },
+        )
     })?;
-    transcript.step(name, "dockerd &", &format!("{name} is ready, and nothing runs twice"), |notes| {
-        victim.engine().start()?;
-        notes.say_when("the engine answers");
-        expect(&format!("{name} to be ready"), PATIENCE, || {
-            let ready = ready_names(&swarm.host)?;
-            ensure!(ready.contains(name), "ready are {ready:?}");
+    transcript.step(
+        name,
+        "dockerd &",
+        &format!("{name} is ready, and nothing runs twice"),
+        |notes| {
+            victim.engine().start()?;
+            notes.say_when("the engine answers");
+            expect(&format!("{name} to be ready"), PATIENCE, || {
+                let ready = swarm.ready()?;
+                ensure!(ready.iter().any(|n| n == name), "ready are {ready:?}");
+                Ok(())
+            })?;
+            notes.say_when(format!("node {name} is ready"));
+            expect(
+                "a container for each running task and no other",
+                PATIENCE,
+                || swarm.nothing_runs_twice(SERVICE),
+            )?;
+            let running = swarm.running(SERVICE)?;
+            let spread = by_host(&running);
+            let counts: Vec<String> = swarm
+                .hosts
+                .iter()
+                .map(|h| format!("{} {}", h.name(), spread.get(h.name()).map_or(0, Vec::len)))
+                .collect();
+            notes.say_when(format!("containers: {}", counts.join(", ")));
             Ok(())
-        })?;
-        notes.say_when(format!("node {name} is ready"));
-        expect("a container for each running task and no other", PATIENCE, || {
-            swarm.nothing_runs_twice(SERVICE)
-        })?;
-        let spread = by_host(&swarm.running(SERVICE)?);
-        let counts: Vec<String> = swarm
-            .hosts
-            .iter()
-            .map(|h| format!("{} {}", h.name(), spread.get(h.name()).map_or(0, Vec::len)))
-            .collect();
-        notes.say_when(format!("containers: {}", counts.join(", ")));
-        Ok(())
-    })
+        },
+    )
 }
 
 #[cfg(test)]
@@ -319,7 +377,16 @@ mod tests {
 
     #[test]
     fn a_token_is_shown_shortened_and_nothing_else_is() {
-        let argv = ["swarmlet", "join", "--token", "SWMTKN-1-0123456789-abc", "h1:2377"];
-        assert_eq!(shown(&argv), "swarmlet join --token SWMTKN-1-012345… h1:2377");
+        let argv = [
+            "swarmlet",
+            "join",
+            "--token",
+            "SWMTKN-1-0123456789-abc",
+            "h1:2377",
+        ];
+        assert_eq!(
+            shown(&argv),
+            "swarmlet join --token SWMTKN-1-012345… h1:2377"
+        );
     }
 }

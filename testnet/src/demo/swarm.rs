@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use swarmlet_testnet::Host;
 
-use crate::view::{self, Node};
+use crate::scenarios::kit::{self, Task};
 
 /// A swarm and who is asked about it.
 #[derive(Debug)]
@@ -17,76 +17,46 @@ pub struct Swarm {
     pub hosts: Vec<Host>,
 }
 
-/// A task that runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replica {
-    pub task: String,
-    pub slot: u64,
-    pub host: String,
-    pub container: String,
-    /// The port that it publishes on its host, or 0.
-    pub port: u16,
-}
-
 impl Swarm {
-    /// The swarm of `hosts` as `host` tells it.
-    pub fn seen_from(host: Host, hosts: Vec<Host>) -> Self {
-        Self { host, hosts }
-    }
-
     /// The service's running tasks, by slot.
-    pub fn running(&self, service: &str) -> Result<Vec<Replica>> {
-        let api = self.host.daemon();
-        let names: BTreeMap<String, String> = view::nodes(&api)?
-            .into_iter()
-            .map(|(name, node)| (node.id, name))
-            .collect();
-        let mut replicas: Vec<Replica> = match view::tasks(&api, service) {
-            Ok(tasks) => tasks,
-            // The command that creates it has not yet got so far.
-            Err(e) if e.to_string().contains("not found") => Vec::new(),
-            Err(e) => return Err(e),
-        }
-        .into_iter()
-        .filter(view::Task::runs)
-        .map(|task| Replica {
-            host: names.get(&task.node).unwrap_or(&task.node).clone(),
-            port: task.port().unwrap_or(0),
-            slot: task.slot,
-            container: task.status.container_status.id,
-            task: task.id,
-        })
-        .collect();
-        replicas.sort_by_key(|r| r.slot);
-        Ok(replicas)
+    pub fn running(&self, service: &str) -> Result<Vec<Task>> {
+        let mut tasks = kit::running(&self.host, service)?;
+        tasks.sort_by_key(|task| task.slot);
+        Ok(tasks)
     }
 
     /// Why the node is down; an error while it is not.
     pub fn down_reason(&self, name: &str) -> Result<String> {
-        match view::nodes(&self.host.daemon())?.remove(name) {
-            Some(node) if node.status.state == "down" => Ok(node.status.message),
-            Some(node) => bail!("{name} is {}", node.status.state),
-            None => bail!("no node is called {name}"),
-        }
+        let node = kit::node(&self.host, name)?;
+        ensure!(node.state == "down", "{name} is {}", node.state);
+        Ok(node.message)
     }
 
-    /// Holds when the engines run a container for each running task of the
-    /// service, no other container, and no slot twice.
+    /// Names of the nodes that are ready.
+    pub fn ready(&self) -> Result<Vec<String>> {
+        let nodes = kit::nodes(&self.host)?.into_iter();
+        let ready = nodes.filter(|node| node.state == "ready");
+        Ok(ready.map(|node| node.name).collect())
+    }
+
+    /// Holds when no slot has two tasks, and the engines run a container for
+    /// each running task of the service and no other.
     pub fn nothing_runs_twice(&self, service: &str) -> Result<()> {
-        let replicas = self.running(service)?;
-        let slots: BTreeSet<u64> = replicas.iter().map(|r| r.slot).collect();
-        ensure!(slots.len() == replicas.len(), "a slot has two tasks: {replicas:?}");
-        let told: BTreeSet<(&str, &str)> =
-            replicas.iter().map(|r| (r.host.as_str(), r.container.as_str())).collect();
-        let mut containers = Vec::new();
+        let tasks = self.running(service)?;
+        let slots: BTreeSet<u64> = tasks.iter().map(|task| task.slot).collect();
+        ensure!(
+            slots.len() == tasks.len(),
+            "a slot has two tasks: {tasks:?}"
+        );
+        let mut there = BTreeSet::new();
         for host in &self.hosts {
-            let theirs = view::containers(host, false)?;
-            containers.extend(theirs.into_iter().map(|c| (host.name(), c)));
+            let all = kit::containers(host, service)?.into_iter();
+            there.extend(all.filter(|c| c.runs).map(|c| (c.host, c.id)));
         }
-        let found: BTreeSet<(&str, &str)> =
-            containers.iter().map(|(host, c)| (*host, c.id.as_str())).collect();
-        let (extra, missing): (Vec<_>, Vec<_>) =
-            (found.difference(&told).collect(), told.difference(&found).collect());
+        let told = tasks.into_iter().map(|task| (task.node, task.container));
+        let told: BTreeSet<(String, String)> = told.collect();
+        let extra: Vec<_> = there.difference(&told).collect();
+        let missing: Vec<_> = told.difference(&there).collect();
         ensure!(
             extra.is_empty() && missing.is_empty(),
             "containers without a task: {extra:?}, tasks without a container: {missing:?}"
@@ -95,18 +65,11 @@ impl Swarm {
     }
 }
 
-/// Names of the nodes that `host` calls ready.
-pub fn ready_names(host: &Host) -> Result<BTreeSet<String>> {
-    let ready = |node: &Node| node.status.state == "ready";
-    let nodes = view::nodes(&host.daemon())?;
-    Ok(nodes.into_iter().filter(|(_, node)| ready(node)).map(|(name, _)| name).collect())
-}
-
-/// Replicas by the host that runs them.
-pub fn by_host(replicas: &[Replica]) -> BTreeMap<&str, Vec<&Replica>> {
-    let mut hosts: BTreeMap<&str, Vec<&Replica>> = BTreeMap::new();
-    for replica in replicas {
-        hosts.entry(&replica.host).or_default().push(replica);
+/// Tasks by the host that runs them.
+pub fn by_host(tasks: &[Task]) -> BTreeMap<&str, Vec<&Task>> {
+    let mut hosts: BTreeMap<&str, Vec<&Task>> = BTreeMap::new();
+    for task in tasks {
+        hosts.entry(&task.node).or_default().push(task);
     }
     hosts
 }

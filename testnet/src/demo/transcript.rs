@@ -84,11 +84,7 @@ impl Notes<'_> {
 }
 
 /// Waits for `probe`; its refusals say what is seen instead of `expected`.
-pub fn expect<T>(
-    expected: &str,
-    limit: Duration,
-    probe: impl FnMut() -> Result<T>,
-) -> Result<T> {
+pub fn expect<T>(expected: &str, limit: Duration, probe: impl FnMut() -> Result<T>) -> Result<T> {
     wait_for(expected, limit, probe).map_err(|e| match e {
         Error::Timeout { waited, last, .. } => anyhow!(
             "expected: {expected}\nseen:     {last}, {:.0} s later",
@@ -181,13 +177,19 @@ mod tests {
             })
             .unwrap();
         });
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= WIDTH),
+            "{text}"
+        );
         assert!(text.contains(" \\\n      word"), "{text}");
     }
 
     #[test]
     fn an_expectation_that_is_not_met_tells_both_sides() {
         let error = expect("rain", Duration::ZERO, || -> Result<()> { bail!("sun") }).unwrap_err();
-        assert_eq!(error.to_string(), "expected: rain\nseen:     sun, 0 s later");
+        assert_eq!(
+            error.to_string(),
+            "expected: rain\nseen:     sun, 0 s later"
+        );
     }
 }

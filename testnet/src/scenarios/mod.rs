@@ -9,7 +9,7 @@ mod disks;
 mod driver;
 mod failures;
 mod hosts;
-mod kit;
+pub mod kit;
 mod leader;
 mod logs;
 mod losses;

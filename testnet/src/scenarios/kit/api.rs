@@ -16,6 +16,8 @@ pub struct Task {
     pub error: String,
     /// The id of its container, empty while it has none.
     pub container: String,
+    /// The port that it publishes on its node; of several the first, or 0.
+    pub port: u64,
 }
 
 impl Task {
@@ -176,5 +178,8 @@ fn read_task(task: &Value, nodes: &[Node]) -> Task {
         state: text(&status["State"]),
         error: text(&status["Err"]),
         container: text(&status["ContainerStatus"]["ContainerID"]),
+        port: status["PortStatus"]["Ports"][0]["PublishedPort"]
+            .as_u64()
+            .unwrap_or_default(),
     }
 }
