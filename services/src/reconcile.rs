@@ -81,3 +81,153 @@ fn forget(id: Id, local: &LocalTask) -> Option<Op> {
         Some(Op::Remove(id))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::spec::ServiceSpec;
+    use proptest::prelude::*;
+
+    const TASK: Id = Id::from_u128(1);
+
+    fn assignment(desired: TaskState) -> Assignment {
+        Assignment {
+            task: TASK,
+            service: Id::from_u128(2),
+            slot: 1,
+            spec: Arc::new(ServiceSpec::default()),
+            desired,
+        }
+    }
+
+    fn local(state: TaskState) -> LocalTask {
+        LocalTask {
+            state,
+            busy: false,
+            has_container: state >= TaskState::Ready,
+        }
+    }
+
+    /// One task, assigned as `desired` or not, and here as `local` or not.
+    fn check(desired: Option<TaskState>, local: Option<LocalTask>, expected: Option<Op>) {
+        let assigned = desired.map(|desired| (TASK, assignment(desired)));
+        let actual = local.clone().map(|local| (TASK, local));
+        let ops = reconcile(
+            &assigned.into_iter().collect(),
+            &actual.into_iter().collect(),
+        );
+        assert_eq!(ops, Vec::from_iter(expected), "{desired:?} {local:?}");
+    }
+
+    #[test]
+    fn a_task_is_taken_step_by_step_to_where_it_should_be() {
+        use TaskState::{Accepted, Ready, Running, Starting};
+        check(Some(Running), None, Some(Op::Accept(TASK)));
+        check(
+            Some(Running),
+            Some(local(Accepted)),
+            Some(Op::Prepare(TASK)),
+        );
+        check(Some(Running), Some(local(Ready)), Some(Op::Start(TASK)));
+        check(Some(Running), Some(local(Starting)), None);
+        check(Some(Running), Some(local(Running)), None);
+    }
+
+    #[test]
+    fn a_task_that_should_be_ready_is_not_started() {
+        use TaskState::{Accepted, Ready};
+        check(Some(Ready), Some(local(Accepted)), Some(Op::Prepare(TASK)));
+        check(Some(Ready), Some(local(Ready)), None);
+    }
+
+    #[test]
+    fn a_task_that_ended_is_kept_and_left_alone() {
+        use TaskState::{Failed, Running, Shutdown};
+        for desired in [Running, Shutdown] {
+            check(Some(desired), Some(local(Failed)), None);
+        }
+    }
+
+    #[test]
+    fn what_should_not_run_is_stopped_and_its_outcome_is_known() {
+        use TaskState::{Accepted, Remove, Running, Shutdown};
+        for desired in [Shutdown, Remove] {
+            check(Some(desired), Some(local(Running)), Some(Op::Stop(TASK)));
+            check(Some(desired), Some(local(Accepted)), Some(Op::Stop(TASK)));
+            check(Some(desired), None, Some(Op::Accept(TASK)));
+        }
+    }
+
+    #[test]
+    fn what_is_not_assigned_is_stopped_and_then_removed() {
+        use TaskState::{Accepted, Running, Shutdown};
+        check(None, Some(local(Running)), Some(Op::Stop(TASK)));
+        check(None, Some(local(Shutdown)), Some(Op::Remove(TASK)));
+        check(None, Some(local(Accepted)), Some(Op::Remove(TASK)));
+    }
+
+    #[test]
+    fn a_busy_task_is_left_alone() {
+        let busy = LocalTask {
+            busy: true,
+            ..local(TaskState::Running)
+        };
+        check(Some(TaskState::Shutdown), Some(busy.clone()), None);
+        check(None, Some(busy), None);
+    }
+
+    fn states() -> impl Strategy<Value = TaskState> {
+        prop::sample::select(vec![
+            TaskState::Accepted,
+            TaskState::Ready,
+            TaskState::Running,
+            TaskState::Failed,
+            TaskState::Shutdown,
+        ])
+    }
+
+    proptest! {
+        /// However it starts, a task that does as it is told comes to rest
+        /// where it should be.
+        #[test]
+        fn a_task_comes_to_rest(
+            desired in prop::option::of(prop::sample::select(vec![
+                TaskState::Ready, TaskState::Running, TaskState::Shutdown, TaskState::Remove,
+            ])),
+            start in prop::option::of(states()),
+        ) {
+            let assigned: Assigned =
+                desired.map(|desired| (TASK, assignment(desired))).into_iter().collect();
+            let mut actual: Actual = start.map(|state| (TASK, local(state))).into_iter().collect();
+            let mut steps = 0;
+            loop {
+                let ops = reconcile(&assigned, &actual);
+                let Some(op) = ops.first() else { break };
+                prop_assert_eq!(ops.len(), 1);
+                let next = match op {
+                    Op::Accept(_) => Some(TaskState::Accepted),
+                    Op::Prepare(_) => Some(TaskState::Ready),
+                    Op::Start(_) => Some(TaskState::Running),
+                    Op::Stop(_) => Some(TaskState::Shutdown),
+                    Op::Remove(_) => None,
+                };
+                actual = next.map(|state| (TASK, local(state))).into_iter().collect();
+                steps += 1;
+                prop_assert!(steps < 6);
+            }
+            let end = actual.get(&TASK).map(|local| local.state);
+            let ended = start.is_some_and(TaskState::is_final);
+            match desired {
+                None => prop_assert_eq!(end, None),
+                Some(_) if ended => prop_assert_eq!(end, start),
+                Some(TaskState::Ready) => {
+                    prop_assert!(end == Some(TaskState::Ready) || end == start);
+                }
+                Some(TaskState::Running) => prop_assert_eq!(end, Some(TaskState::Running)),
+                Some(_) => prop_assert_eq!(end, Some(TaskState::Shutdown)),
+            }
+        }
+    }
+}

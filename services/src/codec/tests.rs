@@ -1,1 +1,379 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::command::{Change, Command, RefusalKind};
+use crate::id::Id;
+use crate::object::{
+    ContainerStatus, NodeDescription, PublishedPort, TaskState, TaskStatus, UpdateState,
+    UpdateStatus,
+};
+use crate::spec::{Availability, ClusterSpec, NodeSpec, Protocol, Role, ServiceSpec};
+use crate::state::State;
+use crate::testing::{SECOND, World, cluster, set_image, web};
+use crate::time::Timestamp;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes are what a running swarm has on its disks: a change that breaks
+/// this needs a new version of the record, beside the old one.
+fn check_golden(command: Command, expected: &str) {
+    let proposal = Proposal {
+        at: Timestamp(300),
+        command,
+    };
+    let bytes = encode_proposal(&proposal).unwrap();
+    assert_eq!(hex(&bytes), expected.replace([' ', '\n'], ""));
+    assert_eq!(decode_proposal(&bytes).unwrap(), proposal);
+}
+
+fn id(value: u128) -> Id {
+    Id::from_u128(value)
+}
+
+fn update_status() -> UpdateStatus {
+    UpdateStatus::begun(UpdateState::Paused, Timestamp(9), "m")
+}
+
+fn task_status() -> TaskStatus {
+    TaskStatus {
+        error: Some("e".to_owned()),
+        container: Some(ContainerStatus {
+            id: "c".to_owned(),
+            pid: 1,
+            exit_code: -1,
+            oom_killed: true,
+        }),
+        ports: vec![PublishedPort {
+            protocol: Protocol::Udp,
+            target: 53,
+            published: 5353,
+            host_ip: Some("10.0.0.1".parse().unwrap()),
+        }],
+        started: Some(Timestamp(7)),
+        ..TaskStatus::at(TaskState::Failed, Timestamp(8), "m")
+    }
+}
+
+#[test]
+fn the_bytes_of_plans_stay_as_they_are() {
+    let changes = vec![
+        Change::CreateTask {
+            id: id(1),
+            service: id(2),
+            spec_version: 3,
+            slot: 4,
+            desired: TaskState::Ready,
+            not_before: Timestamp(5),
+            failures: 6,
+        },
+        Change::AssignTask {
+            id: id(1),
+            node: id(2),
+        },
+        Change::SetDesired {
+            id: id(1),
+            desired: TaskState::Remove,
+        },
+        Change::SetStatus {
+            id: id(1),
+            status: task_status(),
+        },
+        Change::DeleteTask { id: id(1) },
+        Change::SetUpdateStatus {
+            service: id(2),
+            spec_version: 3,
+            status: update_status(),
+        },
+        Change::Rollback {
+            service: id(2),
+            spec_version: 3,
+            status: update_status(),
+        },
+    ];
+    check_golden(Command::Plan { changes }, GOLDEN_PLAN);
+}
+
+const GOLDEN_PLAN: &str = "
+    00 fb2c01 0b 07
+    00 01 02 03 04 05 05 06
+    01 01 02
+    02 01 0c
+    03 01 0a 08 016d 010165 01 0163 02 01 01 01 01 35 fbe914 01 00 0a000001 01 07
+    04 01
+    05 02 03 01 09 00 016d
+    06 02 03 01 09 00 016d";
+
+#[test]
+fn the_bytes_of_commands_stay_as_they_are() {
+    let addr = "10.0.0.1:2377".parse().unwrap();
+    let golden: [(Command, &str); 4] = [
+        (
+            Command::RotateJoinToken {
+                role: Role::Manager,
+                token: "t".to_owned(),
+            },
+            "00 fb2c01 02 01 0174",
+        ),
+        (
+            Command::RemoveNode { id: id(1 << 127) },
+            "00 fb2c01 06 fe 00000000000000000000000000000080",
+        ),
+        (
+            Command::RollbackService {
+                id: id(1),
+                version: 251,
+            },
+            "00 fb2c01 09 01 fbfb00",
+        ),
+        (
+            Command::AddNode {
+                id: id(1),
+                spec: node_spec(),
+                addr,
+            },
+            "00 fb2c01 03 01 3f7b226e616d65223a226e222c226c6162656c73223a7b7d2c22726f6c65223a22776f726b6572222c22617661696c6162696c697479223a22647261696e227d 00 0a000001 fb4909",
+        ),
+    ];
+    for (command, expected) in golden {
+        check_golden(command, expected);
+    }
+}
+
+fn node_spec() -> NodeSpec {
+    NodeSpec {
+        name: Some("n".to_owned()),
+        labels: BTreeMap::new(),
+        role: Role::Worker,
+        availability: Availability::Drain,
+    }
+}
+
+fn every_command() -> Vec<Command> {
+    let addr = "[fd00::1]:2377".parse().unwrap();
+    let spec = Arc::new(web(3));
+    vec![
+        Command::CreateCluster {
+            cluster: Box::new(cluster()),
+        },
+        Command::UpdateCluster {
+            version: 1,
+            spec: ClusterSpec::default(),
+        },
+        Command::RotateJoinToken {
+            role: Role::Worker,
+            token: "t".to_owned(),
+        },
+        Command::AddNode {
+            id: id(1),
+            spec: node_spec(),
+            addr,
+        },
+        Command::DescribeNode {
+            id: id(1),
+            description: NodeDescription::default(),
+            addr,
+        },
+        Command::UpdateNode {
+            id: id(1),
+            version: 1,
+            spec: node_spec(),
+        },
+        Command::RemoveNode { id: id(1) },
+        Command::CreateService {
+            id: id(1),
+            spec: Arc::clone(&spec),
+        },
+        Command::UpdateService {
+            id: id(1),
+            version: 1,
+            spec,
+        },
+        Command::RollbackService {
+            id: id(1),
+            version: 1,
+        },
+        Command::RemoveService { id: id(1) },
+        Command::Plan { changes: vec![] },
+    ]
+}
+
+#[test]
+fn every_command_survives_its_bytes() {
+    for (number, command) in every_command().into_iter().enumerate() {
+        let proposal = Proposal {
+            at: Timestamp(1),
+            command,
+        };
+        let bytes = encode_proposal(&proposal).unwrap();
+        assert_eq!(
+            bytes[..3],
+            [0, 1, number as u8],
+            "commands keep their numbers"
+        );
+        assert_eq!(decode_proposal(&bytes).unwrap(), proposal);
+    }
+}
+
+#[test]
+fn answers_survive_their_bytes_which_stay() {
+    let answers = [
+        (Ok(Answer::Done), "000000"),
+        (Ok(Answer::Version(300)), "000001fb2c01"),
+        (Err(RefusalKind::Unknown.because("no")), "00010502 6e6f"),
+    ];
+    for (answer, expected) in answers {
+        let bytes = encode_answer(&answer).unwrap();
+        assert_eq!(hex(&bytes), expected.replace(' ', ""));
+        assert_eq!(decode_answer(&bytes).unwrap(), answer);
+    }
+}
+
+#[test]
+fn assignments_share_their_spec_again() {
+    let mut world = World::with_nodes(1);
+    world.create(web(3));
+    world.settle();
+    let assignments = world.state.assignments(world.node("h1"));
+    let bytes = encode_assignments(assignments.values()).unwrap();
+    let decoded = decode_assignments(&bytes).unwrap();
+    assert!(decoded.iter().eq(assignments.values()));
+    assert!(
+        decoded
+            .windows(2)
+            .all(|two| Arc::ptr_eq(&two[0].spec, &two[1].spec))
+    );
+    let alone = encode_assignments(assignments.values().take(1)).unwrap();
+    assert!(bytes.len() < alone.len() + 3 * 40, "the spec is there once");
+}
+
+#[test]
+fn an_assignment_without_its_spec_is_refused() {
+    // No specs, and one task of spec 0.
+    let bytes = [0, 0, 1, 1, 2, 1, 0, 7];
+    let error = decode_assignments(&bytes).unwrap_err();
+    assert!(matches!(error, CodecError::Malformed(_)), "{error}");
+}
+
+#[test]
+fn a_proposal_beyond_the_limit_is_refused() {
+    let token = "t".repeat(MAX_PROPOSAL);
+    let role = Role::Worker;
+    let proposal = Proposal {
+        at: Timestamp(1),
+        command: Command::RotateJoinToken { role, token },
+    };
+    let error = encode_proposal(&proposal).unwrap_err();
+    assert!(matches!(error, CodecError::TooLarge { .. }), "{error}");
+    let error = decode_proposal(&vec![0; MAX_PROPOSAL + 1]).unwrap_err();
+    assert!(matches!(error, CodecError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn bytes_after_a_record_are_refused() {
+    let mut bytes = encode_answer(&Ok(Answer::Done)).unwrap();
+    bytes.push(0);
+    assert!(matches!(
+        decode_answer(&bytes),
+        Err(CodecError::Malformed(_))
+    ));
+}
+
+/// A state with some of everything, and tasks of two specs.
+fn rich_world() -> World {
+    let mut world = World::with_nodes(3);
+    let service = world.create(web(4));
+    world.create(ServiceSpec {
+        name: "other".to_owned(),
+        ..web(2)
+    });
+    world.settle();
+    world.update(service, |spec| set_image(spec, "web:2"));
+    world.run_for(SECOND);
+    let gone = world.node("h3");
+    world.command(Command::RemoveNode { id: gone }).unwrap();
+    world.settle();
+    world
+}
+
+fn snapshot(state: &State) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_snapshot(state, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_snapshot_is_the_whole_state() {
+    let world = rich_world();
+    let bytes = snapshot(&world.state);
+    let read = read_snapshot(bytes.as_slice()).unwrap();
+    assert_eq!(read, world.state);
+    assert_eq!(snapshot(&read), bytes);
+    assert_eq!(
+        read_snapshot(snapshot(&State::default()).as_slice()).unwrap(),
+        State::default()
+    );
+}
+
+#[test]
+fn tasks_share_their_spec_again_after_a_snapshot() {
+    let read = read_snapshot(snapshot(&rich_world().state).as_slice()).unwrap();
+    for task in read.tasks() {
+        for other in read.tasks_of_service(task.service) {
+            if other.spec_version == task.spec_version {
+                assert!(Arc::ptr_eq(&task.spec, &other.spec));
+            }
+        }
+        let service = read.service(task.service).unwrap();
+        if service.spec_version == task.spec_version {
+            assert!(Arc::ptr_eq(&task.spec, &service.spec));
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_that_was_cut_short_is_refused() {
+    let bytes = snapshot(&rich_world().state);
+    for length in 0..bytes.len() {
+        assert!(read_snapshot(&bytes[..length]).is_err(), "at {length}");
+    }
+}
+
+#[test]
+fn a_snapshot_that_lost_a_record_is_refused() {
+    let bytes = snapshot(&rich_world().state);
+    let first = 4 + u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize;
+    let error = read_snapshot(&bytes[first..]).unwrap_err();
+    assert!(error.to_string().contains("records and says"), "{error}");
+}
+
+static RICH_SNAPSHOT: LazyLock<Vec<u8>> = LazyLock::new(|| snapshot(&rich_world().state));
+
+proptest! {
+    #[test]
+    fn decoders_refuse_noise(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode_proposal(&bytes);
+        let _ = decode_answer(&bytes);
+        let _ = decode_assignments(&bytes);
+        let _ = read_snapshot(bytes.as_slice());
+    }
+
+    /// One bit of something real: the decoder gets further than with noise.
+    #[test]
+    fn decoders_survive_a_flipped_bit(at: prop::sample::Index, bit in 0..8_u8, which: prop::sample::Index) {
+        let commands = every_command();
+        let command = commands[which.index(commands.len())].clone();
+        let mut bytes = encode_proposal(&Proposal { at: Timestamp(1), command }).unwrap();
+        let at_byte = at.index(bytes.len());
+        bytes[at_byte] ^= 1 << bit;
+        let _ = decode_proposal(&bytes);
+        let mut bytes = RICH_SNAPSHOT.clone();
+        let at_byte = at.index(bytes.len());
+        bytes[at_byte] ^= 1 << bit;
+        let _ = read_snapshot(bytes.as_slice());
+    }
+}

@@ -3,7 +3,6 @@ use std::time::Duration;
 use crate::command::Command;
 use crate::id::Id;
 use crate::object::{TaskState, UpdateState};
-use crate::observed::Observed;
 use crate::spec::{FailureAction, ServiceSpec, UpdateConfig, UpdateOrder};
 use crate::testing::{SECOND, World, constrain, scale, set_image, web};
 
@@ -357,7 +356,7 @@ fn a_new_leader_goes_on_with_the_update() {
     });
     world.update(web, |spec| set_image(spec, "web:2"));
     world.run_for(SECOND * 5);
-    let seen = std::mem::replace(&mut world.observed, Observed::default());
+    let seen = std::mem::take(&mut world.observed);
     assert_eq!(
         world.plan(),
         [],

@@ -6,6 +6,9 @@
 //! write; a single change of a plan that no longer fits is skipped, because
 //! the next run of the plan sees why.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
