@@ -334,8 +334,6 @@ impl State {
             held.container.pid = 1000;
             held.container.started = Some(at);
         }
-        let task = held.task;
-        self.tell(task);
         Ok(())
     }
 

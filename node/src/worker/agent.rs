@@ -162,3 +162,6 @@ impl Agent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,20 +3,19 @@
 //! steps to take and which statuses changed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use services::object::{TaskState, TaskStatus};
-use services::reconcile::{Actual, Assigned, LocalTask, Op, reconcile};
+use services::reconcile::{Actual, Assigned, LocalTask, reconcile};
 use services::{Assignment, Id, Timestamp};
 
-use super::codec::Record;
-use super::outcome;
-use super::step::{Done, Step};
-use crate::runtime::{Container, Exit, Health, Listed, Phase, RuntimeError};
+mod local;
+mod transitions;
 
-/// How long to wait after the n-th failure of the same step.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+use local::{Busy, Local, Trust};
+
+use super::codec::Record;
+use super::step::{Done, Step};
+use crate::runtime::Listed;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -37,97 +36,6 @@ struct Engine {
     instance: Option<String>,
     /// The instance in the last record; see the rule in `worker`.
     recorded: Option<String>,
-}
-
-/// A task as it is here.
-#[derive(Debug)]
-struct Local {
-    /// How far it got, for `reconcile`. Behind `status` only when a container
-    /// that ran must be started again.
-    state: TaskState,
-    status: TaskStatus,
-    container: Option<String>,
-    busy: Option<Busy>,
-    /// Something happened to the container: inspect it before anything else.
-    look: bool,
-    /// Found on the engine and never inspected: nothing is known yet.
-    found: bool,
-    trust: Trust,
-    /// Its health check failed: it is to be stopped and has failed.
-    ill: bool,
-    /// Not before; after a failure that is not the task's.
-    hold: Option<Timestamp>,
-    failures: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Busy {
-    Prepare,
-    Start,
-    Stop,
-    Remove,
-    Inspect,
-}
-
-/// What an exited container would mean; see the rule in `worker`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    /// It ended by itself.
-    Certain,
-    /// The engine is out of sight; its return will tell.
-    Doubtful,
-    /// It fell with its engine.
-    Fallen,
-}
-
-impl Local {
-    fn accepted(now: Timestamp) -> Self {
-        Self {
-            state: TaskState::Accepted,
-            status: outcome::accepted(now),
-            container: None,
-            busy: None,
-            look: false,
-            found: false,
-            trust: Trust::Certain,
-            ill: false,
-            hold: None,
-            failures: 0,
-        }
-    }
-
-    fn found(container: String, trust: Trust, now: Timestamp) -> Self {
-        Self {
-            container: Some(container),
-            look: true,
-            found: true,
-            trust,
-            ..Self::accepted(now)
-        }
-    }
-
-    fn ended(status: TaskStatus) -> Self {
-        Self {
-            state: status.state,
-            container: status.container.as_ref().map(|it| it.id.clone()),
-            status,
-            ..Self::accepted(Timestamp::default())
-        }
-    }
-
-    fn ran(&self) -> bool {
-        matches!(self.state, TaskState::Starting | TaskState::Running)
-    }
-
-    fn free(&self, now: Timestamp) -> bool {
-        self.busy.is_none() && self.hold.is_none_or(|until| until <= now)
-    }
-
-    fn pause(&mut self, now: Timestamp) {
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
-        self.failures = self.failures.saturating_add(1);
-        self.hold = Some(now + pause.min(LONGEST_PAUSE));
-    }
 }
 
 /// What it is told.
@@ -271,16 +179,7 @@ impl Tasks {
             local.failures = 0;
         }
         match done {
-            Done::Created(container) => {
-                local.container = Some(container.clone());
-                local.state = TaskState::Ready;
-                let mut status = outcome::moved(&local.status, TaskState::Ready, now);
-                status.container = Some(services::object::ContainerStatus {
-                    id: container,
-                    ..Default::default()
-                });
-                self.set(task, status);
-            }
+            Done::Created(container) => self.created(task, container, now),
             Done::Cancelled => {}
             Done::Seen(_) if !self.engine.up => local.look = local.container.is_some(),
             Done::Seen(seen) if busy == Busy::Stop => self.stopped(task, seen, now),
@@ -390,10 +289,7 @@ impl Tasks {
     pub fn is_clear(&self) -> bool {
         self.engine.up && self.local.is_empty()
     }
-}
 
-/// The transitions.
-impl Tasks {
     fn actual(&self, now: Timestamp) -> Actual {
         let local = self.local.iter();
         local
@@ -407,233 +303,7 @@ impl Tasks {
             })
             .collect()
     }
-
-    /// Begins what was decided; `None` if it is done at once.
-    fn begin(&mut self, op: Op, now: Timestamp) -> Option<(Id, Step)> {
-        match op {
-            Op::Accept(id) => {
-                self.local.insert(id, Local::accepted(now));
-                self.changed.insert(id);
-                None
-            }
-            Op::Prepare(id) => {
-                let assignment = self.assigned.as_ref()?.get(&id)?.clone();
-                let local = self.local.get_mut(&id)?;
-                local.state = TaskState::Preparing;
-                local.busy = Some(Busy::Prepare);
-                let status = outcome::moved(&local.status, TaskState::Preparing, now);
-                self.set(id, status);
-                Some((id, Step::Prepare(assignment)))
-            }
-            Op::Start(id) => {
-                let local = self.local.get_mut(&id)?;
-                let Some(container) = local.container.clone() else {
-                    self.end_with(id, TaskState::Failed, outcome::REMOVED.to_owned(), now);
-                    return None;
-                };
-                local.state = TaskState::Starting;
-                local.trust = Trust::Certain;
-                local.busy = Some(Busy::Start);
-                let status = outcome::moved(&local.status, TaskState::Starting, now);
-                self.set(id, status);
-                Some((id, Step::Start(container)))
-            }
-            Op::Stop(id) => {
-                let assigned = self.assigned.as_ref().and_then(|all| all.get(&id));
-                let grace = assigned.map(|it| it.spec.task.stop_grace());
-                let local = self.local.get_mut(&id)?;
-                let Some(container) = local.container.clone() else {
-                    let status = outcome::moved(&local.status, TaskState::Shutdown, now);
-                    self.end(id, status);
-                    return None;
-                };
-                local.busy = Some(Busy::Stop);
-                Some((id, Step::Stop(container, grace)))
-            }
-            Op::Remove(id) => {
-                let local = self.local.get_mut(&id)?;
-                let Some(container) = local.container.clone() else {
-                    self.forget(id);
-                    return None;
-                };
-                local.busy = Some(Busy::Remove);
-                Some((id, Step::Remove(container)))
-            }
-        }
-    }
-
-    /// What inspecting the container showed.
-    fn observe(&mut self, id: Id, seen: Option<Container>, now: Timestamp) {
-        let Some(local) = self.local.get_mut(&id) else {
-            return;
-        };
-        let found = std::mem::take(&mut local.found);
-        let Some(seen) = seen.filter(|seen| seen.phase != Phase::Removing) else {
-            local.container = None;
-            if found {
-                self.local.remove(&id);
-            } else if !local.state.is_final() {
-                self.end_with(id, TaskState::Failed, outcome::REMOVED.to_owned(), now);
-            }
-            return;
-        };
-        if local.state.is_final() {
-            return;
-        }
-        match &seen.phase {
-            Phase::Created => {
-                local.state = TaskState::Ready;
-                local.trust = Trust::Certain;
-                if local.status.state < TaskState::Ready {
-                    let status = outcome::moved(&local.status, TaskState::Ready, now);
-                    self.set_seen(id, status, &seen);
-                }
-            }
-            Phase::Running(health) => self.runs(id, *health, &seen, found, now),
-            Phase::Exited(_) if local.trust == Trust::Fallen => {
-                local.state = TaskState::Ready;
-                local.ill = false;
-                let status = outcome::moved(&local.status, TaskState::Starting, now);
-                self.set_seen(id, status, &seen);
-            }
-            Phase::Exited(exit) => self.exited(id, exit, &seen, now),
-            Phase::Removing => {}
-        }
-    }
-
-    fn runs(&mut self, id: Id, health: Health, seen: &Container, found: bool, now: Timestamp) {
-        let Some(local) = self.local.get_mut(&id) else {
-            return;
-        };
-        local.trust = Trust::Certain;
-        local.ill = health == Health::Unhealthy;
-        let well = matches!(health, Health::Unchecked | Health::Healthy);
-        local.state = match well || (local.state == TaskState::Running) {
-            true => TaskState::Running,
-            false => TaskState::Starting,
-        };
-        let since = match (found, health) {
-            (true, _) | (_, Health::Unchecked) => seen.started.unwrap_or(now),
-            _ => now,
-        };
-        let status = outcome::moved(&local.status, local.state, since);
-        self.set_seen(id, status, seen);
-    }
-
-    fn exited(&mut self, id: Id, exit: &Exit, seen: &Container, now: Timestamp) {
-        let Some(local) = self.local.get_mut(&id) else {
-            return;
-        };
-        let at = exit.at.unwrap_or(now);
-        let mut status = match outcome::exit_error(exit) {
-            _ if local.ill => {
-                let error = outcome::unhealthy_error(exit);
-                outcome::failed(&local.status, TaskState::Failed, at, error)
-            }
-            Some(error) => outcome::failed(&local.status, TaskState::Failed, at, error),
-            None => outcome::moved(&local.status, TaskState::Complete, at),
-        };
-        outcome::describe(&mut status, seen);
-        self.end(id, status);
-    }
-
-    /// The engine says that it has stopped the container.
-    fn stopped(&mut self, id: Id, seen: Option<Container>, now: Timestamp) {
-        let Some(local) = self.local.get_mut(&id) else {
-            return;
-        };
-        if let Some(seen) = &seen {
-            match &seen.phase {
-                Phase::Running(_) => {
-                    tracing::warn!(task = %id, "the engine stopped a container that still runs");
-                    local.pause(now);
-                    return;
-                }
-                Phase::Exited(exit) if local.ill => {
-                    let exit = exit.clone();
-                    self.exited(id, &exit, seen, now);
-                    return;
-                }
-                _ => {}
-            }
-        } else {
-            local.container = None;
-        }
-        let mut status = match local.ill {
-            true => {
-                let error = outcome::REMOVED.to_owned();
-                outcome::failed(&local.status, TaskState::Failed, now, error)
-            }
-            false => outcome::moved(&local.status, TaskState::Shutdown, now),
-        };
-        if let Some(seen) = &seen {
-            outcome::describe(&mut status, seen);
-        }
-        self.end(id, status);
-    }
-
-    fn step_failed(&mut self, id: Id, busy: Busy, error: &RuntimeError, now: Timestamp) {
-        let Some(local) = self.local.get_mut(&id) else {
-            return;
-        };
-        match busy {
-            _ if error.is_unavailable() => {
-                local.look = local.container.is_some();
-                local.pause(now);
-            }
-            Busy::Prepare => self.end_with(id, TaskState::Rejected, error.to_string(), now),
-            Busy::Start => self.end_with(id, TaskState::Failed, outcome::start_error(error), now),
-            Busy::Stop | Busy::Remove | Busy::Inspect => {
-                tracing::warn!(task = %id, %error, "will be tried again");
-                local.look |= busy == Busy::Inspect;
-                local.pause(now);
-            }
-        }
-    }
-
-    fn end_with(&mut self, id: Id, state: TaskState, error: String, now: Timestamp) {
-        if let Some(local) = self.local.get(&id) {
-            let status = outcome::failed(&local.status, state, now, error);
-            self.end(id, status);
-        }
-    }
-
-    /// The attempt is over; its status is final and goes to disk.
-    fn end(&mut self, id: Id, status: TaskStatus) {
-        if let Some(local) = self.local.get_mut(&id) {
-            local.state = status.state;
-            local.look = false;
-            local.found = false;
-            local.status = status;
-            self.changed.insert(id);
-            self.unsaved |= self
-                .assigned
-                .as_ref()
-                .is_some_and(|all| all.contains_key(&id));
-        }
-    }
-
-    fn set_seen(&mut self, id: Id, mut status: TaskStatus, seen: &Container) {
-        outcome::describe(&mut status, seen);
-        self.set(id, status);
-    }
-
-    /// Notes a status, if it says anything new but the time.
-    fn set(&mut self, id: Id, status: TaskStatus) {
-        if let Some(local) = self.local.get_mut(&id) {
-            let same = TaskStatus {
-                at: local.status.at,
-                ..status.clone()
-            };
-            if same != local.status {
-                local.status = status;
-                self.changed.insert(id);
-            }
-        }
-    }
-
-    fn forget(&mut self, id: Id) {
-        self.local.remove(&id);
-        self.changed.insert(id);
-    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! One task as this node knows it.
+
+use std::time::Duration;
+
+use services::Timestamp;
+use services::object::{TaskState, TaskStatus};
+
+use crate::worker::outcome;
+
+/// How long to wait after the n-th failure of the same step.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A task as it is here.
+#[derive(Debug)]
+pub(super) struct Local {
+    /// How far it got, for `reconcile`. Behind `status` only when a container
+    /// that ran must be started again.
+    pub state: TaskState,
+    pub status: TaskStatus,
+    pub container: Option<String>,
+    pub busy: Option<Busy>,
+    /// Something happened to the container: inspect it before anything else.
+    pub look: bool,
+    /// Found on the engine and never inspected: nothing is known yet.
+    pub found: bool,
+    pub trust: Trust,
+    /// Its health check failed: it is to be stopped and has failed.
+    pub ill: bool,
+    /// Not before; after a failure that is not the task's.
+    pub hold: Option<Timestamp>,
+    pub failures: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Busy {
+    Prepare,
+    Start,
+    Stop,
+    Remove,
+    Inspect,
+}
+
+/// What an exited container would mean; see the rule in `worker`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// It ended by itself.
+    Certain,
+    /// The engine is out of sight; its return will tell.
+    Doubtful,
+    /// It fell with its engine.
+    Fallen,
+}
+
+impl Local {
+    pub fn accepted(now: Timestamp) -> Self {
+        Self {
+            state: TaskState::Accepted,
+            status: outcome::accepted(now),
+            container: None,
+            busy: None,
+            look: false,
+            found: false,
+            trust: Trust::Certain,
+            ill: false,
+            hold: None,
+            failures: 0,
+        }
+    }
+
+    pub fn found(container: String, trust: Trust, now: Timestamp) -> Self {
+        Self {
+            container: Some(container),
+            look: true,
+            found: true,
+            trust,
+            ..Self::accepted(now)
+        }
+    }
+
+    pub fn ended(status: TaskStatus) -> Self {
+        Self {
+            state: status.state,
+            container: status.container.as_ref().map(|it| it.id.clone()),
+            status,
+            ..Self::accepted(Timestamp::default())
+        }
+    }
+
+    pub fn ran(&self) -> bool {
+        matches!(self.state, TaskState::Starting | TaskState::Running)
+    }
+
+    pub fn free(&self, now: Timestamp) -> bool {
+        self.busy.is_none() && self.hold.is_none_or(|until| until <= now)
+    }
+
+    pub fn pause(&mut self, now: Timestamp) {
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
+        self.failures = self.failures.saturating_add(1);
+        self.hold = Some(now + pause.min(LONGEST_PAUSE));
+    }
+}
