@@ -40,13 +40,12 @@ pub enum OpenError {
     },
     /// A file is not as it was written.
     #[error(
-        "{} is damaged at byte {offset}: {problem}; if the other managers are well, remove {} and \
-         join again, otherwise restore a backup",
-        path.display(),
-        path.parent().and_then(Path::parent).unwrap_or(path).display()
+        "{} is damaged at byte {offset} ({problem}): if the other managers are well, run \
+         `swarmlet leave --force` here and join again; otherwise restore a backup",
+        path.display()
     )]
     Damaged {
-        /// The file.
+        /// The file, or the directory in which one is missing.
         path: PathBuf,
         /// Where the first damaged part begins.
         offset: u64,

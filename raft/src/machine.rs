@@ -7,7 +7,7 @@
 use std::{
     fmt, io,
     io::{Read, Write},
-    sync::{Arc, Mutex, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use futures::{Stream, TryStreamExt};
@@ -86,8 +86,8 @@ impl<S: StateMachine> Shared<S> {
         self.applied.subscribe()
     }
 
-    fn apply(&self, id: LogId, payload: &Payload) -> Blob {
-        let mut reached = lock::write(&self.reached);
+    fn apply(&self, id: LogId, payload: &Payload) -> io::Result<Blob> {
+        let mut reached = self.reached.write().map_err(panicked)?;
         let answer = match payload {
             Payload::Blank => Vec::new(),
             Payload::Normal(command) => reached.state.apply(id.index, &command.0),
@@ -99,11 +99,11 @@ impl<S: StateMachine> Shared<S> {
         reached.last = Some(id);
         drop(reached);
         self.applied.send_replace(id.index);
-        answer.into()
+        Ok(answer.into())
     }
 
     fn restore(&self, meta: &SnapshotMeta, snapshot: &mut dyn Read) -> io::Result<()> {
-        let mut reached = lock::write(&self.reached);
+        let mut reached = self.reached.write().map_err(panicked)?;
         reached.state.restore(snapshot)?;
         reached.last = meta.last_log_id;
         reached.membership = meta.last_membership.clone();
@@ -112,6 +112,11 @@ impl<S: StateMachine> Shared<S> {
             .send_replace(meta.last_log_id.map_or(0, |id| id.index));
         Ok(())
     }
+}
+
+/// What a command that panicked left behind is not built upon.
+fn panicked<T>(_: PoisonError<T>) -> io::Error {
+    io::Error::other("the state machine panicked; it must be restarted")
 }
 
 /// openraft's view of the state.
@@ -134,7 +139,7 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
-        let reached = lock::read(&self.shared.reached);
+        let reached = self.shared.reached.read().map_err(panicked)?;
         Ok((reached.last, reached.membership.clone()))
     }
 
@@ -143,7 +148,7 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
         Strm: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
-            let answer = self.shared.apply(entry.log_id, &entry.payload);
+            let answer = self.shared.apply(entry.log_id, &entry.payload)?;
             if let Some(responder) = responder {
                 responder.send(answer);
             }

@@ -6,9 +6,12 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, io,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,7 +31,7 @@ use crate::{
     log::disk::{Disk, OsDisk},
     machine::{Shared, StateMachine},
     net::{
-        self, CallError, Dial, Peers,
+        self, Dial, Peers,
         message::{ChangeV1, RefusalV1, Reply, Request},
     },
     snapshot::Snapshots,
@@ -369,8 +372,16 @@ impl<S: StateMachine> Raft<S> {
                 return Err(Unanswered::Storage(error));
             }
             if let Some(leader) = now.leader {
-                let asked = self.ask(leader, &now, request, deadline).await;
-                if let Some(settled) = settle(request, asked) {
+                let replaced = |status: &Status| status.leader.is_some_and(|id| id != leader);
+                let sent = AtomicBool::new(false);
+                let asked = tokio::select! {
+                    biased;
+                    asked = self.ask(leader, &now, request, deadline, &sent) => asked,
+                    Ok(_) = status.wait_for(replaced) => {
+                        Err(io::Error::other("another leader was elected"))
+                    }
+                };
+                if let Some(settled) = settle(request, asked, sent.into_inner()) {
                     return settled;
                 }
             }
@@ -393,45 +404,43 @@ impl<S: StateMachine> Raft<S> {
         }
     }
 
+    /// `sent` becomes true when the request may have been taken.
     async fn ask(
         &self,
         leader: NodeId,
         status: &Status,
         request: &Request,
         deadline: Instant,
-    ) -> Result<Reply, CallError> {
-        let not_sent = |problem: &str| CallError {
-            sent: false,
-            error: std::io::Error::other(problem.to_owned()),
-        };
+        sent: &AtomicBool,
+    ) -> io::Result<Reply> {
         if leader != self.inner.parts.config.me.id {
             let addr = status.addr(leader);
-            let addr = addr.ok_or_else(|| not_sent("the leader has no address"))?;
-            let limit = deadline.saturating_duration_since(Instant::now());
+            let addr = addr.ok_or_else(|| io::Error::other("the leader has no address"))?;
             let peers = &self.inner.parts.peers;
-            return peers.call(leader, addr, request, limit).await;
+            return peers.call(leader, addr, request, deadline, sent).await;
         }
-        let engine = current(&self.inner.current).ok_or_else(|| not_sent("stopped"))?;
+        let engine = current(&self.inner.current).ok_or(io::ErrorKind::NotConnected)?;
+        sent.store(true, Ordering::Relaxed);
         match timeout_at(deadline, engine.lead(request)).await {
-            Ok(Some(reply)) => Ok(reply),
-            Ok(None) => Err(not_sent("not a request to a leader")),
-            Err(_) => Err(CallError {
-                sent: true,
-                error: std::io::Error::new(
-                    std::io::ErrorKind::TimedOut,
-                    "a majority of the managers did not confirm it in time",
-                ),
-            }),
+            Ok(reply) => reply.ok_or_else(|| io::Error::other("not a request to a leader")),
+            Err(_) => {
+                let problem = "a majority of the managers did not confirm it in time";
+                Err(io::Error::new(io::ErrorKind::TimedOut, problem))
+            }
         }
     }
 }
 
 /// What an answer, or its absence, means; `None` to ask again.
-fn settle(request: &Request, asked: Result<Reply, CallError>) -> Option<Result<Reply, Unanswered>> {
+fn settle(
+    request: &Request,
+    asked: io::Result<Reply>,
+    sent: bool,
+) -> Option<Result<Reply, Unanswered>> {
     let repeatable = !matches!(request, Request::ProposeV1(_));
     let reply = match asked {
         Ok(reply) => reply,
-        Err(CallError { sent: true, error }) if !repeatable => {
+        Err(error) if sent && !repeatable => {
             return Some(Err(Unanswered::Unknown(error.to_string())));
         }
         Err(_) => return None,

@@ -75,7 +75,10 @@ impl<S: StateMachine> Supervisor<S> {
             if let Some(failure) = engine.failure() {
                 return failure;
             }
-            self.publish(Status::of(&now));
+            let status = Status::of(&now);
+            let addrs = status.members.iter().map(|(id, m)| (*id, m.addr));
+            self.parts.peers.set_addrs(addrs.collect());
+            self.publish(status);
             compaction.look(&self.parts, engine).await;
             if metrics.changed().await.is_err() {
                 return engine

@@ -15,6 +15,7 @@ use std::{
 };
 
 use certs::{ClusterId, NodeId, seal::DataKey};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use openraft::{
     OptionalSend, RaftLogReader,
     storage::{IOFlushed, LogState, RaftLogStorage},
@@ -111,7 +112,7 @@ impl LogStore {
                 committed.index,
                 index.next()
             );
-            return Err(damaged(&dir.join("the log"), 0, &problem));
+            return Err(damaged(&dir, 0, &problem));
         }
         Ok(Self::start(settings, dir, meta, index, closed))
     }
@@ -289,6 +290,29 @@ impl RaftLogReader<Types> for LogReader {
         range: RB,
     ) -> io::Result<Vec<Entry>> {
         self.read(to_range(&range), usize::MAX).await
+    }
+
+    /// Reads as it is consumed, so that a long log is never in memory at once.
+    async fn entries_stream<RB>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = io::Result<Entry>> + Send
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let reader = self.clone();
+        let chunks = stream::try_unfold(to_range(&range), move |rest| {
+            let reader = reader.clone();
+            async move {
+                let entries = reader.read(rest.clone(), READ_BYTES).await?;
+                let Some(last) = entries.last() else {
+                    return Ok::<_, io::Error>(None);
+                };
+                let rest = last.log_id.index + 1..rest.end;
+                Ok(Some((stream::iter(entries.into_iter().map(Ok)), rest)))
+            }
+        });
+        chunks.try_flatten().boxed()
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -22,7 +22,7 @@ use openraft::{
         TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
@@ -76,13 +76,13 @@ type AppendResults<'s> = BoxStream<'s, RpcResult<StreamAppendResult<Types>>>;
 
 impl Client {
     async fn call(&self, request: &Request, option: &RPCOption) -> RpcResult<Reply> {
-        let call = self
-            .network
-            .peers
-            .call(self.id, self.addr, request, option.soft_ttl());
-        call.await.map_err(|error| match error.sent {
-            true => RPCError::Network(NetworkError::new(&error.error)),
-            false => RPCError::Unreachable(Unreachable::new(&error.error)),
+        let deadline = Instant::now() + option.soft_ttl();
+        let sent = AtomicBool::new(false);
+        let peers = &self.network.peers;
+        let call = peers.call(self.id, self.addr, request, deadline, &sent);
+        call.await.map_err(|error| match sent.into_inner() {
+            true => RPCError::Network(NetworkError::new(&error)),
+            false => RPCError::Unreachable(Unreachable::new(&error)),
         })
     }
 

@@ -12,5 +12,5 @@ mod server;
 
 pub(crate) use client::Network;
 pub use peers::Dial;
-pub(crate) use peers::{CallError, Peers};
+pub(crate) use peers::Peers;
 pub(crate) use server::serve;

@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -21,7 +21,7 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     frame,
@@ -51,6 +51,8 @@ pub(crate) struct Peers {
     dial: Arc<dyn Dial>,
     epoch: Instant,
     links: Mutex<BTreeMap<NodeId, Arc<Mutex<Link>>>>,
+    /// Where each peer is by the latest list of members.
+    addrs: Mutex<BTreeMap<NodeId, SocketAddr>>,
 }
 
 impl fmt::Debug for Peers {
@@ -96,47 +98,42 @@ fn millis(epoch: Instant) -> u64 {
     epoch.elapsed().as_millis() as u64
 }
 
-/// Why a request has no reply.
-#[derive(Debug)]
-pub(crate) struct CallError {
-    /// Whether the peer may have got the request.
-    pub sent: bool,
-    pub error: io::Error,
-}
-
 impl Peers {
     pub fn new(dial: Arc<dyn Dial>) -> Self {
         Self {
             dial,
             epoch: Instant::now(),
             links: Mutex::default(),
+            addrs: Mutex::default(),
         }
     }
 
-    /// Sends a request on a stream of its own and waits for the reply.
+    /// Notes where the members are. It takes the place of the addresses that
+    /// clients were made with.
+    pub fn set_addrs(&self, addrs: BTreeMap<NodeId, SocketAddr>) {
+        *lock(&self.addrs) = addrs;
+    }
+
+    /// Sends a request on a stream of its own and waits for the reply. `sent`
+    /// becomes true when the peer may have got the request.
     pub async fn call(
         &self,
         id: NodeId,
         addr: SocketAddr,
         request: &Request,
-        limit: Duration,
-    ) -> Result<Reply, CallError> {
-        let deadline = Instant::now() + limit;
-        let not_sent = |error| CallError { sent: false, error };
-        let connected = tokio::time::timeout_at(deadline, self.connect(id, addr))
+        deadline: Instant,
+        sent: &AtomicBool,
+    ) -> io::Result<Reply> {
+        let connected = timeout_at(deadline, self.connect(id, addr))
             .await
-            .map_err(|_| not_sent(timed_out("connecting")))?
-            .map_err(not_sent)?;
-        let exchange = tokio::time::timeout_at(deadline, exchange(&connected, request)).await;
-        let error = match exchange {
-            Ok(Ok(reply)) => return Ok(reply),
-            Ok(Err(error)) => error,
+            .map_err(|_| timed_out("connecting"))??;
+        match timeout_at(deadline, exchange(&connected, request, sent)).await {
+            Ok(reply) => reply,
             Err(_) => {
                 self.timed_out(id, &connected);
-                timed_out("waiting for the answer")
+                Err(timed_out("waiting for the answer"))
             }
-        };
-        Err(CallError { sent: true, error })
+        }
     }
 
     /// The connection to a peer. If the caller goes away meanwhile, the attempt
@@ -158,6 +155,7 @@ impl Peers {
                         Link::Down { pause, .. } => (*pause * 2).min(LONGEST_PAUSE),
                         _ => FIRST_PAUSE,
                     };
+                    let addr = lock(&self.addrs).get(&id).copied().unwrap_or(addr);
                     let attempt = self.attempt(id, addr, pause, Arc::clone(&link));
                     *state = Link::Dialing(attempt.clone());
                     tokio::spawn(attempt.clone());
@@ -229,8 +227,13 @@ impl Peers {
     }
 }
 
-async fn exchange(connected: &Connected, request: &Request) -> io::Result<Reply> {
+async fn exchange(
+    connected: &Connected,
+    request: &Request,
+    sent: &AtomicBool,
+) -> io::Result<Reply> {
     let (mut sending, mut receiving) = connected.connection.open_bi().await?;
+    sent.store(true, Ordering::Relaxed);
     frame::send(&mut sending, request).await?;
     // The peer may have stopped reading after the request; the reply tells.
     let _ = sending.finish();

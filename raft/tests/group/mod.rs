@@ -267,6 +267,13 @@ impl Group {
         }
     }
 
+    /// Gives a host that does not run another address.
+    pub fn rebind(&mut self, number: usize) {
+        let host = &mut self.hosts[number];
+        host.endpoint = endpoint(&host.credentials);
+        host.me.addr = host.endpoint.local_addr().unwrap();
+    }
+
     /// Cuts a host off from all others.
     pub fn cut(&self, number: usize) {
         let me = self.hosts[number].id();
@@ -344,8 +351,7 @@ fn new_host(authority: &CertificateAuthority, cluster: ClusterId, dir: &Path) ->
     let identity = Identity::new(key, certificate, authority.root().clone()).unwrap();
     let id = identity.node_id();
     let credentials = Credentials::new(identity).unwrap();
-    let server = credentials.server_config(&[ALPN]).unwrap();
-    let endpoint = quinn::Endpoint::server(server, ([127, 0, 0, 1], 0).into()).unwrap();
+    let endpoint = endpoint(&credentials);
     Host {
         me: Member {
             id,
@@ -357,6 +363,11 @@ fn new_host(authority: &CertificateAuthority, cluster: ClusterId, dir: &Path) ->
         credentials,
         endpoint,
     }
+}
+
+fn endpoint(credentials: &Credentials) -> quinn::Endpoint {
+    let server = credentials.server_config(&[ALPN]).unwrap();
+    quinn::Endpoint::server(server, ([127, 0, 0, 1], 0).into()).unwrap()
 }
 
 /// Every file below a directory with its length and time of change.
