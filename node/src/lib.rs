@@ -2,5 +2,20 @@
 //!
 //! `daemon` wires everything; read it first.
 
+pub mod address;
 pub mod api;
+mod backend;
 pub mod cli;
+mod clock;
+pub mod control;
+pub mod daemon;
+mod disk;
+mod forward;
+mod join;
+mod logs;
+mod manager;
+mod membership;
+pub mod runtime;
+mod session;
+mod swarm;
+pub mod worker;

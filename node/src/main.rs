@@ -1,1 +1,41 @@
-fn main() {}
+//! The binary: the daemon, or a client of one.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use node::cli::args::{Cli, Command, DaemonArgs};
+use node::{cli, daemon};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        Command::Daemon(args) => run_daemon(args),
+        Command::Client(command) => cli::run(cli.host, command),
+    }
+}
+
+fn run_daemon(args: DaemonArgs) -> ExitCode {
+    match start_daemon(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("swarmlet: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_daemon(args: DaemonArgs) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&args.start.log_level)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    // Two threads carry a node's control plane; more only cost memory.
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(daemon::run(args))
+}

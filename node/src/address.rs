@@ -1,0 +1,108 @@
+//! Which of a device's addresses the others should use.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+/// Interfaces that no other device can be reached through.
+const VIRTUAL: [&str; 6] = ["docker", "br-", "veth", "virbr", "swl", "cni"];
+
+/// The address from which this device reaches `remote`: what it should be
+/// called by those on that side.
+pub fn towards(remote: SocketAddr) -> Option<IpAddr> {
+    let any: SocketAddr = match remote {
+        SocketAddr::V4(_) => (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    // Connecting a datagram socket sends nothing; it only asks the routes.
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(remote).ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_unspecified()).then_some(ip)
+}
+
+/// The address to advertise where nobody said one.
+pub fn guess() -> Result<IpAddr, String> {
+    // The address of the default route; 192.0.2.0/24 is for documentation.
+    if let Some(ip) = towards(SocketAddr::from(([192, 0, 2, 1], 9))) {
+        return Ok(ip);
+    }
+    let interfaces = if_addrs::get_if_addrs().map_err(|error| error.to_string())?;
+    choose(
+        interfaces
+            .into_iter()
+            .map(|interface| (interface.name.clone(), interface.ip())),
+    )
+}
+
+/// The IPv4 address of an interface, or its first IPv6 address.
+pub fn of_interface(name: &str) -> Result<IpAddr, String> {
+    let interfaces = if_addrs::get_if_addrs().map_err(|error| error.to_string())?;
+    let mut addrs: Vec<IpAddr> = interfaces
+        .iter()
+        .filter(|interface| interface.name == name)
+        .map(if_addrs::Interface::ip)
+        .collect();
+    addrs.sort();
+    addrs.first().copied().ok_or_else(|| {
+        format!("there is no interface {name}, or it has no address; see `ip address`")
+    })
+}
+
+fn choose(interfaces: impl Iterator<Item = (String, IpAddr)>) -> Result<IpAddr, String> {
+    let candidates: Vec<(String, IpAddr)> = interfaces
+        .filter(|(name, ip)| {
+            ip.is_ipv4()
+                && !ip.is_loopback()
+                && !VIRTUAL.iter().any(|start| name.starts_with(start))
+        })
+        .collect();
+    match candidates.as_slice() {
+        [(_, ip)] => Ok(*ip),
+        [] => {
+            Err("could not find the system's IP address - specify one with --advertise-addr".into())
+        }
+        several => {
+            let list: Vec<_> = several
+                .iter()
+                .map(|(name, ip)| format!("{ip} on {name}"))
+                .collect();
+            Err(format!(
+                "could not choose an IP address to advertise since this system has multiple \
+                 addresses ({}) - specify one with --advertise-addr",
+                list.join(", ")
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(interfaces: &[(&str, &str)]) -> Result<IpAddr, String> {
+        choose(
+            interfaces
+                .iter()
+                .map(|(name, ip)| ((*name).to_string(), ip.parse().unwrap())),
+        )
+    }
+
+    #[test]
+    fn bridges_of_containers_are_not_advertised() {
+        let ip = chosen(&[
+            ("lo", "127.0.0.1"),
+            ("docker0", "172.17.0.1"),
+            ("eth0", "10.0.0.7"),
+        ]);
+        assert_eq!(ip, Ok("10.0.0.7".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_choice_between_two_addresses_is_left_to_the_user() {
+        let error = chosen(&[("eth0", "10.0.0.7"), ("wlan0", "192.168.1.2")]).unwrap_err();
+        assert!(
+            error.contains("10.0.0.7 on eth0, 192.168.1.2 on wlan0"),
+            "{error}"
+        );
+        assert!(error.contains("--advertise-addr"), "{error}");
+    }
+}

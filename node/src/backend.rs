@@ -1,0 +1,297 @@
+//! The API's two questions, answered by the node: what it is ([`Swarm`]), and,
+//! where it leads, what the swarm is ([`Manager`]).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use base64::Engine;
+use bytes::Bytes;
+use certs::{JoinToken, RootCertificate};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use services::spec::Role;
+use services::{Answer, Command, Id, State};
+
+use crate::api::backend::{
+    self, Advertise, AdvertiseHost, Backend, InitRequest, JoinRequest, Lead, LocalNode, LocalState,
+    LogStream, ManagerView, View,
+};
+use crate::api::dto::TlsInfo;
+use crate::api::error::{ApiError, texts};
+use crate::api::not_a_manager;
+use crate::forward::{self, ForwardError, Route};
+use crate::join::JoinError;
+use crate::manager::{Manager, ProposeError, node_id, node_key};
+use crate::runtime::LogOptions;
+use crate::swarm::{InitOptions, JoinOptions, Phase, Swarm, SwarmError};
+use crate::{address, clock, logs};
+
+/// A member that has answered the leader within this time is reachable.
+const REACHABLE_WITHIN: Duration = Duration::from_secs(2);
+
+impl Backend for Swarm {
+    fn local(&self) -> LocalState {
+        match self.phase() {
+            Phase::Resuming => LocalState::Pending,
+            Phase::Inactive => LocalState::Inactive,
+            Phase::Failed(error) => LocalState::Error(error),
+            Phase::Active(membership) if *membership.removed.borrow() => LocalState::Error(
+                "this node was removed from the swarm; leave it with `swarmlet leave --force`"
+                    .into(),
+            ),
+            Phase::Active(membership) => LocalState::Active(LocalNode {
+                id: node_key(membership.me),
+                addr: membership.addr.ip(),
+                role: match membership.manager() {
+                    Some(_) => Role::Manager,
+                    None => Role::Worker,
+                },
+                managers: membership
+                    .news
+                    .borrow()
+                    .managers
+                    .iter()
+                    .map(|(id, addr)| (node_key(*id), *addr))
+                    .collect(),
+            }),
+        }
+    }
+
+    fn peek(&self, look: &mut dyn FnMut(View<'_>)) {
+        if let Phase::Active(membership) = self.phase()
+            && let Some(manager) = membership.manager()
+        {
+            manager.view(look);
+        }
+    }
+
+    fn init(&self, request: InitRequest) -> BoxFuture<'_, Result<Id, ApiError>> {
+        async move {
+            if request.force_new_cluster {
+                return Err(ApiError::unimplemented(
+                    "--force-new-cluster is not there yet: a swarm that has lost its quorum needs \
+                     its managers back",
+                ));
+            }
+            let options = InitOptions {
+                listen: request.listen,
+                advertise: request.advertise.map(resolve).transpose()?,
+                availability: request.availability,
+                spec: request.spec,
+            };
+            Ok(Swarm::init(self, options).await?)
+        }
+        .boxed()
+    }
+
+    fn join(&self, request: JoinRequest) -> BoxFuture<'_, Result<(), ApiError>> {
+        async move {
+            let options = JoinOptions {
+                listen: request.listen,
+                advertise: request.advertise.map(resolve).transpose()?,
+                availability: request.availability,
+                remotes: look_up(&request.remotes).await?,
+                token: request.token,
+            };
+            Ok(Swarm::join(self, options).await?)
+        }
+        .boxed()
+    }
+
+    fn leave(&self, force: bool) -> BoxFuture<'_, Result<(), ApiError>> {
+        async move { Ok(Swarm::leave(self, force).await?) }.boxed()
+    }
+
+    fn lead<'a>(
+        &'a self,
+        head: &'a Parts,
+        body: &'a Bytes,
+    ) -> BoxFuture<'a, Result<Lead, ApiError>> {
+        async move {
+            let manager = self.managing()?;
+            match forward::to_leader(&manager, head, body).await {
+                Ok(Route::Here) => Ok(Lead::Here(manager)),
+                Ok(Route::Answered(answer)) => Ok(Lead::Elsewhere(answer)),
+                Err(error) => Err(error.into()),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Swarm {
+    fn managing(&self) -> Result<Arc<Manager>, ApiError> {
+        if let Phase::Active(membership) = self.phase()
+            && let Some(manager) = membership.manager()
+        {
+            return Ok(manager);
+        }
+        Err(not_a_manager(&self.local()))
+    }
+}
+
+impl From<ForwardError> for ApiError {
+    fn from(error: ForwardError) -> Self {
+        match error {
+            ForwardError::NoLeader => ApiError::internal(texts::NO_LEADER),
+            ForwardError::Unknown(_) => ApiError::internal(error.to_string()),
+        }
+    }
+}
+
+fn resolve(advertise: Advertise) -> Result<SocketAddr, ApiError> {
+    let ip = match advertise.host {
+        AdvertiseHost::Ip(ip) => ip,
+        AdvertiseHost::Interface(name) => {
+            address::of_interface(&name).map_err(ApiError::bad_request)?
+        }
+    };
+    Ok(SocketAddr::new(ip, advertise.port.unwrap_or(0)))
+}
+
+async fn look_up(remotes: &[String]) -> Result<Vec<SocketAddr>, ApiError> {
+    let mut addrs = Vec::new();
+    for remote in remotes {
+        let found = tokio::net::lookup_host(remote)
+            .await
+            .map_err(|error| ApiError::bad_request(format!("cannot look up {remote}: {error}")))?;
+        addrs.extend(found);
+    }
+    Ok(addrs)
+}
+
+impl From<SwarmError> for ApiError {
+    fn from(error: SwarmError) -> Self {
+        let status = match &error {
+            SwarmError::AlreadyMember
+            | SwarmError::NotMember
+            | SwarmError::Needed(_)
+            | SwarmError::Join(JoinError::Unreachable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            SwarmError::Invalid(_) | SwarmError::Leftover(_) => StatusCode::BAD_REQUEST,
+            SwarmError::Join(_) | SwarmError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        ApiError::new(status, error.to_string())
+    }
+}
+
+impl From<ProposeError> for ApiError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::Refused(refusal) => refusal.into(),
+            ProposeError::Raft(raft::ProposeError::NoLeader(_)) => {
+                ApiError::internal(texts::NO_LEADER)
+            }
+            error => ApiError::internal(error.to_string()),
+        }
+    }
+}
+
+impl Manager {
+    fn view(&self, look: &mut dyn FnMut(View<'_>)) {
+        let managers = self.managers();
+        self.read_state(|state| {
+            let authority = authority(state);
+            self.observer.read(|observed| {
+                look(View {
+                    state,
+                    observed,
+                    managers: &managers,
+                    authority: &authority,
+                });
+            });
+        });
+    }
+
+    fn managers(&self) -> BTreeMap<Id, ManagerView> {
+        let status = self.raft.watch().borrow().clone();
+        let progress = self.raft.replication();
+        let reachable = |id| {
+            id == self.me
+                || progress
+                    .get(&id)
+                    .and_then(|progress| progress.heard)
+                    .is_some_and(|ago| ago < REACHABLE_WITHIN)
+        };
+        let view = |(id, member): (&certs::NodeId, &raft::MemberStatus)| {
+            let view = ManagerView {
+                leader: status.leader == Some(*id),
+                reachable: reachable(*id),
+                addr: member.addr,
+            };
+            (node_key(*id), view)
+        };
+        status.members.iter().map(view).collect()
+    }
+}
+
+fn authority(state: &State) -> TlsInfo {
+    let Some(cluster) = state.cluster() else {
+        return TlsInfo::default();
+    };
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    match RootCertificate::from_pem(&cluster.ca.certificate) {
+        Ok(root) => TlsInfo {
+            trust_root: cluster.ca.certificate.clone(),
+            cert_issuer_subject: encode(root.subject_der()),
+            cert_issuer_public_key: encode(root.public_key_der()),
+        },
+        Err(error) => {
+            tracing::error!(%error, "the swarm's root certificate is unreadable");
+            TlsInfo::default()
+        }
+    }
+}
+
+impl backend::Manager for Manager {
+    fn read(&self, look: &mut dyn FnMut(View<'_>)) {
+        self.view(look);
+    }
+
+    fn propose(&self, command: Command) -> BoxFuture<'_, Result<Answer, ApiError>> {
+        async move { Ok(Manager::propose(self, command).await?) }.boxed()
+    }
+
+    fn new_id(&self) -> Id {
+        clock::random_id()
+    }
+
+    fn rotate_token(&self, role: Role) -> BoxFuture<'_, Result<(), ApiError>> {
+        async move {
+            let cluster = self.cluster().map_err(ApiError::unavailable)?;
+            let new_token = || {
+                let root = RootCertificate::from_pem(&cluster.ca.certificate)?;
+                JoinToken::generate(root.digest())
+            };
+            let token = new_token()
+                .map_err(|error| ApiError::internal(error.to_string()))?
+                .to_string();
+            Manager::propose(self, Command::RotateJoinToken { role, token }).await?;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn remove_node(&self, id: Id, _force: bool) -> BoxFuture<'_, Result<(), ApiError>> {
+        async move {
+            Manager::propose(self, Command::RemoveNode { id }).await?;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn logs(&self, task: Id, options: LogOptions) -> BoxFuture<'_, Result<LogStream, ApiError>> {
+        async move {
+            let node = self
+                .read_state(|state| state.task(task).and_then(|task| task.node))
+                .ok_or_else(|| ApiError::not_found(format!("task {task} is on no node")))?;
+            logs::open(self, node_id(node), task, &options)
+                .await
+                .map_err(|error| ApiError::unavailable(error.to_string()))
+        }
+        .boxed()
+    }
+}

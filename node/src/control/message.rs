@@ -1,0 +1,121 @@
+//! What nodes say to each other over the node protocol (`swl-node/1`).
+//!
+//! Whoever opens a bidirectional stream says in its first frame what it is
+//! for; what follows is the business of that purpose. Descriptions and specs
+//! grow with every release and travel as JSON bytes inside.
+
+use std::net::SocketAddr;
+
+use certs::NodeId;
+use serde::{Deserialize, Serialize};
+use services::object::TaskStatus;
+use services::spec::Role;
+use services::{Id, Timestamp};
+
+/// The first frame of a stream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Open {
+    /// Worker to any manager; `Up` and `Down` frames follow.
+    Session(Hello),
+    /// Manager to leader: what its sessions report; `Relayed` frames follow.
+    Relay,
+    /// Manager to leader: HTTP/1.1 follows, answered by the leader's API.
+    Http,
+    /// Towards the node of a task, or to the manager that has its session:
+    /// the frames of [`crate::logs`] follow.
+    Logs(LogsRequest),
+    /// To any manager: a new certificate; one `Renewal` follows.
+    Renew { csr: Vec<u8> },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// Where this node's control port answers, as far as it knows.
+    pub addr: SocketAddr,
+}
+
+/// Worker to manager.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Up {
+    Beat,
+    Engine(EngineReport),
+    Tasks {
+        /// Whether these are all tasks of the node, or those that changed.
+        full: bool,
+        statuses: Vec<(Id, TaskStatus)>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EngineReport {
+    /// `description` is a JSON [`services::object::NodeDescription`].
+    Ready {
+        description: Vec<u8>,
+    },
+    Unavailable {
+        reason: String,
+    },
+}
+
+/// Manager to worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Down {
+    Beat,
+    Assign(AssignmentBatch),
+    Swarm(SwarmNews),
+}
+
+/// A part of an assignment set. The first session frame of a set has `reset`,
+/// its last has `complete`; the worker acts on complete sets only.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AssignmentBatch {
+    pub reset: bool,
+    /// In the encoding of `services::codec`.
+    pub changed: Vec<u8>,
+    pub removed: Vec<Id>,
+    pub complete: bool,
+}
+
+/// What every node should know of the swarm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwarmNews {
+    pub managers: Vec<(NodeId, SocketAddr)>,
+    /// The role that the receiver should have.
+    pub role: Role,
+    pub removed: Vec<NodeId>,
+}
+
+/// Manager to leader, about the nodes whose sessions it holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Relayed {
+    /// The nodes heard of since the last frame of this kind.
+    Alive(Vec<NodeId>),
+    Engine {
+        node: NodeId,
+        addr: SocketAddr,
+        report: EngineReport,
+    },
+    Tasks {
+        node: NodeId,
+        statuses: Vec<(Id, TaskStatus)>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct LogsRequest {
+    pub node: NodeId,
+    pub task: Id,
+    pub follow: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    /// `None`: all.
+    pub tail: Option<u64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Renewal {
+    Granted { certificate: String },
+    Refused { reason: String },
+}

@@ -1,0 +1,85 @@
+//! The daemon: all the wiring, in the order in which it happens.
+//!
+//! It owns the data directory (nobody else may), listens on the API socket
+//! from the first moment, takes up its place in the swarm if the disk says
+//! that it has one, and on SIGTERM or SIGINT steps aside and leaves the
+//! containers running for the next daemon.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::api;
+use crate::cli::args::DaemonArgs;
+use crate::disk::DataDir;
+use crate::runtime::{DockerConfig, DockerRuntime, Runtime};
+use crate::swarm::Swarm;
+
+const SOCKET: &str = "swarmlet.sock";
+
+pub async fn run(args: DaemonArgs) -> anyhow::Result<()> {
+    let engine_socket = engine_socket(&args.start.docker_host)?;
+    let data = DataDir::open(&args.start.data_dir)?;
+    let listener = listen(&args.run_dir).await?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data = %args.start.data_dir.display(),
+        engine = %engine_socket.display(),
+        "swarmlet daemon"
+    );
+
+    let for_swarm = engine_socket.clone();
+    let engine = Box::new(move |node| {
+        let config = DockerConfig::new(&for_swarm, node);
+        Arc::new(DockerRuntime::new(config)) as Arc<dyn Runtime>
+    });
+    let swarm = Swarm::new(data, engine, args.listen_addr);
+    let mut api = tokio::spawn(api::serve(listener, Arc::new(swarm.clone()), engine_socket));
+
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    swarm.resume().await;
+    let ended = tokio::select! {
+        _ = term.recv() => Ok(()),
+        _ = int.recv() => Ok(()),
+        ended = &mut api => ended.context("the API failed").and_then(|ended| ended),
+    };
+    tracing::info!("stopping; containers keep running");
+    api.abort();
+    swarm.stop().await;
+    let _ = fs::remove_file(args.run_dir.join(SOCKET));
+    ended
+}
+
+fn engine_socket(host: &str) -> anyhow::Result<PathBuf> {
+    match host.strip_prefix("unix://") {
+        Some(path) if path.starts_with('/') => Ok(PathBuf::from(path)),
+        _ => bail!("--docker-host {host:?} is not of the form unix:///path/to/docker.sock"),
+    }
+}
+
+/// The API socket, for root and the engine's own group.
+async fn listen(run_dir: &Path) -> anyhow::Result<UnixListener> {
+    fs::create_dir_all(run_dir)
+        .with_context(|| format!("cannot create the run directory {}", run_dir.display()))?;
+    let path = run_dir.join(SOCKET);
+    if UnixStream::connect(&path).await.is_ok() {
+        bail!("a daemon answers on {} already", path.display());
+    }
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)
+        .with_context(|| format!("cannot listen on {}", path.display()))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}

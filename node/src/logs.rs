@@ -1,0 +1,164 @@
+//! Logs of a task, fetched from the node that runs it.
+//!
+//! The leader asks the manager that holds the node's session, which asks the
+//! node over the connection that the node itself opened: so it works where the
+//! node can be reached by nobody. The answer is one frame that says whether
+//! there is a log, then a frame per message.
+
+use std::io;
+use std::time::Duration;
+
+use certs::NodeId;
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+use quinn::{RecvStream, SendStream};
+use serde::{Deserialize, Serialize};
+use services::{Id, Timestamp};
+use tokio::time::timeout;
+
+use crate::control::frame;
+use crate::control::message::{LogsRequest, Open};
+use crate::manager::Manager;
+use crate::runtime::{LogFrame, LogOptions, LogStream};
+use crate::worker::Agent;
+
+/// For the node to say whether it has the log.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const CHUNK: usize = 64 << 10;
+
+/// One message of the engine's log driver, or a part of a long one.
+#[derive(Debug, Serialize, Deserialize)]
+struct Message {
+    stderr: bool,
+    at: Option<Timestamp>,
+    data: Vec<u8>,
+}
+
+/// Opens the log of a task on `node`.
+pub async fn open(
+    manager: &Manager,
+    node: NodeId,
+    task: Id,
+    options: &LogOptions,
+) -> io::Result<BoxStream<'static, io::Result<LogFrame>>> {
+    let request = LogsRequest {
+        node,
+        task,
+        follow: options.follow,
+        stdout: options.stdout,
+        stderr: options.stderr,
+        since: options.since,
+        until: options.until,
+        tail: options.tail,
+    };
+    let mut from = request_of(manager, request).await?;
+    let answered = timeout(ANSWER_WITHIN, frame::recv::<Result<(), String>>(&mut from)).await;
+    match answered.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+        Some(Ok(())) => {}
+        Some(Err(reason)) => return Err(io::Error::other(reason)),
+        None => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+    }
+    let messages = stream::unfold(from, |mut from| async move {
+        let message = frame::recv::<Message>(&mut from).await.transpose()?;
+        Some((message.map(LogFrame::from), from))
+    });
+    Ok(messages.boxed())
+}
+
+/// The stream on which the answer comes.
+async fn request_of(manager: &Manager, request: LogsRequest) -> io::Result<RecvStream> {
+    let connection = match manager.hub.connection(request.node) {
+        Some(connection) => connection,
+        None => {
+            let unreachable = || io::Error::other("its node is not connected to any manager");
+            let via = manager
+                .observer
+                .via(request.node)
+                .filter(|via| *via != manager.me)
+                .ok_or_else(unreachable)?;
+            let addr = manager.address_of(via).ok_or_else(unreachable)?;
+            manager.control.node(via, addr).await?
+        }
+    };
+    let (mut out, from) = connection.open_bi().await?;
+    frame::send(&mut out, &Open::Logs(request)).await?;
+    out.finish().map_err(io::Error::other)?;
+    Ok(from)
+}
+
+/// The session-holding manager's part: the node's answer, as it comes.
+pub async fn pass_on(
+    manager: &Manager,
+    request: LogsRequest,
+    mut out: SendStream,
+) -> io::Result<()> {
+    let Some(connection) = manager.hub.connection(request.node) else {
+        let refused = Err("its node is not connected to this manager any more".to_string());
+        frame::send::<Result<(), String>>(&mut out, &refused).await?;
+        return out.finish().map_err(io::Error::other);
+    };
+    let (mut to, mut from) = connection.open_bi().await?;
+    frame::send(&mut to, &Open::Logs(request)).await?;
+    // Where the reader leaves, writing fails, and with `from` the node's end too.
+    while let Some(chunk) = from.read_chunk(CHUNK, true).await? {
+        out.write_chunk(chunk.bytes).await?;
+    }
+    out.finish().map_err(io::Error::other)
+}
+
+/// The node's part.
+pub async fn answer(agent: &Agent, request: LogsRequest, mut out: SendStream) -> io::Result<()> {
+    let options = LogOptions {
+        follow: request.follow,
+        stdout: request.stdout,
+        stderr: request.stderr,
+        since: request.since,
+        until: request.until,
+        tail: request.tail,
+    };
+    let mut frames = match agent.logs(request.task, &options).await {
+        Ok(frames) => frames,
+        Err(error) => {
+            let refused = Err(error.to_string());
+            frame::send::<Result<(), String>>(&mut out, &refused).await?;
+            return out.finish().map_err(io::Error::other);
+        }
+    };
+    frame::send::<Result<(), String>>(&mut out, &Ok(())).await?;
+    loop {
+        let next = tokio::select! {
+            next = frames.next() => next,
+            _ = out.stopped() => return Ok(()),
+        };
+        match next {
+            None => return out.finish().map_err(io::Error::other),
+            Some(Err(error)) => return Err(io::Error::other(error)),
+            Some(Ok(frame)) => {
+                frame::send(&mut out, &Message::from(frame)).await?;
+            }
+        }
+    }
+}
+
+impl From<LogFrame> for Message {
+    fn from(frame: LogFrame) -> Self {
+        Self {
+            stderr: frame.stream == LogStream::Stderr,
+            at: frame.at,
+            data: frame.data.to_vec(),
+        }
+    }
+}
+
+impl From<Message> for LogFrame {
+    fn from(message: Message) -> Self {
+        Self {
+            stream: match message.stderr {
+                true => LogStream::Stderr,
+                false => LogStream::Stdout,
+            },
+            at: message.at,
+            data: message.data.into(),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The sessions that this manager holds, and what their nodes reported.
+//!
+//! The hub keeps the latest of everything per node, and notes what the leader
+//! has not been told yet. So nothing queues up: a slow leader gets the newest
+//! state later, and a new leader gets all of it once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use certs::NodeId;
+use quinn::Connection;
+use services::Id;
+use services::object::TaskStatus;
+use tokio::sync::Notify;
+
+use crate::control::message::{EngineReport, Relayed, Up};
+use crate::control::{REMOVED, lock};
+
+/// Statuses in one frame to the leader.
+const STATUSES_PER_FRAME: usize = 1_000;
+
+#[derive(Debug, Default)]
+pub struct Hub {
+    sessions: Mutex<BTreeMap<NodeId, Session>>,
+    /// Woken when there is something to tell the leader at once.
+    pub news: Notify,
+}
+
+#[derive(Debug)]
+struct Session {
+    number: u64,
+    addr: SocketAddr,
+    connection: Connection,
+    engine: Option<EngineReport>,
+    statuses: BTreeMap<Id, TaskStatus>,
+    untold: Untold,
+}
+
+#[derive(Debug, Default)]
+struct Untold {
+    alive: bool,
+    engine: bool,
+    tasks: BTreeSet<Id>,
+}
+
+impl Hub {
+    /// A session begins; an older one of the same node is superseded. Returns
+    /// its number, by which it reports and ends.
+    pub fn begin(&self, node: NodeId, addr: SocketAddr, connection: Connection) -> u64 {
+        let mut sessions = lock(&self.sessions);
+        let number = sessions.get(&node).map_or(1, |old| old.number + 1);
+        let session = Session {
+            number,
+            addr,
+            connection,
+            engine: None,
+            statuses: BTreeMap::new(),
+            untold: Untold {
+                alive: true,
+                ..Untold::default()
+            },
+        };
+        if let Some(old) = sessions.insert(node, session) {
+            old.connection.close(0u32.into(), b"superseded");
+        }
+        drop(sessions);
+        self.news.notify_one();
+        number
+    }
+
+    /// Takes what a node says. `false` where the session was superseded.
+    pub fn report(&self, node: NodeId, number: u64, up: Up) -> bool {
+        let mut sessions = lock(&self.sessions);
+        let Some(session) = sessions
+            .get_mut(&node)
+            .filter(|session| session.number == number)
+        else {
+            return false;
+        };
+        session.untold.alive = true;
+        let urgent = !matches!(up, Up::Beat);
+        match up {
+            Up::Beat => {}
+            Up::Engine(report) => {
+                session.engine = Some(report);
+                session.untold.engine = true;
+            }
+            Up::Tasks { full, statuses } => {
+                if full {
+                    session.statuses.clear();
+                }
+                session
+                    .untold
+                    .tasks
+                    .extend(statuses.iter().map(|(id, _)| *id));
+                session.statuses.extend(statuses);
+            }
+        }
+        drop(sessions);
+        if urgent {
+            self.news.notify_one();
+        }
+        true
+    }
+
+    pub fn end(&self, node: NodeId, number: u64) {
+        let mut sessions = lock(&self.sessions);
+        if sessions
+            .get(&node)
+            .is_some_and(|session| session.number == number)
+        {
+            sessions.remove(&node);
+        }
+    }
+
+    /// The tasks that the node no longer has; their statuses are forgotten.
+    pub fn forget_tasks(&self, node: NodeId, number: u64, removed: &[Id]) {
+        let mut sessions = lock(&self.sessions);
+        if let Some(session) = sessions
+            .get_mut(&node)
+            .filter(|session| session.number == number)
+        {
+            for task in removed {
+                session.statuses.remove(task);
+            }
+        }
+    }
+
+    pub fn connection(&self, node: NodeId) -> Option<Connection> {
+        lock(&self.sessions)
+            .get(&node)
+            .map(|session| session.connection.clone())
+    }
+
+    /// Ends the sessions of nodes that are not part of the swarm any more.
+    pub fn close_removed(&self, is_removed: impl Fn(NodeId) -> bool) {
+        lock(&self.sessions).retain(|node, session| {
+            if is_removed(*node) {
+                session.connection.close(REMOVED, b"removed from the swarm");
+            }
+            !is_removed(*node)
+        });
+    }
+
+    /// Ends every session: the nodes find another manager.
+    pub fn close(&self) {
+        for session in std::mem::take(&mut *lock(&self.sessions)).into_values() {
+            session
+                .connection
+                .close(0u32.into(), b"no longer a manager");
+        }
+    }
+
+    /// A new leader, or the old one reached anew: it must be told everything.
+    pub fn tell_all(&self) {
+        for session in lock(&self.sessions).values_mut() {
+            session.untold.engine = session.engine.is_some();
+            session.untold.tasks = session.statuses.keys().copied().collect();
+        }
+    }
+
+    /// What the leader has not been told yet.
+    pub fn take_untold(&self) -> Vec<Relayed> {
+        let mut sessions = lock(&self.sessions);
+        let mut frames = Vec::new();
+        let alive: Vec<NodeId> = sessions
+            .iter_mut()
+            .filter_map(|(node, session)| {
+                std::mem::take(&mut session.untold.alive).then_some(*node)
+            })
+            .collect();
+        if !alive.is_empty() {
+            frames.push(Relayed::Alive(alive));
+        }
+        for (node, session) in sessions.iter_mut() {
+            let untold = std::mem::take(&mut session.untold);
+            if untold.engine
+                && let Some(report) = session.engine.clone()
+            {
+                frames.push(Relayed::Engine {
+                    node: *node,
+                    addr: session.addr,
+                    report,
+                });
+            }
+            let statuses: Vec<_> = untold
+                .tasks
+                .iter()
+                .filter_map(|id| Some((*id, session.statuses.get(id)?.clone())))
+                .collect();
+            frames.extend(
+                statuses
+                    .chunks(STATUSES_PER_FRAME)
+                    .map(|statuses| Relayed::Tasks {
+                        node: *node,
+                        statuses: statuses.to_vec(),
+                    }),
+            );
+        }
+        frames
+    }
+}

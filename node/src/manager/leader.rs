@@ -1,0 +1,139 @@
+//! The leader's loop: see, plan, propose, until there is nothing to do.
+//!
+//! It wakes when the state changed, when something was seen, and at the time
+//! that the last plan asked for. What the plan returns is proposed as it is:
+//! the plan decides, Raft orders, and nothing is remembered here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use services::plan::{Plan, plan};
+use services::{Change, Command, Id, Timestamp};
+use tokio::time::{sleep, timeout};
+
+use super::{Manager, ProposeError, roles};
+use crate::clock;
+
+/// Changes in one command; a record must stay far below Raft's frame limit.
+const CHANGES_PER_COMMAND: usize = 2_000;
+/// Reports come in bursts; a plan for each would be wasted.
+const SETTLE: Duration = Duration::from_millis(5);
+/// The longest pause between two rounds.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Runs until it is dropped.
+pub async fn run(manager: Arc<Manager>) {
+    loop {
+        manager.lead_next().await;
+        let mut status = manager.raft.watch();
+        let me = manager.me;
+        let deposed = async {
+            status
+                .wait_for(|status| status.leader != Some(me))
+                .await
+                .map(drop)
+        };
+        tokio::select! {
+            () = lead(&manager) => {}
+            () = roles::run(&manager) => {}
+            _ = deposed => {}
+        }
+        tracing::info!("no longer the leader");
+    }
+}
+
+impl Manager {
+    /// Waits until this manager leads and has applied what was agreed before.
+    async fn lead_next(&self) {
+        let mut status = self.raft.watch();
+        loop {
+            let me = self.me;
+            let elected = status
+                .wait_for(|status| status.leader == Some(me))
+                .await
+                .map(drop);
+            if elected.is_err() {
+                std::future::pending::<()>().await;
+            }
+            match self.raft.read_barrier().await {
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "elected, but not yet able to lead");
+                    sleep(SETTLE).await;
+                }
+            }
+        }
+        self.observer.elected(clock::now());
+        // What was relayed before the election was merged into what is gone.
+        self.hub.tell_all();
+        self.hub.news.notify_one();
+        tracing::info!("the leader of the swarm");
+    }
+}
+
+async fn lead(manager: &Manager) {
+    let mut status = manager.raft.watch();
+    loop {
+        status.borrow_and_update();
+        let next = round(manager).await;
+        let pause = next.map_or(ROUND, |at| at.since(clock::now()).min(ROUND));
+        let woken = async {
+            tokio::select! {
+                _ = status.changed() => {}
+                () = manager.observer.news.notified() => {}
+            }
+        };
+        if timeout(pause, woken).await.is_ok() {
+            sleep(SETTLE).await;
+        }
+    }
+}
+
+/// One look and what follows from it; returns when to look again at the latest.
+async fn round(manager: &Manager) -> Option<Timestamp> {
+    let now = clock::now();
+    let (settled, Plan { changes, next }, described) = manager.read_state(|state| {
+        let settled = manager.observer.settle(state, now);
+        let described = manager.observer.undescribed(state);
+        let plan = manager
+            .observer
+            .read(|observed| plan(state, observed, now, &mut new_id));
+        (settled, plan, described)
+    });
+    for (id, description, addr) in described {
+        propose(
+            manager,
+            Command::DescribeNode {
+                id,
+                description,
+                addr,
+            },
+        )
+        .await;
+    }
+    commit(manager, changes).await;
+    [settled, next].into_iter().flatten().min()
+}
+
+async fn commit(manager: &Manager, changes: Vec<Change>) {
+    for changes in changes.chunks(CHANGES_PER_COMMAND) {
+        let changes = changes.to_vec();
+        propose(manager, Command::Plan { changes }).await;
+    }
+}
+
+/// What fails here is decided again in the next round.
+async fn propose(manager: &Manager, command: Command) {
+    match manager.propose(command).await {
+        Ok(_) => {}
+        Err(ProposeError::Refused(refusal)) => tracing::warn!(%refusal, "a plan was refused"),
+        Err(error) => {
+            tracing::warn!(%error, "a plan was not agreed on");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn new_id() -> Id {
+    clock::random_id()
+}

@@ -1,0 +1,35 @@
+//! The replicated state machine: `services::State` behind Raft's bytes.
+
+use std::io;
+
+use raft::StateMachine;
+use services::{Refusal, RefusalKind, State, codec};
+
+#[derive(Debug, Default)]
+pub struct Machine {
+    pub state: State,
+}
+
+impl StateMachine for Machine {
+    fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8> {
+        let applied = match codec::decode_proposal(command) {
+            Ok(proposal) => self.state.apply(index, &proposal),
+            // Every manager of this release fails alike, so they stay equal.
+            Err(error) => Err(Refusal {
+                kind: RefusalKind::Unknown,
+                message: format!("the command cannot be read: {error}"),
+            }),
+        };
+        codec::encode_answer(&applied).unwrap_or_default()
+    }
+
+    fn freeze(&self) -> Box<dyn FnOnce(&mut dyn io::Write) -> io::Result<()> + Send> {
+        let state = self.state.clone();
+        Box::new(move |out| codec::write_snapshot(&state, out).map_err(io::Error::other))
+    }
+
+    fn restore(&mut self, snapshot: &mut dyn io::Read) -> io::Result<()> {
+        self.state = codec::read_snapshot(snapshot).map_err(io::Error::other)?;
+        Ok(())
+    }
+}

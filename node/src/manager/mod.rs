@@ -1,0 +1,122 @@
+//! What a manager does beside running tasks: it holds the state, serves
+//! sessions, relays to the leader, and, while it leads, plans.
+
+pub mod hub;
+pub mod leader;
+pub mod machine;
+pub mod observer;
+pub mod relay;
+pub mod roles;
+pub mod tracker;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use certs::{ClusterId, Credentials, NodeId};
+use raft::{Raft, Role as RaftRole};
+use services::State;
+use services::spec::Role;
+use services::{Answer, Command, Id, Proposal, Refusal};
+
+use crate::clock;
+use crate::control::Control;
+use crate::control::message::SwarmNews;
+use hub::Hub;
+use machine::Machine;
+use observer::Observer;
+
+pub struct Manager {
+    pub me: NodeId,
+    pub cluster: ClusterId,
+    pub raft: Raft<Machine>,
+    pub hub: Hub,
+    pub observer: Observer,
+    pub control: Arc<Control>,
+    pub credentials: Credentials,
+}
+
+/// Why a command has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposeError {
+    /// It was applied and changed nothing.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Raft(#[from] raft::ProposeError),
+    /// The command is too large, or the answer is of a newer release.
+    #[error(transparent)]
+    Codec(#[from] services::codec::CodecError),
+}
+
+impl Manager {
+    /// Looks at this manager's own copy of the state, however old.
+    pub fn read_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        self.raft.read(|machine| look(&machine.state))
+    }
+
+    pub fn leads(&self) -> bool {
+        self.raft.watch().borrow().role == RaftRole::Leader
+    }
+
+    pub fn has_leader(&self) -> bool {
+        self.raft.watch().borrow().leader.is_some()
+    }
+
+    pub fn leader(&self) -> Option<(NodeId, SocketAddr)> {
+        let id = self.raft.watch().borrow().leader?;
+        Some((id, self.address_of(id)?))
+    }
+
+    /// Has a command agreed on and applied; forwarded where this manager does
+    /// not lead.
+    pub async fn propose(&self, command: Command) -> Result<Answer, ProposeError> {
+        let proposal = Proposal {
+            at: clock::now(),
+            command,
+        };
+        let applied = self
+            .raft
+            .propose(services::codec::encode_proposal(&proposal)?)
+            .await?;
+        Ok(services::codec::decode_answer(&applied.answer)??)
+    }
+
+    /// What `node` should know of the swarm; `None` where it is not part of it.
+    pub fn news_for(&self, node: NodeId) -> Option<SwarmNews> {
+        let status = self.raft.watch();
+        let managers = status
+            .borrow()
+            .members
+            .iter()
+            .map(|(id, member)| (*id, member.addr))
+            .collect();
+        self.read_state(|state| {
+            Some(SwarmNews {
+                managers,
+                role: state.node(node_key(node))?.spec.role,
+                removed: state.removed_nodes().map(node_id).collect(),
+            })
+        })
+    }
+
+    /// Where a manager answers.
+    pub fn address_of(&self, manager: NodeId) -> Option<SocketAddr> {
+        let status = self.raft.watch();
+        let status = status.borrow();
+        status.members.get(&manager).map(|member| member.addr)
+    }
+
+    /// The role that the swarm wants of a node, where the node is part of it.
+    pub fn role_of(&self, node: NodeId) -> Option<Role> {
+        self.read_state(|state| state.node(node_key(node)).map(|node| node.spec.role))
+    }
+}
+
+/// A node's id in the state is the same number as in its certificate.
+pub fn node_key(id: NodeId) -> Id {
+    Id::from_u128(id.as_u128())
+}
+
+pub fn node_id(id: Id) -> NodeId {
+    NodeId::from(id.as_u128())
+}

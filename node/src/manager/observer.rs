@@ -1,0 +1,148 @@
+//! The leader's ear: what all managers relay of their sessions, merged.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use certs::NodeId;
+use services::State;
+use services::object::NodeDescription;
+use services::{Id, NodeHealth, Observed, Timestamp};
+use tokio::sync::Notify;
+
+use super::tracker::Tracker;
+use crate::control::lock;
+use crate::control::message::{EngineReport, Relayed};
+
+#[derive(Debug)]
+pub struct Observer {
+    inner: Mutex<Inner>,
+    /// Woken when something was seen that may change the plan.
+    pub news: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tracker: Tracker,
+    /// Through which manager a node was last heard.
+    via: BTreeMap<NodeId, NodeId>,
+    /// What nodes said of themselves, until it is in the state.
+    described: BTreeMap<NodeId, (NodeDescription, SocketAddr)>,
+}
+
+impl Observer {
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            inner: Mutex::new(Inner::new(now)),
+            news: Notify::new(),
+        }
+    }
+
+    /// This node was elected: nobody has been heard yet.
+    pub fn elected(&self, now: Timestamp) {
+        *lock(&self.inner) = Inner::new(now);
+    }
+
+    /// Takes a frame of the manager `via`. What it says of tasks counts only
+    /// where `state` has placed the task on that node.
+    pub fn accept(&self, via: NodeId, relayed: Relayed, state: &State, now: Timestamp) {
+        let mut inner = lock(&self.inner);
+        match relayed {
+            Relayed::Alive(nodes) => {
+                let mut returned = false;
+                for node in nodes {
+                    let id = Id::from_u128(node.as_u128());
+                    inner.tracker.heard(id, now);
+                    inner.via.insert(node, via);
+                    let seen = inner.tracker.observed().nodes.get(&id);
+                    returned |= seen.is_none_or(|seen| seen.health == NodeHealth::Unknown)
+                        || seen.is_some_and(|seen| seen.health != NodeHealth::Ready);
+                }
+                if !returned {
+                    return;
+                }
+            }
+            Relayed::Engine { node, addr, report } => {
+                let id = Id::from_u128(node.as_u128());
+                inner.via.insert(node, via);
+                match report {
+                    EngineReport::Ready { description } => {
+                        inner.tracker.engine(id, None, now);
+                        match serde_json::from_slice(&description) {
+                            Ok(description) => {
+                                inner.described.insert(node, (description, addr));
+                            }
+                            Err(error) => tracing::warn!(%node, %error, "unreadable description"),
+                        }
+                    }
+                    EngineReport::Unavailable { reason } => {
+                        inner.tracker.engine(id, Some(reason), now);
+                    }
+                }
+            }
+            Relayed::Tasks { node, statuses } => {
+                let id = Id::from_u128(node.as_u128());
+                for (task, status) in statuses {
+                    if state.task(task).is_some_and(|task| task.node == Some(id)) {
+                        inner.tracker.task(task, status);
+                    }
+                }
+            }
+        }
+        drop(inner);
+        self.news.notify_one();
+    }
+
+    /// Settles who is up; returns the next moment at which that may change.
+    pub fn settle(&self, state: &State, now: Timestamp) -> Option<Timestamp> {
+        let mut inner = lock(&self.inner);
+        let Inner {
+            tracker,
+            via,
+            described,
+        } = &mut *inner;
+        let nodes = state.nodes().map(|node| node.id).collect();
+        let (_, next) = tracker.settle(&nodes, |task| state.task(task).is_some(), now);
+        let known = |node: &NodeId| nodes.contains(&Id::from_u128(node.as_u128()));
+        via.retain(|node, _| known(node));
+        described.retain(|node, _| known(node));
+        next
+    }
+
+    pub fn read<R>(&self, look: impl FnOnce(&Observed) -> R) -> R {
+        look(lock(&self.inner).tracker.observed())
+    }
+
+    pub fn via(&self, node: NodeId) -> Option<NodeId> {
+        lock(&self.inner).via.get(&node).copied()
+    }
+
+    /// The descriptions and addresses that differ from what `state` holds.
+    pub fn undescribed(&self, state: &State) -> Vec<(Id, NodeDescription, SocketAddr)> {
+        let mut inner = lock(&self.inner);
+        inner.described.retain(|node, (description, addr)| {
+            state
+                .node(Id::from_u128(node.as_u128()))
+                .is_some_and(|known| {
+                    known.description.as_ref() != Some(description) || known.addr != *addr
+                })
+        });
+        inner
+            .described
+            .iter()
+            .map(|(node, (description, addr))| {
+                (Id::from_u128(node.as_u128()), description.clone(), *addr)
+            })
+            .collect()
+    }
+}
+
+impl Inner {
+    fn new(now: Timestamp) -> Self {
+        Self {
+            tracker: Tracker::new(now),
+            via: BTreeMap::new(),
+            described: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! A node's part in a swarm while it lasts: its control port, its agent, its
+//! session with a manager, and, where its certificate says so, the manager.
+//!
+//! All tasks of the membership hang on one token; `stop` ends them and leaves
+//! the containers running, so that the daemon can be replaced under them.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use certs::{Credentials, Identity, NodeId, Peer, Role};
+use futures::future::BoxFuture;
+use quinn::Connection;
+use raft::{Dial, Member, Raft};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::control::message::{Open, Renewal, SwarmNews};
+use crate::control::{ALPN_RAFT, Control, Protocols, frame};
+use crate::disk::{DataDir, NodeFile};
+use crate::join;
+use crate::manager::machine::Machine;
+use crate::manager::{Manager, hub::Hub, leader, node_key, observer::Observer, relay};
+use crate::runtime::Runtime;
+use crate::session::{client::SessionClient, server};
+use crate::worker::{Agent, AgentConfig};
+use crate::{clock, forward, logs};
+
+const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
+const RENEWAL_RETRY: Duration = Duration::from_secs(5);
+/// For a manager to hear that this node leaves.
+const FAREWELL: Duration = Duration::from_secs(1);
+const ROLE_RETRY: Duration = Duration::from_millis(500);
+
+pub struct Membership {
+    pub me: NodeId,
+    pub addr: SocketAddr,
+    pub credentials: Credentials,
+    pub control: Arc<Control>,
+    pub agent: Agent,
+    pub news: watch::Sender<SwarmNews>,
+    /// A manager said that this node was removed from the swarm.
+    pub removed: watch::Sender<bool>,
+    leaving: watch::Sender<bool>,
+    /// Of the node file.
+    listen: Option<SocketAddr>,
+    data: Arc<DataDir>,
+    manager: RwLock<Option<Arc<Manager>>>,
+    /// Ends the manager's tasks alone.
+    manager_stop: RwLock<CancellationToken>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What is known before the membership runs.
+pub struct Start {
+    pub identity: Identity,
+    pub listen: SocketAddr,
+    pub node: NodeFile,
+    pub data: Arc<DataDir>,
+    pub runtime: Arc<dyn Runtime>,
+    /// Found a new swarm: a Raft group of this node alone.
+    pub found: bool,
+}
+
+impl Membership {
+    pub async fn start(start: Start) -> anyhow::Result<Arc<Self>> {
+        let Start {
+            identity,
+            listen,
+            node,
+            data,
+            runtime,
+            found,
+        } = start;
+        let me = identity.node_id();
+        let role = identity.role();
+        let credentials = Credentials::new(identity)?;
+        let control = Control::bind(listen, credentials.clone())
+            .with_context(|| format!("cannot listen on udp {listen}"))?;
+        let agent = Agent::start(
+            AgentConfig {
+                dir: data.agent(),
+                data_key: data.data_key()?,
+            },
+            runtime,
+        )
+        .await?;
+        let news = watch::Sender::new(SwarmNews {
+            managers: node.managers,
+            role: services_role(role),
+            removed: Vec::new(),
+        });
+        let membership = Arc::new(Self {
+            me,
+            addr: node.addr,
+            credentials,
+            control,
+            agent,
+            news,
+            listen: node.listen,
+            removed: watch::Sender::new(false),
+            leaving: watch::Sender::new(false),
+            data,
+            manager: RwLock::default(),
+            manager_stop: RwLock::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        if role == Role::Manager
+            && let Err(error) = membership.open_manager(found).await
+        {
+            membership.stop().await;
+            return Err(error);
+        }
+        membership.spawn_tasks();
+        Ok(membership)
+    }
+
+    /// The manager of this node, where it is one.
+    pub fn manager(&self) -> Option<Arc<Manager>> {
+        read(&self.manager).clone()
+    }
+
+    /// Ends everything but the containers.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.close_manager().await;
+        self.control.close().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.agent.shutdown().await;
+    }
+
+    /// Stops this node's tasks, says so, and ends.
+    pub async fn leave(&self) {
+        if let Err(error) = self.agent.remove_all().await {
+            tracing::warn!(%error, "leaving all the same");
+        }
+        self.leaving.send_replace(true);
+        // Nobody may be there to hear it.
+        let _ = tokio::time::timeout(FAREWELL, self.leaving.closed()).await;
+        self.stop().await;
+    }
+
+    fn spawn_tasks(self: &Arc<Self>) {
+        let serving = Arc::clone(self);
+        self.spawn(async move {
+            let control = Arc::clone(&serving.control);
+            control.serve(serving).await;
+        });
+        let session = SessionClient {
+            me: self.me,
+            addr: self.addr,
+            control: Arc::clone(&self.control),
+            agent: self.agent.clone(),
+            news: self.news.clone(),
+            removed: self.removed.clone(),
+            leaving: self.leaving.subscribe(),
+        };
+        self.spawn(session.run());
+        let following = Arc::clone(self);
+        self.spawn(async move { following.follow_news().await });
+        let renewing = Arc::clone(self);
+        self.spawn(async move { renewing.renew_in_time().await });
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(task).await;
+        });
+    }
+
+    async fn open_manager(self: &Arc<Self>, found: bool) -> anyhow::Result<()> {
+        let config = raft::Config::new(
+            self.data.raft(),
+            Member {
+                id: self.me,
+                addr: self.addr,
+            },
+            self.credentials.cluster_id(),
+            self.data.data_key()?,
+        );
+        let dial = Arc::new(RaftDial {
+            control: Arc::clone(&self.control),
+            news: self.news.clone(),
+        });
+        let raft = if found {
+            Raft::create(config, dial, Machine::default()).await?
+        } else {
+            Raft::open(config, dial, Machine::default()).await?
+        };
+        let manager = Arc::new(Manager {
+            me: self.me,
+            cluster: self.credentials.cluster_id(),
+            raft,
+            hub: Hub::default(),
+            observer: Observer::new(clock::now()),
+            control: Arc::clone(&self.control),
+            credentials: self.credentials.clone(),
+        });
+        let stop = self.stop.child_token();
+        for task in [
+            Box::pin(leader::run(Arc::clone(&manager))) as BoxFuture<'static, ()>,
+            Box::pin(relay::run(Arc::clone(&manager))),
+            Box::pin(follow_members(Arc::clone(&manager), self.news.clone())),
+        ] {
+            let stop = stop.clone();
+            self.tasks.spawn(async move {
+                stop.run_until_cancelled(task).await;
+            });
+        }
+        *write(&self.manager_stop) = stop;
+        *write(&self.manager) = Some(manager);
+        Ok(())
+    }
+
+    async fn close_manager(&self) {
+        read(&self.manager_stop).cancel();
+        let manager = write(&self.manager).take();
+        if let Some(manager) = manager {
+            manager.hub.close();
+            manager.raft.shutdown().await;
+        }
+    }
+
+    /// Acts on what managers say of the swarm: who was removed, what this node
+    /// should be, where the managers are.
+    async fn follow_news(self: Arc<Self>) {
+        let mut news = self.news.subscribe();
+        loop {
+            let now = news.borrow_and_update().clone();
+            let removed: BTreeSet<NodeId> = now.removed.iter().copied().collect();
+            self.credentials.set_revoked(removed.clone());
+            self.control.forget(|id| removed.contains(&id));
+            if let Some(manager) = self.manager() {
+                manager.hub.close_removed(|id| removed.contains(&id));
+            }
+            let file = NodeFile {
+                listen: self.listen,
+                addr: self.addr,
+                managers: now.managers.clone(),
+            };
+            if let Err(error) = self.data.save_node_file(&file) {
+                tracing::warn!(%error, "the managers' addresses are not saved");
+            }
+            let wanted = join::certificate_role(now.role);
+            // A manager that is to be none stays until the others have let it
+            // go: its vote may be needed for just that.
+            let held = wanted == Role::Worker && now.managers.iter().any(|(id, _)| *id == self.me);
+            let mut retry = None;
+            if wanted != self.credentials.identity().role()
+                && !held
+                && let Err(error) = self.take_role(wanted).await
+            {
+                tracing::warn!(%error, role = %wanted, "cannot take the role yet");
+                retry = Some(ROLE_RETRY);
+            }
+            tokio::select! {
+                changed = news.changed() => if changed.is_err() { return },
+                () = sleep_or_never(retry) => {}
+            }
+        }
+    }
+
+    /// A promotion or demotion is a new certificate.
+    async fn take_role(self: &Arc<Self>, role: Role) -> anyhow::Result<()> {
+        let certificate = self.renewed().await?;
+        anyhow::ensure!(
+            certificate.role() == role,
+            "the manager that was asked does not know of the new role yet"
+        );
+        self.install(certificate)?;
+        match role {
+            Role::Manager => self.open_manager(false).await?,
+            Role::Worker => {
+                self.close_manager().await;
+                std::fs::remove_dir_all(self.data.raft())
+                    .or_else(|error| match error.kind() {
+                        io::ErrorKind::NotFound => Ok(()),
+                        _ => Err(error),
+                    })
+                    .context("cannot remove the state of the manager that this node was")?;
+            }
+        }
+        tracing::info!(%role, "this node's role changed");
+        Ok(())
+    }
+
+    async fn renew_in_time(self: Arc<Self>) {
+        loop {
+            let at = self
+                .credentials
+                .identity()
+                .certificate()
+                .renew_at(rand::random());
+            // The clock may be set meanwhile: sleeping for weeks would miss it.
+            while let Ok(left) = at.duration_since(SystemTime::now()) {
+                tokio::time::sleep(left.min(RENEWAL_CHECK)).await;
+            }
+            match self
+                .renewed()
+                .await
+                .and_then(|certificate| self.install(certificate))
+            {
+                Ok(()) => tracing::info!("the certificate was renewed"),
+                Err(error) => {
+                    tracing::warn!(%error, "the certificate could not be renewed");
+                    tokio::time::sleep(RENEWAL_RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn install(&self, certificate: certs::Certificate) -> anyhow::Result<()> {
+        let identity = self.credentials.install(certificate)?;
+        identity.save(&self.data.identity())?;
+        Ok(())
+    }
+
+    /// A new certificate from whichever manager answers, this node included.
+    async fn renewed(&self) -> anyhow::Result<certs::Certificate> {
+        let identity = self.credentials.identity();
+        let csr = identity.key().csr()?;
+        if let Some(manager) = self.manager()
+            && let Ok(grant) = manager.grant(&csr, self.addr)
+        {
+            return Ok(certs::Certificate::from_pem(&grant.certificate)?);
+        }
+        let managers = self.news.borrow().managers.clone();
+        if identity.certificate().not_after() <= SystemTime::now() {
+            let addrs: Vec<SocketAddr> = managers.iter().map(|(_, addr)| *addr).collect();
+            return Ok(join::renew_expired(&identity, &addrs).await?);
+        }
+        let mut last = anyhow::anyhow!("no manager is known");
+        for (id, addr) in managers.iter().filter(|(id, _)| *id != self.me) {
+            match self.renewed_by(*id, *addr, &csr).await {
+                Ok(certificate) => return Ok(certificate),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn renewed_by(
+        &self,
+        manager: NodeId,
+        addr: SocketAddr,
+        csr: &[u8],
+    ) -> anyhow::Result<certs::Certificate> {
+        let connection = self.control.node(manager, addr).await?;
+        let (mut out, mut back) = connection.open_bi().await?;
+        frame::send(&mut out, &Open::Renew { csr: csr.to_vec() }).await?;
+        match frame::recv::<Renewal>(&mut back)
+            .await?
+            .context("no answer")?
+        {
+            Renewal::Granted { certificate } => Ok(certs::Certificate::from_pem(&certificate)?),
+            Renewal::Refused { reason } => anyhow::bail!("{reason}"),
+        }
+    }
+
+    /// One stream of the node protocol.
+    async fn stream(
+        self: Arc<Self>,
+        peer: Peer,
+        connection: Connection,
+        (mut out, mut from): (quinn::SendStream, quinn::RecvStream),
+    ) -> io::Result<()> {
+        let opening = tokio::time::timeout(Duration::from_secs(5), frame::recv(&mut from)).await;
+        let Some(open) = opening.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? else {
+            return Ok(());
+        };
+        // A demoted manager keeps its certificate until it has a new one; the
+        // state knows better.
+        let manager = self.manager();
+        let demoted = manager
+            .as_ref()
+            .and_then(|manager| manager.role_of(peer.id))
+            == Some(services::spec::Role::Worker);
+        let from_manager = peer.role == Role::Manager && !demoted;
+        match open {
+            Open::Logs(request) if request.node == self.me && from_manager => {
+                logs::answer(&self.agent, request, out).await
+            }
+            open => {
+                let manager = manager.ok_or_else(|| io::Error::other("not a manager"))?;
+                match open {
+                    Open::Session(hello) => {
+                        server::serve(manager, &peer, hello, connection, (out, from)).await
+                    }
+                    Open::Relay if from_manager => relay::serve(&manager, peer.id, from).await,
+                    Open::Http if from_manager => forward::serve(&manager, out, from).await,
+                    Open::Logs(request) if from_manager => {
+                        logs::pass_on(&manager, request, out).await
+                    }
+                    Open::Renew { csr } => {
+                        let answer = match certs::node_of_csr(&csr) {
+                            Ok(node) if node == peer.id => manager.grant(&csr, self.addr),
+                            _ => Err("the request is for another node".into()),
+                        };
+                        let answer = match answer {
+                            Ok(grant) => Renewal::Granted {
+                                certificate: grant.certificate,
+                            },
+                            Err(reason) => Renewal::Refused { reason },
+                        };
+                        frame::send(&mut out, &answer).await?;
+                        out.finish().map_err(io::Error::other)
+                    }
+                    _ => Err(io::Error::other("a worker asked for what is the managers'")),
+                }
+            }
+        }
+    }
+}
+
+impl Protocols for Membership {
+    fn joining(self: Arc<Self>, connection: Connection) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            match self.manager() {
+                Some(manager) => join::serve(&manager, connection).await,
+                None => connection.close(1u32.into(), b"not a manager"),
+            }
+        })
+    }
+
+    fn raft(self: Arc<Self>, peer: Peer, connection: Connection) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            match self.manager() {
+                Some(manager) => manager.raft.serve(peer.id, connection).await,
+                None => connection.close(1u32.into(), b"not a manager"),
+            }
+        })
+    }
+
+    fn node(self: Arc<Self>, peer: Peer, connection: Connection) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            while let Ok(streams) = connection.accept_bi().await {
+                let membership = Arc::clone(&self);
+                let connection = connection.clone();
+                self.spawn(async move {
+                    if let Err(error) = membership.stream(peer, connection, streams).await {
+                        tracing::debug!(peer = %peer.id, %error, "a stream ended");
+                    }
+                });
+            }
+        })
+    }
+}
+
+/// A manager hears of the members from its own log, without a session.
+async fn follow_members(manager: Arc<Manager>, news: watch::Sender<SwarmNews>) {
+    let mut status = manager.raft.watch();
+    loop {
+        let led = status.borrow_and_update().leader.is_some();
+        // Without a leader this manager may have missed its own removal.
+        if led && let Some(now) = manager.news_for(manager.me) {
+            news.send_if_modified(|known| {
+                let changed = *known != now;
+                *known = now;
+                changed
+            });
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn sleep_or_never(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct RaftDial {
+    control: Arc<Control>,
+    news: watch::Sender<SwarmNews>,
+}
+
+impl Dial for RaftDial {
+    fn dial(&self, id: NodeId, hint: SocketAddr) -> BoxFuture<'static, io::Result<Connection>> {
+        let control = Arc::clone(&self.control);
+        let known = self
+            .news
+            .borrow()
+            .managers
+            .iter()
+            .find(|(known, _)| *known == id)
+            .map(|(_, addr)| *addr);
+        Box::pin(async move { control.dial(id, known.unwrap_or(hint), ALPN_RAFT).await })
+    }
+}
+
+pub fn services_role(role: Role) -> services::spec::Role {
+    match role {
+        Role::Manager => services::spec::Role::Manager,
+        Role::Worker => services::spec::Role::Worker,
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,226 @@
+//! The worker's end of a session: finds a manager, keeps a session with it,
+//! and begins anew elsewhere when that breaks.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use certs::NodeId;
+use quinn::{Connection, RecvStream, SendStream};
+use services::{Assignment, Id};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::{BEAT, PATIENCE};
+use crate::control::message::{AssignmentBatch, Down, EngineReport, Hello, Open, SwarmNews, Up};
+use crate::control::{self, Control, frame};
+use crate::worker::{Agent, EngineState};
+
+/// Between two rounds over all known managers.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Statuses in one frame.
+const STATUSES_PER_FRAME: usize = 500;
+
+pub struct SessionClient {
+    pub me: NodeId,
+    pub addr: SocketAddr,
+    pub control: Arc<Control>,
+    pub agent: Agent,
+    /// What the last manager said of the swarm; kept over sessions.
+    pub news: watch::Sender<SwarmNews>,
+    /// Set when a manager says that this node is not part of the swarm any more.
+    pub removed: watch::Sender<bool>,
+    /// Becomes true when this node leaves for good; dropped once that is told.
+    pub leaving: watch::Receiver<bool>,
+}
+
+impl SessionClient {
+    /// Runs until it is dropped.
+    pub async fn run(self) {
+        let mut turn = 0usize;
+        while !*self.leaving.borrow() {
+            let managers = self.managers();
+            if let Some((id, addr)) = managers.get(turn % managers.len().max(1)) {
+                match self.session(*id, *addr).await {
+                    Ok(()) => tracing::debug!(manager = %id, "the session ended"),
+                    Err(error) => tracing::debug!(manager = %id, %addr, %error, "no session"),
+                }
+            }
+            turn += 1;
+            if turn.is_multiple_of(managers.len().max(1)) {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// This node first, where it is a manager; the others in an order of this
+    /// node's own, so that the sessions spread.
+    fn managers(&self) -> Vec<(NodeId, SocketAddr)> {
+        let mut managers = self.news.borrow().managers.clone();
+        let me = self.me.as_u128();
+        managers.sort_by_key(|(id, _)| match id.as_u128() ^ me {
+            0 => 0,
+            mixed => mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) | 1,
+        });
+        managers
+    }
+
+    async fn session(&self, manager: NodeId, addr: SocketAddr) -> io::Result<()> {
+        let connection = self.control.node(manager, addr).await?;
+        let ended = self.session_over(&connection, manager, addr).await;
+        // A session that ended badly may have ended with its connection.
+        if ended.is_err() {
+            let reason = connection.close_reason();
+            if reason.as_ref().is_some_and(control::says_removed) {
+                self.stand_down();
+            }
+            connection.close(0u32.into(), b"session ended");
+        }
+        ended
+    }
+
+    /// What a removed node ran is run elsewhere by now.
+    fn stand_down(&self) {
+        if !self.removed.send_replace(true) {
+            tracing::error!(
+                "this node was removed from the swarm; its tasks are stopped. \
+                 `swarmlet leave --force` forgets the swarm"
+            );
+        }
+        self.agent.assign_all(BTreeMap::new());
+    }
+
+    async fn session_over(
+        &self,
+        connection: &Connection,
+        manager: NodeId,
+        addr: SocketAddr,
+    ) -> io::Result<()> {
+        let (mut up, down) = connection.open_bi().await?;
+        frame::send(&mut up, &Open::Session(Hello { addr: self.addr })).await?;
+        tracing::info!(%manager, %addr, "a session with a manager");
+        tokio::select! {
+            ended = self.tell(up) => ended,
+            ended = self.listen(down) => ended,
+        }
+    }
+
+    async fn tell(&self, mut up: SendStream) -> io::Result<()> {
+        let mut engine = self.agent.engine();
+        engine.mark_changed();
+        let mut changes = self.agent.statuses();
+        send_statuses(&mut up, true, changes.snapshot()).await?;
+        let mut leaving = self.leaving.clone();
+        let leaves = async move { leaving.wait_for(|leaving| *leaving).await.map(drop) };
+        tokio::pin!(leaves);
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = &mut leaves => {
+                    let reason = "it left the swarm".into();
+                    frame::send(&mut up, &Up::Engine(EngineReport::Unavailable { reason })).await?;
+                    up.finish().map_err(io::Error::other)?;
+                    let _ = up.stopped().await;
+                    return Ok(());
+                }
+                changed = engine.changed() => {
+                    changed.map_err(io::Error::other)?;
+                    let report = report(&engine.borrow_and_update())?;
+                    if let Some(report) = report {
+                        frame::send(&mut up, &Up::Engine(report)).await?;
+                    }
+                }
+                changed = changes.changed() => {
+                    send_statuses(&mut up, false, changed).await?;
+                }
+                _ = beat.tick() => frame::send(&mut up, &Up::Beat).await?,
+            }
+        }
+    }
+
+    async fn listen(&self, mut down: RecvStream) -> io::Result<()> {
+        let mut incoming = Incoming::default();
+        loop {
+            let heard = timeout(PATIENCE, frame::recv::<Down>(&mut down)).await;
+            let heard = heard.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+            match heard? {
+                None => return Ok(()),
+                Some(Down::Beat) => {}
+                Some(Down::Assign(batch)) => incoming.take(batch, &self.agent)?,
+                Some(Down::Swarm(news)) => {
+                    self.news.send_if_modified(|known| {
+                        let changed = *known != news;
+                        *known = news;
+                        changed
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// A set of assignments that is still arriving.
+#[derive(Default)]
+struct Incoming {
+    reset: bool,
+    changed: BTreeMap<Id, Assignment>,
+    removed: Vec<Id>,
+}
+
+impl Incoming {
+    fn take(&mut self, batch: AssignmentBatch, agent: &Agent) -> io::Result<()> {
+        let changed = services::codec::decode_assignments(&batch.changed)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        self.reset |= batch.reset;
+        self.changed.extend(
+            changed
+                .into_iter()
+                .map(|assignment| (assignment.task, assignment)),
+        );
+        self.removed.extend(batch.removed);
+        if !batch.complete {
+            return Ok(());
+        }
+        let set = std::mem::take(self);
+        if set.reset {
+            agent.assign_all(set.changed);
+        } else {
+            agent.assign_delta(set.changed.into_values().collect(), set.removed);
+        }
+        Ok(())
+    }
+}
+
+fn report(engine: &EngineState) -> io::Result<Option<EngineReport>> {
+    Ok(match engine {
+        EngineState::Unasked => None,
+        EngineState::Ready(description) => Some(EngineReport::Ready {
+            description: serde_json::to_vec(description)?,
+        }),
+        EngineState::Unavailable { reason } => Some(EngineReport::Unavailable {
+            reason: reason.clone(),
+        }),
+    })
+}
+
+async fn send_statuses(
+    up: &mut SendStream,
+    full: bool,
+    statuses: impl IntoIterator<Item = (Id, services::object::TaskStatus)>,
+) -> io::Result<()> {
+    let statuses: Vec<_> = statuses.into_iter().collect();
+    let mut full = full;
+    let mut chunks = statuses.chunks(STATUSES_PER_FRAME);
+    loop {
+        let chunk = chunks.next();
+        if chunk.is_none() && !full {
+            return Ok(());
+        }
+        let statuses = chunk.unwrap_or_default().to_vec();
+        frame::send(up, &Up::Tasks { full, statuses }).await?;
+        full = false;
+    }
+}

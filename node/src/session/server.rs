@@ -1,0 +1,183 @@
+//! The manager's end of a session.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use certs::{NodeId, Peer};
+use quinn::{Connection, RecvStream, SendStream};
+use services::object::TaskState;
+use services::{Assignment, Id};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::{BEAT, PATIENCE};
+use crate::control::REMOVED;
+use crate::control::frame;
+use crate::control::message::{AssignmentBatch, Down, Hello, SwarmNews, Up};
+use crate::manager::Manager;
+
+/// Assignments in one frame; a spec may be some kilobytes.
+const ASSIGNMENTS_PER_FRAME: usize = 200;
+
+/// Serves one session until it breaks, is superseded, or this manager has lost
+/// its leader: then another manager may know more.
+pub async fn serve(
+    manager: Arc<Manager>,
+    peer: &Peer,
+    hello: Hello,
+    connection: Connection,
+    streams: (SendStream, RecvStream),
+) -> io::Result<()> {
+    let (down, up) = streams;
+    // What this manager has is what it would have run: it must be current,
+    // or a lagging manager would stop what another one has just placed.
+    manager
+        .raft
+        .read_barrier()
+        .await
+        .map_err(io::Error::other)?;
+    if manager.role_of(peer.id).is_none() {
+        connection.close(REMOVED, b"not, or no longer, part of the swarm");
+        return Ok(());
+    }
+    let number = manager.hub.begin(peer.id, hello.addr, connection);
+    let ended = tokio::select! {
+        ended = listen(&manager, peer.id, number, up) => ended,
+        ended = tell(&manager, peer.id, number, down) => ended,
+    };
+    manager.hub.end(peer.id, number);
+    ended
+}
+
+async fn listen(
+    manager: &Manager,
+    node: NodeId,
+    number: u64,
+    mut up: RecvStream,
+) -> io::Result<()> {
+    loop {
+        let heard = timeout(PATIENCE, frame::recv::<Up>(&mut up)).await;
+        let heard = heard.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+        let Some(up) = heard? else {
+            return Ok(());
+        };
+        if !manager.hub.report(node, number, up) {
+            return Ok(());
+        }
+    }
+}
+
+async fn tell(
+    manager: &Manager,
+    node: NodeId,
+    number: u64,
+    mut down: SendStream,
+) -> io::Result<()> {
+    let mut raft = manager.raft.watch();
+    let mut beat = interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut told = Told::default();
+    let mut led = Instant::now();
+    loop {
+        raft.borrow_and_update();
+        let (batches, removed) = told.assignments(manager, node)?;
+        for batch in batches {
+            frame::send(&mut down, &Down::Assign(batch)).await?;
+        }
+        manager.hub.forget_tasks(node, number, &removed);
+        if let Some(news) = told.news(manager, node) {
+            frame::send(&mut down, &Down::Swarm(news)).await?;
+        }
+        tokio::select! {
+            changed = raft.changed() => changed.map_err(io::Error::other)?,
+            _ = beat.tick() => {
+                if manager.has_leader() {
+                    led = Instant::now();
+                } else if led.elapsed() > PATIENCE {
+                    return Err(io::Error::other("this manager has no leader"));
+                }
+                frame::send(&mut down, &Down::Beat).await?;
+            }
+        }
+    }
+}
+
+/// What this session has sent so far. A task's spec never changes, so its
+/// desired state tells whether it must be sent again.
+#[derive(Default)]
+struct Told {
+    begun: bool,
+    applied: u64,
+    assignments: BTreeMap<Id, TaskState>,
+    news: Option<SwarmNews>,
+}
+
+impl Told {
+    fn assignments(
+        &mut self,
+        manager: &Manager,
+        node: NodeId,
+    ) -> io::Result<(Vec<AssignmentBatch>, Vec<Id>)> {
+        let id = Id::from_u128(node.as_u128());
+        let applied = manager.raft.watch().borrow().applied;
+        if self.begun && applied == self.applied {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        self.applied = applied;
+        let wanted = manager.read_state(|state| state.assignments(id));
+        let changed: Vec<Assignment> = wanted
+            .values()
+            .filter(|wanted| self.assignments.get(&wanted.task) != Some(&wanted.desired))
+            .cloned()
+            .collect();
+        let removed: Vec<Id> = self
+            .assignments
+            .keys()
+            .filter(|id| !wanted.contains_key(id))
+            .copied()
+            .collect();
+        if self.begun && changed.is_empty() && removed.is_empty() {
+            return Ok((Vec::new(), removed));
+        }
+        self.assignments = wanted
+            .values()
+            .map(|assignment| (assignment.task, assignment.desired))
+            .collect();
+        let reset = !std::mem::replace(&mut self.begun, true);
+        Ok((batches(reset, &changed, &removed)?, removed))
+    }
+
+    fn news(&mut self, manager: &Manager, node: NodeId) -> Option<SwarmNews> {
+        let news = manager.news_for(node)?;
+        if self.news.as_ref() == Some(&news) {
+            return None;
+        }
+        self.news = Some(news.clone());
+        Some(news)
+    }
+}
+
+fn batches(
+    reset: bool,
+    changed: &[Assignment],
+    removed: &[Id],
+) -> io::Result<Vec<AssignmentBatch>> {
+    let count = changed.len().div_ceil(ASSIGNMENTS_PER_FRAME).max(1);
+    (0..count)
+        .map(|part| {
+            let from = part * ASSIGNMENTS_PER_FRAME;
+            let to = changed.len().min(from + ASSIGNMENTS_PER_FRAME);
+            Ok(AssignmentBatch {
+                reset: reset && part == 0,
+                changed: services::codec::encode_assignments(&changed[from..to])
+                    .map_err(io::Error::other)?,
+                removed: if part == 0 {
+                    removed.to_vec()
+                } else {
+                    Vec::new()
+                },
+                complete: part + 1 == count,
+            })
+        })
+        .collect()
+}
