@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) next: Option<Timestamp>,
     pub(crate) workers: BTreeMap<Id, Actual>,
+    /// What the workers know of their tasks, also while nobody listens.
+    reports: BTreeMap<Id, TaskStatus>,
     index: u64,
     ids: u128,
 }
@@ -42,6 +44,7 @@ impl World {
             now: Timestamp(1_000_000 * SECOND.as_nanos() as u64),
             next: None,
             workers: BTreeMap::new(),
+            reports: BTreeMap::new(),
             index: 0,
             ids: 0,
         };
@@ -131,6 +134,32 @@ impl World {
     pub(crate) fn kill_node(&mut self, name: &str) {
         let reason = "silent for 5 s".to_owned();
         self.set_health(self.node(name), NodeHealth::Down { reason });
+    }
+
+    pub(crate) fn is_ready(&self, node: Id) -> bool {
+        let seen = self.observed.nodes.get(&node);
+        seen.is_some_and(|seen| seen.health == NodeHealth::Ready)
+    }
+
+    /// The node's session is back, with the status of all that it knows.
+    pub(crate) fn reconnect(&mut self, node: Id) {
+        self.set_health(node, NodeHealth::Ready);
+        for id in self
+            .workers
+            .get(&node)
+            .into_iter()
+            .flatten()
+            .map(|(id, _)| id)
+        {
+            if let Some(status) = self.reports.get(id) {
+                self.observed.tasks.insert(*id, status.clone());
+            }
+        }
+    }
+
+    /// As a new leader, who heard of nobody yet.
+    pub(crate) fn forget_observed(&mut self) {
+        self.observed = Observed::default();
     }
 
     pub(crate) fn create(&mut self, spec: ServiceSpec) -> Id {
@@ -241,7 +270,7 @@ impl World {
 
     /// As a worker would: the task is `state` since now.
     pub(crate) fn report(&mut self, id: Id, state: TaskState) {
-        let before = self.observed.tasks.get(&id).and_then(|seen| seen.started);
+        let before = self.reports.get(&id).and_then(|seen| seen.started);
         let started = match state {
             TaskState::Running => Some(self.now),
             _ => before,
@@ -252,6 +281,7 @@ impl World {
             started,
             ..TaskStatus::at(state, self.now, state.as_str())
         };
+        self.reports.insert(id, status.clone());
         self.observed.tasks.insert(id, status);
     }
 

@@ -123,15 +123,18 @@ impl Draft<'_> {
         }
     }
 
-    /// Whether something of the task may still run or hold resources. What
-    /// its node says counts more than what was decided about it.
+    /// Whether something of the task may still run or hold resources, as far
+    /// as its node told. One that was given up holds nothing where it is lost.
     pub(super) fn occupies(&self, task: &Task) -> bool {
-        let given_up = task.status.state == TaskState::Orphaned;
         let state = match self.observed.tasks.get(&task.id) {
             Some(seen) => seen.state,
             None => task.status.state,
         };
-        task.node.is_some() && !given_up && !state.is_final()
+        match self.place(task) {
+            Place::Unassigned | Place::Gone => false,
+            Place::Down => !state.is_final() && task.status.state != TaskState::Orphaned,
+            Place::Usable | Place::Drained => !state.is_final(),
+        }
     }
 }
 

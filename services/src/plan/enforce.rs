@@ -1,6 +1,8 @@
-//! Tasks whose node no longer is what they ask for are rejected (swarmkit's
+//! Tasks whose node no longer is what they ask for are stopped (swarmkit's
 //! constraint enforcer): its labels or role changed, or its resources shrank.
-//! What that means for the slot is the restart policy's business.
+//! The reason is noted at once, and becomes the outcome, REJECTED, when the
+//! node tells that the task stopped; until then it holds what it has. What
+//! follows in the slot is the restart policy's business.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use super::slot::is_live;
 use crate::id::Id;
 use crate::object::{Node, Service, Task, TaskState, TaskStatus};
 
+const REJECTED: &str = "task rejected by constraint enforcer";
+
 pub(super) fn reject_misplaced(draft: &mut Draft) {
     let services = draft.services();
     let mut dirt: BTreeMap<Id, Dirt> = services
@@ -20,15 +24,12 @@ pub(super) fn reject_misplaced(draft: &mut Draft) {
     let nodes: Vec<Arc<Node>> = draft.state().nodes().cloned().collect();
     for node in &nodes {
         for task in misplaced(draft, node, &mut dirt) {
-            let seen = draft.effective(&task);
             let status = TaskStatus {
-                state: TaskState::Rejected,
-                at: draft.now(),
-                message: "task rejected by constraint enforcer".to_owned(),
                 error: Some("assigned node no longer meets constraints".to_owned()),
-                ..seen.clone()
+                ..TaskStatus::at(task.status.state, draft.now(), REJECTED)
             };
             draft.set_status(&task, status);
+            draft.set_desired(&task, TaskState::Shutdown);
         }
     }
 }

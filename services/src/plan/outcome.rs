@@ -28,7 +28,7 @@ pub(super) fn record(draft: &mut Draft) {
 fn outcome(draft: &mut Draft, task: &Task) -> Option<TaskStatus> {
     let seen = draft.effective(task);
     if seen.state.is_final() {
-        return Some(seen.clone());
+        return Some(with_reason(task, seen));
     }
     match draft.place(task) {
         Place::Unassigned if !is_live(task) => Some(TaskStatus::at(
@@ -48,5 +48,18 @@ fn outcome(draft: &mut Draft, task: &Task) -> Option<TaskStatus> {
             })
         }
         _ => None,
+    }
+}
+
+/// A task that was stopped for a reason did not just stop.
+fn with_reason(task: &Task, seen: &TaskStatus) -> TaskStatus {
+    match &task.status.error {
+        Some(_) if seen.state == TaskState::Shutdown => TaskStatus {
+            state: TaskState::Rejected,
+            message: task.status.message.clone(),
+            error: task.status.error.clone(),
+            ..seen.clone()
+        },
+        _ => seen.clone(),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::dirt::Dirt;
-use super::draft::{Draft, Place};
+use super::draft::Draft;
 use super::slot::{Slot, is_live};
 use crate::command::Change;
 use crate::id::Id;
@@ -21,7 +21,7 @@ pub(super) fn forget(draft: &mut Draft) {
         .state()
         .tasks()
         .filter(|task| task.desired == TaskState::Remove)
-        .filter(|task| !draft.occupies(task) || draft.place(task) == Place::Gone)
+        .filter(|task| !draft.occupies(task))
         .map(|task| task.id)
         .collect();
     let cluster = draft.state().cluster();

@@ -27,9 +27,7 @@ fn may_run(draft: &mut Draft, slot: &Slot, task: &Task) -> bool {
         return false;
     }
     let stops = |other: &Task| {
-        !is_live(other)
-            && draft.occupies(other)
-            && !matches!(draft.place(other), Place::Down | Place::Gone)
+        !is_live(other) && draft.occupies(other) && draft.place(other) != Place::Down
     };
     let waits = slot.tasks.iter().any(|other| stops(other));
     draft.has_come(task.not_before)

@@ -1,1 +1,496 @@
+//! What holds whatever happens: random services, nodes, faults and times.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use crate::command::{Change, Command};
+use crate::id::Id;
+use crate::object::{Task, TaskState, TaskStatus};
+use crate::observed::NodeHealth;
+use crate::plan::slot::is_live;
+use crate::spec::{
+    Availability, FailureAction, Placement, RestartCondition, RestartPolicy, ServiceSpec,
+    UpdateConfig, UpdateOrder,
+};
+use crate::state::State;
+use crate::testing::{SECOND, World, constrain, publish, reserve_memory, scale, set_image, web};
+
+const GIB: i64 = 1 << 30;
+
+#[derive(Debug, Clone)]
+enum Event {
+    Create(Box<ServiceSpec>),
+    SetImage(Index, &'static str),
+    Scale(Index, u64),
+    Roll(Index),
+    RemoveService(Index),
+    AddNode,
+    RemoveNode(Index),
+    Label(Index, bool),
+    SetAvailability(Index, Availability),
+    Cut(Index),
+    Heal(Index),
+    NewLeader,
+    Fail(Index),
+    Pass(u64),
+    Work,
+}
+
+fn service() -> impl Strategy<Value = ServiceSpec> {
+    let placement = (
+        any::<bool>(),
+        select(vec![None, Some(1), Some(2)]),
+        select(vec![0, GIB, 3 * GIB]),
+        select(vec![0_u16, 0, 8080, 9090]),
+    );
+    (image(), 0..5_u64, placement, restart(), update()).prop_map(
+        |(image, replicas, (bound, max_per_node, memory, port), restart, update)| {
+            let mut spec = web(replicas);
+            set_image(&mut spec, image);
+            spec.task.placement = Some(Placement {
+                max_per_node,
+                ..Placement::default()
+            });
+            if bound {
+                constrain(&mut spec, "node.labels.z!=a");
+            }
+            if memory > 0 {
+                reserve_memory(&mut spec, memory);
+            }
+            if port > 0 {
+                publish(&mut spec, port);
+            }
+            spec.task.restart = Some(restart);
+            spec.rollback = Some(UpdateConfig {
+                order: update.order,
+                ..UpdateConfig::default()
+            });
+            spec.update = Some(update);
+            spec
+        },
+    )
+}
+
+fn image() -> impl Strategy<Value = &'static str> {
+    select(vec!["web:1", "web:1", "web:2", "crash", "missing", "once"])
+}
+
+fn restart() -> impl Strategy<Value = RestartPolicy> {
+    let condition = select(vec![
+        RestartCondition::Any,
+        RestartCondition::Any,
+        RestartCondition::OnFailure,
+        RestartCondition::None,
+    ]);
+    let delay = select(vec![None, Some(Duration::ZERO), Some(SECOND)]);
+    (condition, delay, select(vec![0, 0, 2]), any::<bool>()).prop_map(
+        |(condition, delay, max_attempts, window)| RestartPolicy {
+            condition: Some(condition),
+            delay,
+            max_attempts: Some(max_attempts),
+            window: window.then_some(SECOND * 20),
+        },
+    )
+}
+
+fn update() -> impl Strategy<Value = UpdateConfig> {
+    let action = select(vec![
+        FailureAction::Pause,
+        FailureAction::Continue,
+        FailureAction::Rollback,
+    ]);
+    let order = select(vec![UpdateOrder::StopFirst, UpdateOrder::StartFirst]);
+    (
+        0..3_u64,
+        action,
+        order,
+        select(vec![0.0, 0.4, 1.0]),
+        0..3_u64,
+    )
+        .prop_map(
+            |(parallelism, action, order, max_failure_ratio, delay)| UpdateConfig {
+                parallelism,
+                delay: Some(SECOND * delay as u32),
+                failure_action: Some(action),
+                monitor: None,
+                max_failure_ratio,
+                order: Some(order),
+            },
+        )
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let node = any::<Index>;
+    let service_index = any::<Index>;
+    let availability = select(vec![
+        Availability::Active,
+        Availability::Active,
+        Availability::Pause,
+        Availability::Drain,
+    ]);
+    prop_oneof![
+        3 => service().prop_map(|spec| Event::Create(Box::new(spec))),
+        3 => (service_index(), image()).prop_map(|(at, image)| Event::SetImage(at, image)),
+        2 => (service_index(), 0..6_u64).prop_map(|(at, replicas)| Event::Scale(at, replicas)),
+        1 => service_index().prop_map(Event::Roll),
+        1 => service_index().prop_map(Event::RemoveService),
+        1 => Just(Event::AddNode),
+        1 => node().prop_map(Event::RemoveNode),
+        1 => (node(), any::<bool>()).prop_map(|(at, set)| Event::Label(at, set)),
+        1 => (node(), availability).prop_map(|(at, it)| Event::SetAvailability(at, it)),
+        2 => node().prop_map(Event::Cut),
+        2 => node().prop_map(Event::Heal),
+        1 => Just(Event::NewLeader),
+        2 => any::<Index>().prop_map(Event::Fail),
+        4 => (1..40_000_u64).prop_map(Event::Pass),
+        8 => Just(Event::Work),
+    ]
+}
+
+fn node_at(world: &World, at: Index) -> Option<(Id, String)> {
+    let nodes: Vec<_> = world.state.nodes().collect();
+    let node = nodes.get(at.index(nodes.len().max(1)))?;
+    Some((node.id, node.description.as_ref()?.hostname.clone()))
+}
+
+fn service_at(world: &World, at: Index) -> Option<Id> {
+    let services: Vec<_> = world.state.services().collect();
+    let service = services.get(at.index(services.len().max(1)))?;
+    Some(service.id)
+}
+
+fn happen(world: &mut World, event: Event) {
+    match event {
+        Event::Create(mut spec) => {
+            spec.name = format!("service-{}", world.next_id());
+            world.create(*spec);
+        }
+        Event::SetImage(at, image) => {
+            if let Some(id) = service_at(world, at) {
+                world.update(id, |spec| set_image(spec, image));
+            }
+        }
+        Event::Scale(at, replicas) => {
+            if let Some(id) = service_at(world, at) {
+                world.update(id, |spec| scale(spec, replicas));
+            }
+        }
+        Event::Roll(at) => {
+            if let Some(id) = service_at(world, at) {
+                let version = world.service(id).meta.version;
+                let _ = world.command(Command::RollbackService { id, version });
+            }
+        }
+        Event::RemoveService(at) => {
+            if let Some(id) = service_at(world, at) {
+                world.command(Command::RemoveService { id }).unwrap();
+            }
+        }
+        Event::AddNode => {
+            let name = format!("host-{}", world.next_id());
+            world.add_node(&name);
+        }
+        Event::RemoveNode(at) => {
+            if let Some((id, _)) = node_at(world, at) {
+                world.command(Command::RemoveNode { id }).unwrap();
+                world.observed.nodes.remove(&id);
+                world.workers.remove(&id);
+            }
+        }
+        other => happen_to_nodes(world, other),
+    }
+}
+
+fn happen_to_nodes(world: &mut World, event: Event) {
+    match event {
+        Event::Label(at, set) => {
+            if let Some((_, name)) = node_at(world, at) {
+                world.edit_node(&name, |spec| {
+                    spec.labels.clear();
+                    if set {
+                        spec.labels.insert("z".to_owned(), "a".to_owned());
+                    }
+                });
+            }
+        }
+        Event::SetAvailability(at, availability) => {
+            if let Some((_, name)) = node_at(world, at) {
+                world.edit_node(&name, |spec| spec.availability = availability);
+            }
+        }
+        Event::Cut(at) => {
+            if let Some((_, name)) = node_at(world, at) {
+                world.kill_node(&name);
+            }
+        }
+        Event::Heal(at) => {
+            if let Some((id, _)) = node_at(world, at) {
+                world.reconnect(id);
+            }
+        }
+        Event::NewLeader => world.forget_observed(),
+        Event::Fail(at) => {
+            let running: Vec<Id> = world
+                .state
+                .tasks()
+                .filter(|task| world.effective(task) == TaskState::Running)
+                .filter(|task| task.node.is_some_and(|node| world.is_ready(node)))
+                .map(|task| task.id)
+                .collect();
+            if let Some(task) = running.get(at.index(running.len().max(1))) {
+                world.fail(*task);
+            }
+        }
+        Event::Pass(millis) => world.now = world.now + Duration::from_millis(millis),
+        Event::Work => {
+            world.work();
+        }
+        _ => {}
+    }
+}
+
+/// A task only goes forward, and stays where it was put.
+fn check_forward(before: &State, after: &State) {
+    for task in after.tasks() {
+        let Some(old) = before.task(task.id) else {
+            continue;
+        };
+        assert!(task.status.state >= old.status.state, "{old:?} {task:?}");
+        assert!(task.desired >= old.desired, "{old:?} {task:?}");
+        assert!(old.node.is_none() || task.node == old.node);
+    }
+}
+
+/// No slot is meant to run twice, except while a new task starts first.
+fn check_slots(world: &World) {
+    let mut running: BTreeMap<(Id, u64), usize> = BTreeMap::new();
+    for task in world.state.tasks() {
+        if task.desired == TaskState::Running && !world.effective(task).is_final() {
+            *running.entry((task.service, task.slot)).or_default() += 1;
+        }
+    }
+    for ((service, slot), count) in running {
+        let config = world
+            .service(service)
+            .spec
+            .update
+            .clone()
+            .unwrap_or_default();
+        let allowed = match config.order {
+            Some(UpdateOrder::StartFirst) => 2,
+            _ => 1,
+        };
+        assert!(
+            count <= allowed,
+            "{count} tasks in slot {slot} of {service}"
+        );
+    }
+}
+
+/// What really is on each node fits there, whatever the managers believe.
+fn check_nodes(world: &World) {
+    for node in world.state.nodes().filter(|node| world.is_ready(node.id)) {
+        let mut memory = 0;
+        let mut ports = BTreeSet::new();
+        for (id, local) in world.workers.get(&node.id).into_iter().flatten() {
+            let Some(task) = world.state.task(*id) else {
+                continue;
+            };
+            if !local.state.is_final() {
+                memory += task.spec.task.reservations().memory_bytes;
+                for port in task.spec.host_ports() {
+                    assert!(ports.insert(port), "{port:?} twice on one node");
+                }
+            }
+        }
+        let total = node.description.as_ref().unwrap().resources.memory_bytes;
+        assert!(memory <= total, "{memory} of {total} bytes reserved");
+    }
+}
+
+fn check_max_per_node(world: &World) {
+    let mut counts: BTreeMap<(Id, Id), (u64, Arc<Task>)> = BTreeMap::new();
+    for task in world.state.tasks() {
+        if let Some(node) = task.node
+            && is_live(task)
+            && !world.effective(task).is_final()
+        {
+            let entry = counts.entry((task.service, node));
+            entry.or_insert_with(|| (0, Arc::clone(task))).0 += 1;
+        }
+    }
+    for (count, task) in counts.into_values() {
+        let placement = task.spec.task.placement.clone().unwrap_or_default();
+        assert!(count <= placement.max_per_node.unwrap_or(u64::MAX));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// `World::plan` plans twice and finds nothing the second time.
+    #[test]
+    fn whatever_happens_the_plan_is_whole_and_safe(events in prop::collection::vec(event(), 1..60)) {
+        let mut world = World::with_nodes(3);
+        for event in events {
+            let before = world.state.clone();
+            happen(&mut world, event);
+            check_forward(&before, &world.state);
+            let before = world.state.clone();
+            world.plan();
+            check_forward(&before, &world.state);
+            check_slots(&world);
+            check_nodes(&world);
+            check_max_per_node(&world);
+        }
+    }
+
+    #[test]
+    fn once_the_nodes_behave_all_replicas_run(events in prop::collection::vec(event(), 1..40)) {
+        let mut world = World::with_nodes(3);
+        for event in events {
+            happen(&mut world, event);
+            world.plan();
+        }
+        let nodes: Vec<_> = world.state.nodes().cloned().collect();
+        for node in nodes {
+            let name = node.description.as_ref().unwrap().hostname.clone();
+            world.edit_node(&name, |spec| spec.availability = Availability::Active);
+            world.reconnect(node.id);
+        }
+        // What is wanted has to be possible, and what fails must be replaced.
+        let room = world.add_node("room");
+        let mut description = world.state.node(room).unwrap().description.clone().unwrap();
+        description.resources.memory_bytes = 1024 * GIB;
+        world.describe(room, description);
+        let services: Vec<Id> = world.state.services().map(|service| service.id).collect();
+        for &id in &services {
+            world.update(id, |spec| {
+                set_image(spec, "web:3");
+                spec.endpoint = None;
+                spec.task.restart = None;
+                if let Some(placement) = &mut spec.task.placement {
+                    placement.max_per_node = None;
+                }
+            });
+        }
+        world.run_for(SECOND * 900);
+        for id in services {
+            let running = world.running(id);
+            let slots: BTreeSet<u64> = running.iter().map(|task| task.slot).collect();
+            prop_assert_eq!(slots.len(), running.len());
+            prop_assert_eq!(running.len() as u64, world.service(id).spec.mode.replicas());
+            prop_assert!(world.images(id).iter().all(|image| image == "web:3"));
+        }
+        prop_assert_eq!(world.next, None);
+    }
+
+    /// Also from states that no plan would have made.
+    #[test]
+    fn any_changes_leave_a_state_that_can_be_planned(
+        services in prop::collection::vec(service(), 1..3),
+        changes in prop::collection::vec(change(), 1..60),
+        pass in 0..100_000_u64,
+    ) {
+        let mut world = World::with_nodes(2);
+        for mut spec in services {
+            spec.name = format!("service-{}", world.next_id());
+            world.create(spec);
+        }
+        for change in changes {
+            let before = world.state.clone();
+            let change = make_change(&mut world, &change);
+            world.command(Command::Plan { changes: vec![change] }).unwrap();
+            check_forward(&before, &world.state);
+        }
+        world.now = world.now + Duration::from_millis(pass);
+        world.plan();
+        world.run_for(SECOND * 120);
+    }
+}
+
+fn state() -> impl Strategy<Value = TaskState> {
+    select(vec![
+        TaskState::New,
+        TaskState::Pending,
+        TaskState::Assigned,
+        TaskState::Ready,
+        TaskState::Running,
+        TaskState::Complete,
+        TaskState::Shutdown,
+        TaskState::Failed,
+        TaskState::Rejected,
+        TaskState::Remove,
+        TaskState::Orphaned,
+    ])
+}
+
+#[derive(Debug, Clone)]
+struct RandomChange {
+    at: Index,
+    other: Index,
+    state: TaskState,
+    kind: u8,
+    slot: u64,
+}
+
+fn change() -> impl Strategy<Value = RandomChange> {
+    let parts = (any::<Index>(), any::<Index>(), state(), 0..7_u8, 0..4_u64);
+    parts.prop_map(|(at, other, state, kind, slot)| RandomChange {
+        at,
+        other,
+        state,
+        kind,
+        slot,
+    })
+}
+
+fn make_change(world: &mut World, random: &RandomChange) -> Change {
+    let &RandomChange {
+        at,
+        other,
+        state,
+        kind,
+        slot,
+    } = random;
+    let tasks: Vec<Id> = world.state.tasks().map(|task| task.id).collect();
+    let id = tasks
+        .get(at.index(tasks.len().max(1)))
+        .copied()
+        .unwrap_or_default();
+    let service = service_at(world, other).unwrap_or_default();
+    let known = world.service(service).clone();
+    match kind {
+        0..=2 => Change::CreateTask {
+            id: world.next_id(),
+            service,
+            spec_version: known.spec_version,
+            slot,
+            desired: state,
+            not_before: world.now + SECOND * slot as u32,
+            failures: u32::from(kind),
+        },
+        3 => Change::AssignTask {
+            id,
+            node: node_at(world, other)
+                .map(|(node, _)| node)
+                .unwrap_or_default(),
+        },
+        4 => Change::SetDesired { id, desired: state },
+        5 => Change::SetStatus {
+            id,
+            status: TaskStatus::at(state, world.now, "random"),
+        },
+        _ => {
+            world.report(id, state);
+            if let Some((node, _)) = node_at(world, other) {
+                world.set_health(node, NodeHealth::Ready);
+            }
+            Change::DeleteTask { id: Id::default() }
+        }
+    }
+}

@@ -266,7 +266,7 @@ fn a_node_that_no_longer_meets_constraints_loses_its_task() {
     let old = world.running(web)[0].clone();
     world.edit_node("h1", |spec| spec.labels.clear());
     world.edit_node("h2", label);
-    world.run_for(SECOND * 5);
+    world.settle();
     assert_eq!(world.spread(web), [("h2".to_owned(), 1)].into());
     let old = world.state.task(old.id).unwrap();
     assert_eq!(old.status.state, TaskState::Rejected);

@@ -9,6 +9,7 @@
 
 mod rollout;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::dirt::Dirt;
@@ -16,6 +17,7 @@ use super::draft::{Draft, NewTask};
 use super::restart;
 use super::slot::{Slot, is_live};
 use crate::command::Change;
+use crate::id::Id;
 use crate::object::{Service, Task, TaskState, UpdateState, UpdateStatus};
 use crate::spec::UpdateOrder;
 use crate::time::Timestamp;
@@ -58,24 +60,39 @@ fn slots(draft: &Draft, service: &Service) -> Vec<SlotUpdate> {
         .collect()
 }
 
-/// One slot runs one task of the wanted spec, and the older ones go: before
-/// it starts or once it runs, as the order says.
+/// One slot runs one task of the wanted spec. The older one goes before it
+/// starts or once it runs, as the order says; of several, the one that got
+/// furthest is kept.
 fn retire_superseded(draft: &mut Draft, slot: &SlotUpdate, order: UpdateOrder) {
-    let progress = |task: &Task| match draft.effective(task).state {
+    let clean = furthest(draft, &slot.clean).cloned();
+    let takes_over = clean.as_ref().is_some_and(|task| {
+        order == UpdateOrder::StopFirst || progress(draft, task) == TaskState::Running
+    });
+    let dirty = furthest(draft, &slot.dirty)
+        .filter(|_| !takes_over)
+        .cloned();
+    let kept: Vec<Id> = clean.iter().chain(&dirty).map(|task| task.id).collect();
+    for task in slot.clean.iter().chain(&slot.dirty) {
+        if !kept.contains(&task.id) {
+            draft.set_desired(task, TaskState::Shutdown);
+        }
+    }
+}
+
+/// Among equals the oldest.
+fn furthest<'a>(draft: &Draft, tasks: &'a [Arc<Task>]) -> Option<&'a Arc<Task>> {
+    let rank = |task: &&Arc<Task>| {
+        let age = Reverse((task.meta.created, task.id));
+        (progress(draft, task), age)
+    };
+    tasks.iter().max_by_key(rank)
+}
+
+/// How close to running; what has ended is not at all.
+fn progress(draft: &Draft, task: &Task) -> TaskState {
+    match draft.effective(task).state {
         state if state.is_final() => TaskState::New,
         state => state,
-    };
-    let Some(best) = slot.clean.iter().max_by_key(|task| {
-        let age = std::cmp::Reverse((task.meta.created, task.id));
-        (progress(task), age)
-    }) else {
-        return;
-    };
-    let takes_over = order == UpdateOrder::StopFirst || progress(best) == TaskState::Running;
-    let spare = slot.clean.iter().filter(|task| task.id != best.id);
-    let older = slot.dirty.iter().filter(|_| takes_over);
-    for task in spare.chain(older) {
-        draft.set_desired(task, TaskState::Shutdown);
     }
 }
 
@@ -142,7 +159,7 @@ fn act_on_failure(
     service: &Service,
     update: &UpdateStatus,
     rollout: &Rollout,
-    failed: crate::id::Id,
+    failed: Id,
 ) {
     let rolling_back = update.state == UpdateState::RollbackStarted;
     let reason = format!("due to failure or early termination of task {failed}");
