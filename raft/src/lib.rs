@@ -9,12 +9,13 @@
 //! consensus is openraft's; its types stop at this door, because they still
 //! change. Inside, `log` and `snapshot` are the files, `net` is what managers
 //! say to each other, `engine` joins them to openraft, `supervisor` keeps it
-//! running, and `leader` is what a leader does when asked.
+//! running, `forward` finds the leader, and `leader` is what it does when asked.
 
 mod codec;
 mod config;
 mod engine;
 mod error;
+mod forward;
 mod leader;
 mod log;
 mod machine;

@@ -6,13 +6,9 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    fmt,
     path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex},
 };
 
 use certs::NodeId;
@@ -28,6 +24,7 @@ use crate::{
     config::{Config, Member},
     engine::{Engine, Parts},
     error::{MemberError, OpenError, ProposeError, ReadError},
+    forward::Unanswered,
     log::disk::{Disk, OsDisk},
     machine::{Shared, StateMachine},
     net::{
@@ -40,8 +37,6 @@ use crate::{
     types::{Addr, Blob, Id},
 };
 
-/// How long to wait before asking again where nothing says when to.
-const RETRY: Duration = Duration::from_millis(25);
 /// Bytes of commands that may wait for their answers; a proposer beyond that
 /// waits.
 const INFLIGHT_BYTES: usize = 32 << 20;
@@ -78,21 +73,13 @@ impl<S: StateMachine> fmt::Debug for Raft<S> {
     }
 }
 
-struct Inner<S: StateMachine> {
-    parts: Arc<Parts<S>>,
-    current: Arc<Current<S>>,
-    status: watch::Receiver<Status>,
+pub(crate) struct Inner<S: StateMachine> {
+    pub parts: Arc<Parts<S>>,
+    pub current: Arc<Current<S>>,
+    pub status: watch::Receiver<Status>,
+    pub stop: CancellationToken,
     room: Semaphore,
-    stop: CancellationToken,
     supervisor: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// Why the leader has no answer to a request.
-enum Unanswered {
-    NoLeader,
-    Unknown(String),
-    Storage(String),
-    ShutDown,
 }
 
 impl<S: StateMachine> Raft<S> {
@@ -233,7 +220,7 @@ impl<S: StateMachine> Raft<S> {
             Err(_) => return Err(no_leader()),
         };
         let request = Request::ProposeV1(Blob::from(command));
-        match self.ask_leader(&request, deadline).await {
+        match self.inner.ask_leader(&request, deadline).await {
             Ok(Reply::ProposeV1(Ok(applied))) => Ok(Applied {
                 index: applied.index,
                 answer: applied.answer.0.into(),
@@ -255,7 +242,7 @@ impl<S: StateMachine> Raft<S> {
     pub async fn read_barrier(&self) -> Result<u64, ReadError> {
         let deadline = self.deadline();
         let no_leader = || ReadError::NoLeader(self.inner.parts.config.patience);
-        let index = match self.ask_leader(&Request::ReadIndexV1, deadline).await {
+        let index = match self.inner.ask_leader(&Request::ReadIndexV1, deadline).await {
             Ok(Reply::ReadIndexV1(Ok(index))) => index,
             Ok(_) | Err(Unanswered::NoLeader | Unanswered::Unknown(_)) => return Err(no_leader()),
             Err(Unanswered::Storage(why)) => return Err(ReadError::Storage(why)),
@@ -332,7 +319,7 @@ impl<S: StateMachine> Raft<S> {
     async fn change(&self, change: ChangeV1) -> Result<(), MemberError> {
         let request = Request::ChangeV1(change);
         let patience = self.inner.parts.config.patience;
-        match self.ask_leader(&request, self.deadline()).await {
+        match self.inner.ask_leader(&request, self.deadline()).await {
             Ok(Reply::ChangeV1(Ok(()))) => Ok(()),
             Ok(Reply::ChangeV1(Err(RefusalV1::Refused(why)))) => Err(MemberError::Refused(why)),
             Ok(other) => Err(MemberError::Unknown(describe(&other))),
@@ -358,105 +345,6 @@ impl<S: StateMachine> Raft<S> {
 
     fn deadline(&self) -> Instant {
         Instant::now() + self.inner.parts.config.patience
-    }
-
-    /// Asks whoever leads until there is an answer that settles the request.
-    async fn ask_leader(&self, request: &Request, deadline: Instant) -> Result<Reply, Unanswered> {
-        let mut status = self.inner.status.clone();
-        loop {
-            if self.inner.stop.is_cancelled() {
-                return Err(Unanswered::ShutDown);
-            }
-            let now = status.borrow_and_update().clone();
-            if let Some(error) = now.storage_error {
-                return Err(Unanswered::Storage(error));
-            }
-            if let Some(leader) = now.leader {
-                let replaced = |status: &Status| status.leader.is_some_and(|id| id != leader);
-                let sent = AtomicBool::new(false);
-                let asked = tokio::select! {
-                    biased;
-                    asked = self.ask(leader, &now, request, deadline, &sent) => asked,
-                    Ok(_) = status.wait_for(replaced) => {
-                        Err(io::Error::other("another leader was elected"))
-                    }
-                };
-                if let Some(settled) = settle(request, asked, sent.into_inner()) {
-                    return settled;
-                }
-            }
-            let wake = Instant::now() + RETRY;
-            if wake > deadline {
-                return Err(Unanswered::NoLeader);
-            }
-            let changed = async {
-                if now.leader.is_some() {
-                    tokio::time::sleep_until(wake).await;
-                } else {
-                    // Its end, at shutdown, is seen at the top.
-                    let _ = timeout_at(deadline, status.changed()).await;
-                }
-            };
-            tokio::select! {
-                () = changed => {}
-                () = self.inner.stop.cancelled() => {}
-            }
-        }
-    }
-
-    /// `sent` becomes true when the request may have been taken.
-    async fn ask(
-        &self,
-        leader: NodeId,
-        status: &Status,
-        request: &Request,
-        deadline: Instant,
-        sent: &AtomicBool,
-    ) -> io::Result<Reply> {
-        if leader != self.inner.parts.config.me.id {
-            let addr = status.addr(leader);
-            let addr = addr.ok_or_else(|| io::Error::other("the leader has no address"))?;
-            let peers = &self.inner.parts.peers;
-            return peers.call(leader, addr, request, deadline, sent).await;
-        }
-        let engine = current(&self.inner.current).ok_or(io::ErrorKind::NotConnected)?;
-        sent.store(true, Ordering::Relaxed);
-        match timeout_at(deadline, engine.lead(request)).await {
-            Ok(reply) => reply.ok_or_else(|| io::Error::other("not a request to a leader")),
-            Err(_) => {
-                let problem = "a majority of the managers did not confirm it in time";
-                Err(io::Error::new(io::ErrorKind::TimedOut, problem))
-            }
-        }
-    }
-}
-
-/// What an answer, or its absence, means; `None` to ask again.
-fn settle(
-    request: &Request,
-    asked: io::Result<Reply>,
-    sent: bool,
-) -> Option<Result<Reply, Unanswered>> {
-    let repeatable = !matches!(request, Request::ProposeV1(_));
-    let reply = match asked {
-        Ok(reply) => reply,
-        Err(error) if sent && !repeatable => {
-            return Some(Err(Unanswered::Unknown(error.to_string())));
-        }
-        Err(_) => return None,
-    };
-    let refusal = match &reply {
-        Reply::ProposeV1(Err(refusal))
-        | Reply::ReadIndexV1(Err(refusal))
-        | Reply::ChangeV1(Err(refusal)) => refusal.clone(),
-        _ => return Some(Ok(reply)),
-    };
-    match refusal {
-        RefusalV1::NotLeader | RefusalV1::Busy(_) => None,
-        RefusalV1::Unknown(_) if repeatable => None,
-        RefusalV1::Unknown(why) => Some(Err(Unanswered::Unknown(why))),
-        RefusalV1::Storage(why) => Some(Err(Unanswered::Storage(why))),
-        RefusalV1::Refused(_) => Some(Ok(reply)),
     }
 }
 
