@@ -17,7 +17,7 @@ pub use node::{
     NodeCommand, NodeIds, NodeInspectArgs, NodeLsArgs, NodePsArgs, NodeRmArgs, NodeUpdateArgs,
 };
 pub use service::{
-    CreateArgs, ListChanges, LogsArgs, RollbackArgs, ScaleArgs, Scaling, ServiceCommand,
+    CreateArgs, ListChanges, LogsArgs, Removals, RollbackArgs, ScaleArgs, Scaling, ServiceCommand,
     ServiceIds, ServiceInspectArgs, ServiceLsArgs, ServicePsArgs, UpdateArgs, WaitFlags,
 };
 pub use service_flags::{

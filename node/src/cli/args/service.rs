@@ -122,7 +122,7 @@ pub struct UpdateArgs {
     #[arg(long)]
     pub force: bool,
     /// Go back to the spec before the last update
-    #[arg(long, exclusive = false)]
+    #[arg(long)]
     pub rollback: bool,
     #[command(flatten)]
     pub lists: ListChanges,
@@ -136,7 +136,7 @@ pub struct UpdateArgs {
 }
 
 /// `--x-add` and `--x-rm`: what is added to and taken from a spec's lists.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Options that add to lists and take from them")]
 pub struct ListChanges {
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
@@ -199,7 +199,7 @@ pub struct ListChanges {
 }
 
 /// What one `--publish-rm` takes away.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Removals(pub Vec<PortRemoval>);
 
 fn removal(text: &str) -> Result<Removals, Invalid> {

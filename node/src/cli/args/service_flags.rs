@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::values::{Nanos, Pair, Words, boolean, bytes, cpus, duration, pair, words};
 
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct ServiceFlags {
     /// How many replicas there are
     #[arg(long, value_name = "N")]
@@ -32,7 +32,7 @@ pub struct ServiceFlags {
     pub undo: RollbackFlags,
 }
 
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Options of the container")]
 pub struct ContainerFlags {
     /// Replaces the image's entrypoint
@@ -79,14 +79,14 @@ pub struct ContainerFlags {
     #[arg(long, value_name = "DRIVER")]
     pub log_driver: Option<String>,
     /// An option of the logging driver
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, requires = "log_driver")]
     pub log_opt: Vec<Pair>,
-    /// Do not pin the image to a digest (it never is)
+    /// Do not ask a registry for the image's digest; swarmlet never does
     #[arg(long, hide = true)]
     pub no_resolve_image: bool,
 }
 
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Options of the health check")]
 pub struct HealthFlags {
     /// A command that checks health, run by a shell
@@ -112,7 +112,7 @@ pub struct HealthFlags {
     pub no_healthcheck: bool,
 }
 
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Options of resources")]
 pub struct ResourceFlags {
     /// How many CPUs a task may use
@@ -132,7 +132,7 @@ pub struct ResourceFlags {
     pub reserve_memory: Option<i64>,
 }
 
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Options of restarts")]
 pub struct RestartFlags {
     /// When a task that ended is replaced (default any)
@@ -149,7 +149,7 @@ pub struct RestartFlags {
     pub restart_window: Option<Nanos>,
 }
 
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Options of updates")]
 pub struct UpdateFlags {
     /// How many tasks are replaced at a time (0: all; default 1)
@@ -172,7 +172,7 @@ pub struct UpdateFlags {
     pub update_order: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Options of rollbacks")]
 pub struct RollbackFlags {
     /// How many tasks are replaced at a time (0: all; default 1)

@@ -1,0 +1,141 @@
+//! The commands: read what is there, decide with the pure modules, send, show.
+
+mod inspect;
+mod logs;
+mod node;
+mod service;
+mod service_change;
+mod swarm;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+
+use serde_json::{Map, Value};
+
+use super::args::{ClientCommand, Filter};
+use super::client::{Client, Target};
+use super::error::CliError;
+use super::progress::Drawing;
+use super::view::Names;
+use crate::api::dto::{Info, Node, Service, Time};
+
+/// What a command works with.
+pub struct Session<'a> {
+    pub client: Client,
+    pub out: &'a mut dyn Write,
+    pub err: &'a mut dyn Write,
+    /// Standard output is a terminal.
+    pub terminal: bool,
+}
+
+impl Session<'_> {
+    /// Carries out one command.
+    pub async fn run(&mut self, command: ClientCommand) -> Result<(), CliError> {
+        match command {
+            ClientCommand::Init(args) => self.init(&args).await,
+            ClientCommand::Join(args) => self.join(&args).await,
+            ClientCommand::Leave(args) => self.leave(&args).await,
+            ClientCommand::JoinToken(args) => self.join_token(&args).await,
+            ClientCommand::Info(args) => self.info(&args).await,
+            ClientCommand::Node(command) => self.node(command).await,
+            ClientCommand::Service(command) => self.service(command).await,
+        }
+    }
+
+    fn print(&mut self, text: &str) -> Result<(), CliError> {
+        self.out.write_all(text.as_bytes())?;
+        Ok(self.out.flush()?)
+    }
+
+    fn warn(&mut self, warnings: &[String]) -> Result<(), CliError> {
+        for warning in warnings {
+            writeln!(self.err, "{warning}")?;
+        }
+        Ok(())
+    }
+
+    fn drawing(&self, quiet: bool) -> Drawing {
+        Drawing::new(quiet, self.terminal)
+    }
+
+    /// The id of the node that is asked.
+    async fn own_id(&self) -> Result<String, CliError> {
+        let info: Info = self.client.get(&Target::new(&["info"])).await?;
+        if !info.swarm.node_id.is_empty() {
+            return Ok(info.swarm.node_id);
+        }
+        // The daemon knows best why a node that is in no swarm has no id.
+        let nodes = Target::new(&["nodes"]);
+        self.client.text(hyper::Method::GET, &nodes).await?;
+        Err(CliError::Nonsense {
+            what: "/info".into(),
+            why: "the node has no id".into(),
+        })
+    }
+
+    /// `self` as the id that it stands for.
+    async fn node_ref(&self, node: &str) -> Result<String, CliError> {
+        match node {
+            "self" => self.own_id().await,
+            node => Ok(node.to_owned()),
+        }
+    }
+
+    /// What services and nodes are called; nothing where ids are wanted.
+    async fn names(&self, no_resolve: bool) -> Result<Names, CliError> {
+        if no_resolve {
+            return Ok(Names::default());
+        }
+        let services: Vec<Service> = self.client.get(&Target::new(&["services"])).await?;
+        let nodes: Vec<Node> = self.client.get(&Target::new(&["nodes"])).await?;
+        Ok(Names {
+            services: services.into_iter().map(|s| (s.id, s.spec.name)).collect(),
+            nodes: nodes
+                .into_iter()
+                .map(|node| (node.id, node.description.hostname))
+                .collect(),
+        })
+    }
+}
+
+/// Filters as the API takes them: `{"key":{"value":true}}`.
+fn filters<'a>(filters: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut map = Map::new();
+    for (key, value) in filters {
+        let values = map
+            .entry(key)
+            .or_insert_with(|| Value::Object(Map::new()))
+            .as_object_mut();
+        if let Some(values) = values {
+            values.insert(value.to_owned(), Value::Bool(true));
+        }
+    }
+    Value::Object(map).to_string()
+}
+
+fn pairs(filters: &[Filter]) -> impl Iterator<Item = (&str, &str)> {
+    filters.iter().map(|f| (f.key.as_str(), f.value.as_str()))
+}
+
+fn with_filters(target: Target, given: &[Filter]) -> Target {
+    match given.is_empty() {
+        true => target,
+        false => target.query("filters", &filters(pairs(given))),
+    }
+}
+
+fn now() -> Time {
+    let nanos = jiff::Timestamp::now().as_nanosecond();
+    Time(services::Timestamp(u64::try_from(nanos).unwrap_or(0)))
+}
+
+/// Whether to read again and change what is there now: somebody else was
+/// faster. What flags ask for holds for the newer spec as well.
+fn outdated(error: &CliError) -> bool {
+    matches!(error, CliError::Daemon { message, .. } if message.ends_with("update out of sequence"))
+}
+
+/// How often a change is tried on a newer version.
+const MAX_TRIES: usize = 5;

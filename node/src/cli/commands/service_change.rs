@@ -1,0 +1,130 @@
+//! `service create`, `update`, `scale` and `rollback`: each sends a spec, and
+//! waits until the service does what it says.
+
+use super::{MAX_TRIES, Session, outdated};
+use crate::api::dto::{Service, ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse};
+use crate::cli::args::{CreateArgs, RollbackArgs, ScaleArgs, UpdateArgs, WaitFlags};
+use crate::cli::client::{Target, parse};
+use crate::cli::error::CliError;
+use crate::cli::values::Invalid;
+use crate::cli::{progress, spec};
+
+impl Session<'_> {
+    pub(super) async fn service_create(&mut self, args: &CreateArgs) -> Result<(), CliError> {
+        let mut env_files = Vec::new();
+        for path in &args.env_file {
+            let text = std::fs::read_to_string(path).map_err(|source| CliError::File {
+                path: path.display().to_string(),
+                source,
+            })?;
+            env_files.push(text);
+        }
+        let spec = spec::create(args, &env_files, &variable)?;
+        let target = Target::new(&["services", "create"]);
+        let answer = self.client.post(&target, &spec).await?;
+        let created: ServiceCreateResponse = parse(&target, &answer)?;
+        self.warn(&created.warnings)?;
+        self.print(&format!("{}\n", created.id))?;
+        self.wait(&created.id, &args.wait).await
+    }
+
+    pub(super) async fn service_update(&mut self, args: &UpdateArgs) -> Result<(), CliError> {
+        let id = if args.rollback {
+            spec::only_rolls_back(args)?;
+            self.roll_back(&args.service).await?
+        } else {
+            self.change(&args.service, |spec| spec::update(args, spec, &variable))
+                .await?
+        };
+        self.print(&format!("{}\n", args.service))?;
+        self.wait(&id, &args.wait).await
+    }
+
+    pub(super) async fn service_rollback(&mut self, args: &RollbackArgs) -> Result<(), CliError> {
+        let id = self.roll_back(&args.service).await?;
+        self.print(&format!("{}\n", args.service))?;
+        self.wait(&id, &args.wait).await
+    }
+
+    pub(super) async fn service_scale(&mut self, args: &ScaleArgs) -> Result<(), CliError> {
+        let mut errors = Vec::new();
+        let mut scaled = Vec::new();
+        for scaling in &args.scalings {
+            let (service, replicas) = (&scaling.service, scaling.replicas);
+            match self
+                .change(service, |spec| spec::scale(spec, replicas))
+                .await
+            {
+                Ok(id) => {
+                    self.print(&format!("{service} scaled to {replicas}\n"))?;
+                    scaled.push(id);
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        let flags = WaitFlags {
+            detach: args.detach,
+            quiet: false,
+        };
+        for id in &scaled {
+            if let Err(error) = self.wait(id, &flags).await {
+                errors.push(error);
+            }
+        }
+        CliError::all(errors)
+    }
+
+    async fn wait(&mut self, id: &str, flags: &WaitFlags) -> Result<(), CliError> {
+        if flags.detach {
+            return Ok(());
+        }
+        let drawing = self.drawing(flags.quiet);
+        progress::wait(&self.client, id, drawing, self.out).await
+    }
+
+    /// Sends what `change` makes of the service's spec; the service's id.
+    async fn change(
+        &mut self,
+        service: &str,
+        change: impl Fn(ServiceSpec) -> Result<ServiceSpec, Invalid>,
+    ) -> Result<String, CliError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let current = self.current(service).await?;
+            let spec = change(current.spec.clone())?;
+            let target = update_target(&current).query("registryAuthFrom", "spec");
+            match self.send_update(&target, &spec).await {
+                Ok(()) => return Ok(current.id),
+                Err(error) if outdated(&error) && tries < MAX_TRIES => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn roll_back(&mut self, service: &str) -> Result<String, CliError> {
+        let current = self.current(service).await?;
+        let target = update_target(&current).query("rollback", "previous");
+        self.send_update(&target, &current.spec).await?;
+        Ok(current.id)
+    }
+
+    async fn current(&self, service: &str) -> Result<Service, CliError> {
+        self.client.get(&Target::new(&["services", service])).await
+    }
+
+    async fn send_update(&mut self, target: &Target, spec: &ServiceSpec) -> Result<(), CliError> {
+        let answer = self.client.post(target, spec).await?;
+        let updated: ServiceUpdateResponse = parse(target, &answer)?;
+        self.warn(&updated.warnings.unwrap_or_default())
+    }
+}
+
+fn update_target(service: &Service) -> Target {
+    Target::new(&["services", &service.id, "update"])
+        .query("version", &service.version.index.to_string())
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,0 +1,129 @@
+//! `init`, `join`, `leave`, `join-token` and `info`.
+
+use hyper::Method;
+
+use super::Session;
+use crate::api::dto::{
+    CaConfig, Dispatcher, Info, InitRequest, JoinRequest, JoinTokens, Node, Orchestration,
+    RaftConfig, Swarm, SwarmSpec,
+};
+use crate::cli::args::{Format, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, RoleName};
+use crate::cli::client::{Target, parse};
+use crate::cli::error::CliError;
+use crate::cli::{daemon, view};
+
+impl Session<'_> {
+    pub(super) async fn init(&mut self, args: &InitArgs) -> Result<(), CliError> {
+        daemon::ensure(self, &args.start, args.addresses.listen_addr).await?;
+        let target = Target::new(&["swarm", "init"]);
+        let answer = self.client.post(&target, &init_request(args)).await?;
+        let id: String = parse(&target, &answer)?;
+        let swarm: Swarm = self.client.get(&Target::new(&["swarm"])).await?;
+        let node: Node = self.client.get(&Target::new(&["nodes", &id])).await?;
+        let addr = manager_addr(&node);
+        self.print(&view::initialized(&id, &swarm.join_tokens.worker, addr))
+    }
+
+    pub(super) async fn join(&mut self, args: &JoinArgs) -> Result<(), CliError> {
+        daemon::ensure(self, &args.start, args.addresses.listen_addr).await?;
+        let request = JoinRequest {
+            listen_addr: args.addresses.listen_addr.to_string(),
+            advertise_addr: args.addresses.advertise_addr.clone().unwrap_or_default(),
+            remote_addrs: args.managers.clone(),
+            join_token: args.token.clone(),
+            availability: args.addresses.availability.as_str().into(),
+            ..JoinRequest::default()
+        };
+        self.client
+            .post(&Target::new(&["swarm", "join"]), &request)
+            .await?;
+        let info: Info = self.client.get(&Target::new(&["info"])).await?;
+        self.print(view::joined(info.swarm.control_available))
+    }
+
+    pub(super) async fn leave(&mut self, args: &LeaveArgs) -> Result<(), CliError> {
+        let mut target = Target::new(&["swarm", "leave"]);
+        if args.force {
+            target = target.query("force", "1");
+        }
+        self.client.text(Method::POST, &target).await?;
+        self.print("Node left the swarm.\n")
+    }
+
+    pub(super) async fn join_token(&mut self, args: &JoinTokenArgs) -> Result<(), CliError> {
+        let target = Target::new(&["swarm"]);
+        let mut swarm: Swarm = self.client.get(&target).await?;
+        if args.rotate {
+            let is = |role| if args.role == role { "true" } else { "false" };
+            let update = Target::new(&["swarm", "update"])
+                .query("version", &swarm.cluster.version.index.to_string())
+                .query("rotateWorkerToken", is(RoleName::Worker))
+                .query("rotateManagerToken", is(RoleName::Manager))
+                .query("rotateManagerUnlockKey", "false");
+            self.client.post(&update, &swarm.cluster.spec).await?;
+            if !args.quiet {
+                self.print(&view::rotated(args.role))?;
+            }
+            swarm = self.client.get(&target).await?;
+        }
+        let token = token(&swarm.join_tokens, args.role);
+        if args.quiet {
+            return self.print(&format!("{token}\n"));
+        }
+        let id = self.own_id().await?;
+        let node: Node = self.client.get(&Target::new(&["nodes", &id])).await?;
+        self.print(&view::join_command(args.role, token, manager_addr(&node)))
+    }
+
+    pub(super) async fn info(&mut self, args: &InfoArgs) -> Result<(), CliError> {
+        let target = Target::new(&["info"]);
+        let text = self.client.text(Method::GET, &target).await?;
+        let info: Info = parse(&target, &text)?;
+        match args.format {
+            Some(Format::Json) => self.print(&format!("{}\n", text.trim())),
+            _ => self.print(&view::info(&info)),
+        }
+    }
+}
+
+fn init_request(args: &InitArgs) -> InitRequest {
+    InitRequest {
+        listen_addr: args.addresses.listen_addr.to_string(),
+        advertise_addr: args.addresses.advertise_addr.clone().unwrap_or_default(),
+        availability: args.addresses.availability.as_str().into(),
+        spec: SwarmSpec {
+            name: "default".into(),
+            orchestration: Orchestration {
+                task_history_retention_limit: Some(args.task_history_limit),
+            },
+            raft: RaftConfig {
+                snapshot_interval: 10_000,
+                ..RaftConfig::default()
+            },
+            dispatcher: Dispatcher {
+                heartbeat_period: 5_000_000_000,
+            },
+            ca_config: CaConfig {
+                node_cert_expiry: args.cert_expiry.0,
+                ..CaConfig::default()
+            },
+            ..SwarmSpec::default()
+        },
+        ..InitRequest::default()
+    }
+}
+
+fn token(tokens: &JoinTokens, role: RoleName) -> &str {
+    match role {
+        RoleName::Worker => &tokens.worker,
+        RoleName::Manager => &tokens.manager,
+    }
+}
+
+/// Where other nodes reach `node` to join.
+fn manager_addr(node: &Node) -> &str {
+    match &node.manager_status {
+        Some(status) => &status.addr,
+        None => &node.status.addr,
+    }
+}

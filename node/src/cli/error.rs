@@ -1,0 +1,197 @@
+//! What can go wrong between a command and the daemon, and what to do about it.
+
+use std::io;
+
+use super::args::Socket;
+use super::values::Invalid;
+
+/// Why a command did not do what was asked. Unless a variant says otherwise,
+/// nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The daemon refused.
+    #[error("Error response from daemon: {message}")]
+    Daemon { status: u16, message: String },
+    /// Nobody listens at the socket.
+    #[error("Cannot connect to the swarmlet daemon at {socket}. Is it running?")]
+    NoDaemon { socket: Socket, source: io::Error },
+    /// The socket is another user's.
+    #[error("Permission denied while connecting to the swarmlet daemon at {socket}")]
+    Forbidden { socket: Socket },
+    /// The connection broke; the request may have been carried out.
+    #[error("The connection to the daemon broke: {0}")]
+    Broken(String),
+    /// The daemon's answer is not what was agreed; the request was carried out.
+    #[error("The daemon's answer to {what} makes no sense: {why}")]
+    Nonsense { what: String, why: String },
+    /// What was typed asks for nothing that can be done.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// A file that was named cannot be read.
+    #[error("Cannot read {path}: {source}")]
+    File { path: String, source: io::Error },
+    /// The daemon did not come up.
+    #[error("The swarmlet daemon did not start: {0}")]
+    Start(String),
+    /// The service was changed but does not do well.
+    #[error("{0}")]
+    NotConverged(String),
+    /// Standard output is closed.
+    #[error("Cannot write the answer: {0}")]
+    Output(#[from] io::Error),
+    /// Some of several things failed; the others were done.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<CliError>),
+}
+
+impl CliError {
+    /// The daemon does not know the object.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Daemon { status: 404, .. })
+    }
+
+    /// What to do next, where that can be said in a line.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoDaemon { .. } => "start it with: swarmlet daemon, or swarmlet init / join",
+            Self::Forbidden { .. } => "run the command as root",
+            Self::Daemon { message, .. } => return daemon_hint(message).map(Into::into),
+            Self::Several(errors) => return errors.iter().find_map(Self::hint),
+            _ => return None,
+        };
+        Some(hint.into())
+    }
+
+    /// `Ok` for no errors, one as it is, several as [`CliError::Several`].
+    pub fn all(mut errors: Vec<CliError>) -> Result<(), CliError> {
+        match errors.len() {
+            0 | 1 => errors.pop().map_or(Ok(()), Err),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+}
+
+/// The texts are Docker's, which scripts match, so that they cannot say what
+/// to do with this program.
+fn daemon_hint(message: &str) -> Option<&'static str> {
+    let hints = [
+        (
+            "to connect this node to swarm and try again",
+            "make a swarm with `swarmlet init`, or join one with `swarmlet join --token TOKEN HOST:PORT`",
+        ),
+        (
+            "Worker nodes can't be used",
+            "run the command on a manager; `swarmlet info` names them",
+        ),
+        (
+            "does not have a leader",
+            "more than half of the managers must be up and reach each other",
+        ),
+        (
+            "is already part of a swarm",
+            "`swarmlet leave` takes it out of that one",
+        ),
+        (
+            "Removing the last manager erases",
+            "`swarmlet leave --force` leaves all the same",
+        ),
+        (
+            "participating as a manager",
+            "demote it first with `swarmlet node demote`, or use `swarmlet leave --force`",
+        ),
+        (
+            "invalid join token",
+            "`swarmlet join-token worker` shows the token on a manager",
+        ),
+        (
+            "update out of sequence",
+            "it was changed by somebody else meanwhile; run the command again",
+        ),
+        (
+            "It must be demoted to worker before removal",
+            "`swarmlet node demote` does that",
+        ),
+        (
+            "is not down and can't be removed",
+            "stop it with `swarmlet leave` there, or use `swarmlet node rm --force`",
+        ),
+        (
+            "does not have a previous spec",
+            "there is nothing to go back to until the service was updated",
+        ),
+    ];
+    if let Some((_, hint)) = hints.iter().find(|(text, _)| message.contains(text)) {
+        return Some(hint);
+    }
+    let missing = |kind: &str| message.starts_with(kind) && message.ends_with("not found");
+    if missing("service ") {
+        return Some("`swarmlet service ls` lists the services");
+    }
+    if missing("node ") {
+        return Some("`swarmlet node ls` lists the nodes");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(message: &str) -> CliError {
+        CliError::Daemon {
+            status: 503,
+            message: message.into(),
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_shown_in_the_daemons_words_with_a_way_out() {
+        let error = refusal(
+            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" \
+             to connect this node to swarm and try again.",
+        );
+        assert!(
+            error
+                .to_string()
+                .starts_with("Error response from daemon: This node is not")
+        );
+        assert!(error.hint().unwrap().contains("swarmlet init"));
+        assert!(
+            refusal("rpc error: code = Unknown desc = update out of sequence")
+                .hint()
+                .unwrap()
+                .contains("run the command again")
+        );
+        assert!(
+            refusal("service web not found")
+                .hint()
+                .unwrap()
+                .contains("swarmlet service ls")
+        );
+        assert_eq!(refusal("something else").hint(), None);
+    }
+
+    #[test]
+    fn leaving_as_the_last_manager_names_the_flag() {
+        let error = refusal(
+            "You are attempting to leave the swarm on a node that is participating as a manager. \
+             Removing the last manager erases all current state of the swarm. Use `--force` to \
+             ignore this message. ",
+        );
+        assert!(error.hint().unwrap().contains("swarmlet leave --force"));
+    }
+
+    #[test]
+    fn several_failures_are_all_shown() {
+        let error = CliError::all(vec![refusal("a"), refusal("b")]).unwrap_err();
+        insta::assert_snapshot!(error, @r"
+        Error response from daemon: a
+        Error response from daemon: b
+        ");
+        assert!(CliError::all(Vec::new()).is_ok());
+        assert!(matches!(
+            CliError::all(vec![refusal("a")]),
+            Err(CliError::Daemon { .. })
+        ));
+    }
+}

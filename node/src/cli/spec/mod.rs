@@ -1,0 +1,191 @@
+//! From flags to the spec of a service.
+//!
+//! Creating and updating are the same act: flags are laid over a spec. To
+//! create is to lay them over an empty one. What no flag names stays as it is,
+//! so an update sends back fields that this version has never heard of.
+
+mod flags;
+mod lists;
+
+#[cfg(test)]
+mod tests;
+
+use super::args::{CreateArgs, ListChanges, ModeName, ServiceFlags, UpdateArgs};
+use super::values::{Invalid, Pair, env_file, merge_env, resolve_env};
+use crate::api::dto::{
+    ContainerSpec, DnsConfig, EndpointSpec, Extra, Labels, PlacementPreference, ReplicatedService,
+    ServiceMode, ServiceSpec, SpreadOver,
+};
+
+/// Looks up a variable of the caller's environment.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The spec that `service create` sends. `env_files` are the texts of the
+/// files that `--env-file` names.
+pub fn create(
+    args: &CreateArgs,
+    env_files: &[String],
+    lookup: Lookup<'_>,
+) -> Result<ServiceSpec, Invalid> {
+    let mut env = Vec::new();
+    for text in env_files {
+        merge_env(&mut env, env_file(text, lookup)?);
+    }
+    merge_env(
+        &mut env,
+        args.env.iter().map(|entry| resolve_env(entry, lookup)),
+    );
+
+    let (image, command) = match args.image_and_args.split_first() {
+        Some((image, command)) => (image.clone(), command.to_vec()),
+        None => return Err(Invalid::new("an image is required")),
+    };
+    let mut spec = ServiceSpec {
+        name: args.name.clone().unwrap_or_default(),
+        labels: labels(&args.label),
+        mode: mode(args.mode, &args.flags)?,
+        ..ServiceSpec::default()
+    };
+    spec.task_template.container_spec = Some(ContainerSpec {
+        image,
+        args: command,
+        labels: labels(&args.container_label),
+        env,
+        groups: args.group.clone(),
+        mounts: args.mount.clone(),
+        hosts: args.host.iter().map(|host| host.entry()).collect(),
+        dns_config: dns(args),
+        sysctls: labels(&args.sysctl),
+        ulimits: args.ulimit.clone(),
+        ..ContainerSpec::default()
+    });
+    if !args.constraint.is_empty() || !args.placement_pref.is_empty() {
+        let placement = spec.task_template.placement.get_or_insert_default();
+        placement.constraints = args.constraint.clone();
+        placement.preferences = args
+            .placement_pref
+            .iter()
+            .map(|over| preference(over))
+            .collect();
+    }
+    if !args.publish.is_empty() {
+        let ports = args.publish.iter().flat_map(|ports| ports.0.clone());
+        spec.endpoint_spec = Some(EndpointSpec {
+            ports: ports.collect(),
+            ..EndpointSpec::default()
+        });
+    }
+    flags::apply(&args.flags, &mut spec)?;
+    Ok(spec)
+}
+
+/// What `service update` sends instead of `spec`.
+pub fn update(
+    args: &UpdateArgs,
+    mut spec: ServiceSpec,
+    lookup: Lookup<'_>,
+) -> Result<ServiceSpec, Invalid> {
+    if args.flags.replicas.is_some() && spec.mode.global.is_some() {
+        return Err(not_replicated("replicas"));
+    }
+    let container = container(&mut spec);
+    if let Some(image) = &args.image {
+        container.image.clone_from(image);
+    }
+    if let Some(words) = &args.args {
+        container.args.clone_from(&words.0);
+    }
+    lists::apply(&args.lists, &mut spec, lookup)?;
+    flags::apply(&args.flags, &mut spec)?;
+    if args.force {
+        spec.task_template.force_update += 1;
+    }
+    Ok(spec)
+}
+
+/// That nothing but `--rollback` is asked for.
+pub fn only_rolls_back(args: &UpdateArgs) -> Result<(), Invalid> {
+    let nothing_else = args.image.is_none()
+        && args.args.is_none()
+        && !args.force
+        && args.lists == ListChanges::default()
+        && args.flags == ServiceFlags::default();
+    match nothing_else {
+        true => Ok(()),
+        false => Err(Invalid::new(
+            "other flags may not be combined with --rollback",
+        )),
+    }
+}
+
+/// What `service scale` sends instead of `spec`.
+pub fn scale(mut spec: ServiceSpec, replicas: u64) -> Result<ServiceSpec, Invalid> {
+    if let Some(job) = &mut spec.mode.replicated_job {
+        job.insert("TotalCompletions".into(), replicas.into());
+        return Ok(spec);
+    }
+    if spec.mode.global.is_some() || spec.mode.global_job.is_some() {
+        return Err(not_replicated("scale"));
+    }
+    spec.mode.replicated.get_or_insert_default().replicas = Some(replicas);
+    Ok(spec)
+}
+
+fn not_replicated(what: &str) -> Invalid {
+    Invalid::new(format!(
+        "{what} can only be used with replicated or replicated-job mode"
+    ))
+}
+
+fn mode(name: ModeName, flags: &ServiceFlags) -> Result<ServiceMode, Invalid> {
+    let mut mode = ServiceMode::default();
+    match name {
+        ModeName::Replicated => mode.replicated = Some(ReplicatedService::default()),
+        ModeName::ReplicatedJob => {
+            let mut job = Extra::new();
+            let tasks = flags.replicas.unwrap_or(1);
+            job.insert("MaxConcurrent".into(), tasks.into());
+            job.insert("TotalCompletions".into(), tasks.into());
+            mode.replicated_job = Some(job);
+        }
+        ModeName::Global | ModeName::GlobalJob => {
+            if flags.replicas.is_some() {
+                return Err(not_replicated("replicas"));
+            }
+            let slot = match name {
+                ModeName::Global => &mut mode.global,
+                _ => &mut mode.global_job,
+            };
+            *slot = Some(Extra::new());
+        }
+    }
+    Ok(mode)
+}
+
+fn dns(args: &CreateArgs) -> Option<DnsConfig> {
+    let dns = DnsConfig {
+        nameservers: args.dns.clone(),
+        search: args.dns_search.clone(),
+        options: args.dns_option.clone(),
+    };
+    (dns != DnsConfig::default()).then_some(dns)
+}
+
+fn container(spec: &mut ServiceSpec) -> &mut ContainerSpec {
+    spec.task_template.container_spec.get_or_insert_default()
+}
+
+fn labels(pairs: &[Pair]) -> Labels {
+    pairs
+        .iter()
+        .map(|pair| (pair.key.clone(), pair.value.clone()))
+        .collect()
+}
+
+fn preference(over: &str) -> PlacementPreference {
+    PlacementPreference {
+        spread: Some(SpreadOver {
+            spread_descriptor: over.to_owned(),
+        }),
+    }
+}

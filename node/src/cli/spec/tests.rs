@@ -1,0 +1,250 @@
+use clap::Parser;
+
+use super::*;
+use crate::cli::args::{Cli, ClientCommand, Command, ServiceCommand};
+
+fn service(line: &[&str]) -> ServiceCommand {
+    let line = ["swarmlet", "service"].iter().chain(line);
+    match Cli::try_parse_from(line)
+        .unwrap_or_else(|e| panic!("{e}"))
+        .command
+    {
+        Command::Client(ClientCommand::Service(command)) => command,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn home(name: &str) -> Option<String> {
+    (name == "HOME").then(|| "/root".to_owned())
+}
+
+fn created(line: &[&str]) -> Result<ServiceSpec, Invalid> {
+    let ServiceCommand::Create(args) = service(&[&["create"], line].concat()) else {
+        panic!("not create");
+    };
+    create(&args, &["FROM_FILE=1\nB=file\n".to_owned()], &home)
+}
+
+fn updated(spec: &ServiceSpec, line: &[&str]) -> Result<ServiceSpec, Invalid> {
+    let ServiceCommand::Update(args) = service(&[&["update"], line, &["web"]].concat()) else {
+        panic!("not update");
+    };
+    update(&args, spec.clone(), &home)
+}
+
+fn json(spec: &ServiceSpec) -> String {
+    serde_json::to_string_pretty(&spec).unwrap()
+}
+
+/// What `line` changes of `spec`, as the lines of JSON that differ.
+fn changes(spec: &ServiceSpec, line: &[&str]) -> String {
+    let (before, after) = (json(spec), json(&updated(spec, line).unwrap()));
+    let (before, after): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    let gone = before
+        .iter()
+        .filter(|l| !after.contains(l))
+        .map(|l| format!("- {}", l.trim()));
+    let new = after
+        .iter()
+        .filter(|l| !before.contains(l))
+        .map(|l| format!("+ {}", l.trim()));
+    gone.chain(new).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_spec_says_only_what_was_said() {
+    let spec = created(&["--name", "web", "busybox", "sleep", "1000"]).unwrap();
+    insta::assert_snapshot!(serde_json::to_string(&spec).unwrap(), @r#"{"Name":"web","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"busybox","Args":["sleep","1000"],"Env":["FROM_FILE=1","B=file"]},"ForceUpdate":0},"Mode":{"Replicated":{}}}"#);
+}
+
+#[test]
+fn every_flag_reaches_the_spec() {
+    let spec = created(&[
+        "--replicas=3",
+        "--replicas-max-per-node=2",
+        "--label=a=b",
+        "--container-label=c",
+        "--env=B=flag",
+        "--env=HOME",
+        "--mount=type=tmpfs,target=/t",
+        "--constraint=node.role==worker",
+        "--placement-pref=spread=node.labels.zone",
+        "--publish=published=8080,target=80,mode=host",
+        "--endpoint-mode=dnsrr",
+        "--dns=1.1.1.1",
+        "--dns-option=ndots:0",
+        "--dns-search=a.b",
+        "--host=db:10.0.0.1",
+        "--group=adm",
+        "--sysctl=net.core.somaxconn=1",
+        "--ulimit=nofile=1:2",
+        "--entrypoint=sh -c",
+        "--workdir=/w",
+        "--user=1:1",
+        "--hostname=h",
+        "--init",
+        "--tty",
+        "--read-only",
+        "--stop-signal=INT",
+        "--stop-grace-period=3s",
+        "--cap-add=net_admin",
+        "--cap-drop=ALL",
+        "--oom-score-adj=-5",
+        "--log-driver=local",
+        "--log-opt=max-size=1m",
+        "--health-cmd=true",
+        "--health-interval=1s",
+        "--health-timeout=2s",
+        "--health-retries=3",
+        "--health-start-period=4s",
+        "--health-start-interval=500ms",
+        "--limit-cpu=1.5",
+        "--limit-memory=64m",
+        "--limit-pids=9",
+        "--reserve-cpu=.5",
+        "--reserve-memory=32m",
+        "--restart-condition=on-failure",
+        "--restart-delay=1s",
+        "--restart-max-attempts=7",
+        "--restart-window=1m",
+        "--update-parallelism=2",
+        "--update-order=start-first",
+        "--rollback-delay=1s",
+        "--rollback-max-failure-ratio=0.5",
+        "busybox",
+    ])
+    .unwrap();
+    insta::assert_snapshot!(serde_json::to_string(&spec).unwrap(), @r#"{"Labels":{"a":"b"},"TaskTemplate":{"ContainerSpec":{"Image":"busybox","Labels":{"c":""},"Command":["sh","-c"],"Hostname":"h","Env":["FROM_FILE=1","B=flag","HOME=/root"],"Dir":"/w","User":"1:1","Groups":["adm"],"Init":true,"StopSignal":"INT","TTY":true,"ReadOnly":true,"Mounts":[{"Type":"tmpfs","Target":"/t"}],"StopGracePeriod":3000000000,"Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":1000000000,"Timeout":2000000000,"StartPeriod":4000000000,"StartInterval":500000000,"Retries":3},"Hosts":["10.0.0.1 db"],"DNSConfig":{"Nameservers":["1.1.1.1"],"Search":["a.b"],"Options":["ndots:0"]},"Sysctls":{"net.core.somaxconn":"1"},"CapabilityAdd":["CAP_NET_ADMIN"],"CapabilityDrop":["ALL"],"Ulimits":[{"Name":"nofile","Hard":2,"Soft":1}],"OomScoreAdj":-5},"Resources":{"Limits":{"NanoCPUs":1500000000,"MemoryBytes":67108864,"Pids":9},"Reservations":{"NanoCPUs":500000000,"MemoryBytes":33554432}},"RestartPolicy":{"Condition":"on-failure","Delay":1000000000,"MaxAttempts":7,"Window":60000000000},"Placement":{"Constraints":["node.role==worker"],"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.zone"}}],"MaxReplicas":2},"LogDriver":{"Name":"local","Options":{"max-size":"1m"}},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":3}},"UpdateConfig":{"Parallelism":2,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"start-first"},"RollbackConfig":{"Parallelism":1,"Delay":1000000000,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0.5,"Order":"stop-first"},"EndpointSpec":{"Mode":"dnsrr","Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"host"}]}}"#);
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_refused() {
+    for (line, why) in [
+        (
+            &["--mode=global", "--replicas=2", "busybox"][..],
+            "replicas can only be used with replicated or replicated-job mode",
+        ),
+        (
+            &["--no-healthcheck", "--health-cmd=true", "busybox"],
+            "--no-healthcheck conflicts with --health-* options",
+        ),
+    ] {
+        assert_eq!(created(line).unwrap_err().to_string(), why);
+    }
+}
+
+fn sample() -> ServiceSpec {
+    let mut spec = created(&[
+        "--name=web",
+        "--label=a=1",
+        "--env=A=1",
+        "--publish=published=8080,target=80,mode=host",
+        "--mount=source=v,target=/v",
+        "--constraint=node.role==worker",
+        "--host=db:10.0.0.1",
+        "--cap-add=net_admin",
+        "--ulimit=nofile=1",
+        "--dns=1.1.1.1",
+        "--replicas=2",
+        "busybox",
+    ])
+    .unwrap();
+    spec.extra.insert("Later".into(), true.into());
+    spec
+}
+
+#[test]
+fn an_update_without_flags_changes_nothing() {
+    let spec = sample();
+    assert_eq!(updated(&spec, &[]).unwrap(), spec);
+}
+
+#[test]
+fn an_update_changes_only_what_it_names() {
+    let spec = sample();
+    insta::assert_snapshot!(changes(&spec, &["--image=busybox:2", "--force", "--args=sleep 5"]), @r#"
+    - "Image": "busybox",
+    - "ForceUpdate": 0
+    + "Image": "busybox:2",
+    + "Args": [
+    + "sleep",
+    + "5"
+    + "ForceUpdate": 1
+    "#);
+    insta::assert_snapshot!(changes(&spec, &["--env-add=A=2", "--env-add=C=3", "--env-rm=B"]), @r#"
+    - "B=file",
+    - "A=1"
+    + "A=2",
+    + "C=3"
+    "#);
+    insta::assert_snapshot!(changes(&spec, &["--label-rm=a", "--label-add=b=2"]), @r#"
+    - "a": "1"
+    + "b": "2"
+    "#);
+    insta::assert_snapshot!(changes(&spec, &["--replicas=5"]), @r#"
+    - "Replicas": 2
+    + "Replicas": 5
+    "#);
+    insta::assert_snapshot!(changes(&spec, &["--cap-drop=NET_ADMIN"]), @r#"
+    - "CapabilityAdd": [
+    + "CapabilityDrop": [
+    "#);
+    insta::assert_snapshot!(changes(&spec, &["--host-rm=db", "--host-add=db:10.0.0.2"]), @r#"
+    - "10.0.0.1 db"
+    + "10.0.0.2 db"
+    "#);
+}
+
+#[test]
+fn what_is_removed_is_gone() {
+    let spec = updated(
+        &sample(),
+        &[
+            "--mount-rm=/v",
+            "--publish-rm=80",
+            "--constraint-rm=node.role==worker",
+            "--ulimit-rm=nofile",
+            "--dns-rm=1.1.1.1",
+            "--cap-add=RESET",
+            "--host-rm=db",
+        ],
+    )
+    .unwrap();
+    insta::assert_snapshot!(serde_json::to_string(&spec).unwrap(), @r#"{"Name":"web","Labels":{"a":"1"},"TaskTemplate":{"ContainerSpec":{"Image":"busybox","Env":["FROM_FILE=1","B=file","A=1"],"DNSConfig":{}},"Placement":{},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":2}},"EndpointSpec":{},"Later":true}"#);
+}
+
+#[test]
+fn two_new_mounts_at_one_target_are_refused() {
+    let error = updated(
+        &sample(),
+        &["--mount-add=target=/x", "--mount-add=target=/x"],
+    );
+    assert_eq!(error.unwrap_err().to_string(), "duplicate mount target: /x");
+}
+
+#[test]
+fn a_rollback_stands_alone() {
+    for (line, alone) in [
+        (&["--rollback"][..], true),
+        (&["--rollback", "--detach", "-q"], true),
+        (&["--rollback", "--image=x"], false),
+        (&["--rollback", "--env-rm=A"], false),
+        (&["--rollback", "--tty=false"], false),
+    ] {
+        let ServiceCommand::Update(args) = service(&[&["update"], line, &["web"]].concat()) else {
+            panic!("not update");
+        };
+        assert_eq!(only_rolls_back(&args).is_ok(), alone, "{line:?}");
+    }
+}
+
+#[test]
+fn only_what_is_replicated_can_be_scaled() {
+    let scaled = scale(sample(), 9).unwrap();
+    assert_eq!(scaled.mode.replicated.unwrap().replicas, Some(9));
+    let global = created(&["--mode=global", "busybox"]).unwrap();
+    assert_eq!(
+        scale(global, 2).unwrap_err().to_string(),
+        "scale can only be used with replicated or replicated-job mode"
+    );
+}

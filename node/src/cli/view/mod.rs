@@ -1,0 +1,30 @@
+//! Answers as text: tables, JSON lines and pages to read.
+//!
+//! All of it is pure: what is now, and what an id is called, are arguments.
+//! Columns, wording and truncation are Docker's.
+
+mod human;
+mod image;
+mod info;
+mod json;
+mod node;
+mod page;
+mod ports;
+mod service;
+mod service_page;
+mod swarm;
+mod table;
+mod task;
+
+#[cfg(test)]
+mod tests;
+
+pub use human::{short_id, shorten};
+pub use info::info;
+pub use json::indent;
+pub use node::{node_page, node_rows, node_table};
+pub use service::{service_rows, service_table};
+pub use service_page::service_page;
+pub use swarm::{demoted, initialized, join_command, joined, promoted, rotated};
+pub use table::json_lines;
+pub use task::{Names, TaskView, task_rows, task_table};

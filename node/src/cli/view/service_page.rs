@@ -1,0 +1,225 @@
+//! `service inspect --pretty`.
+
+use super::human::{bytes, since};
+use super::page::Page;
+use crate::api::dto::{
+    ContainerSpec, Healthcheck, Resources, Service, ServiceSpec, TaskSpec, Time, UpdateConfig,
+};
+use crate::cli::values::Nanos;
+
+/// All about a service, to read.
+pub fn service_page(service: &Service, now: Time) -> String {
+    let mut page = Page::new(20);
+    let spec = &service.spec;
+    let task = &spec.task_template;
+    page.line(0, "ID", &service.id);
+    page.line(0, "Name", &spec.name);
+    page.pairs("Labels", &spec.labels);
+    mode(spec, &mut page);
+    update_status(service, now, &mut page);
+    placement(task, &mut page);
+    if let Some(config) = &spec.update_config {
+        pace("UpdateConfig", "Update order", config, &mut page);
+    }
+    if let Some(config) = &spec.rollback_config {
+        pace("RollbackConfig", "Rollback order", config, &mut page);
+    }
+    if let Some(spec) = &task.container_spec {
+        container(spec, &mut page);
+    }
+    if let Some(driver) = &task.log_driver {
+        page.head("Log Driver");
+        page.some(1, "Name", &driver.name);
+        for (key, value) in &driver.options {
+            page.line(1, key, value);
+        }
+    }
+    if let Some(spec) = &task.resources {
+        resources(spec, &mut page);
+    }
+    endpoint(service, &mut page);
+    if let Some(check) = task
+        .container_spec
+        .as_ref()
+        .and_then(|c| c.healthcheck.as_ref())
+    {
+        healthcheck(check, &mut page);
+    }
+    page.finish()
+}
+
+fn mode(spec: &ServiceSpec, page: &mut Page) {
+    match (&spec.mode.global, &spec.mode.replicated) {
+        (Some(_), _) => page.line(0, "Service Mode", "Global"),
+        (_, replicated) => {
+            page.line(0, "Service Mode", "Replicated");
+            let replicas = replicated.as_ref().and_then(|mode| mode.replicas);
+            page.line(1, "Replicas", &replicas.unwrap_or(1).to_string());
+        }
+    }
+}
+
+fn update_status(service: &Service, now: Time, page: &mut Page) {
+    let Some(status) = service
+        .update_status
+        .as_ref()
+        .filter(|s| !s.state.is_empty())
+    else {
+        return;
+    };
+    let ago = |then: Time| {
+        let nanos = now.0.0.saturating_sub(then.0.0);
+        format!("{} ago", since(std::time::Duration::from_nanos(nanos)))
+    };
+    page.head("UpdateStatus");
+    page.line(1, "State", &status.state);
+    if let Some(started) = status.started_at {
+        page.line(1, "Started", &ago(started));
+    }
+    if let Some(completed) = status.completed_at.filter(|_| status.state == "completed") {
+        page.line(1, "Completed", &ago(completed));
+    }
+    page.line(1, "Message", &status.message);
+}
+
+fn placement(task: &TaskSpec, page: &mut Page) {
+    page.head("Placement");
+    let Some(placement) = &task.placement else {
+        return;
+    };
+    let list = |items: &[String]| match items.is_empty() {
+        true => String::new(),
+        false => format!("[{}]", items.join(" ")),
+    };
+    page.some(1, "Constraints", &list(&placement.constraints));
+    let spreads: Vec<String> = placement
+        .preferences
+        .iter()
+        .filter_map(|preference| preference.spread.as_ref())
+        .map(|spread| format!("spread={}", spread.spread_descriptor))
+        .collect();
+    page.some(1, "Preferences", &list(&spreads));
+    if placement.max_replicas > 0 {
+        page.line(
+            1,
+            "Max Replicas Per Node",
+            &placement.max_replicas.to_string(),
+        );
+    }
+}
+
+fn pace(head: &str, order: &str, config: &UpdateConfig, page: &mut Page) {
+    let positive = |nanos: Option<i64>| {
+        let nanos = nanos.filter(|nanos| *nanos > 0);
+        nanos
+            .map(|nanos| Nanos(nanos).to_string())
+            .unwrap_or_default()
+    };
+    page.head(head);
+    page.line(1, "Parallelism", &config.parallelism.to_string());
+    page.some(1, "Delay", &positive(config.delay));
+    page.some(1, "On failure", &config.failure_action);
+    page.some(1, "Monitoring Period", &positive(config.monitor));
+    page.line(
+        1,
+        "Max failure ratio",
+        &config.max_failure_ratio.to_string(),
+    );
+    page.some(1, order, &config.order);
+}
+
+fn container(spec: &ContainerSpec, page: &mut Page) {
+    page.head("ContainerSpec");
+    page.line(1, "Image", &spec.image);
+    page.some(1, "Entrypoint", &spec.command.join(" "));
+    page.some(1, "Args", &spec.args.join(" "));
+    page.some(1, "Env", &spec.env.join(" "));
+    page.some(1, "Dir", &spec.dir);
+    if let Some(init) = spec.init {
+        page.line(1, "Init", &init.to_string());
+    }
+    page.some(1, "User", &spec.user);
+    if !spec.capability_add.is_empty() || !spec.capability_drop.is_empty() {
+        page.head("Capabilities");
+        page.some(1, "Add", &spec.capability_add.join(", "));
+        page.some(1, "Drop", &spec.capability_drop.join(", "));
+    }
+    if !spec.sysctls.is_empty() {
+        page.head("SysCtls");
+        for (key, value) in &spec.sysctls {
+            page.line(1, key, value);
+        }
+    }
+    if !spec.ulimits.is_empty() {
+        page.head("Ulimits");
+        for limit in &spec.ulimits {
+            page.line(1, &limit.name, &format!("{}:{}", limit.soft, limit.hard));
+        }
+    }
+    if !spec.mounts.is_empty() {
+        page.head("Mounts");
+        for mount in &spec.mounts {
+            page.line(1, "Target", &mount.target);
+            page.line(2, "Source", &mount.source);
+            page.line(2, "ReadOnly", &mount.read_only.to_string());
+            page.line(2, "Type", &mount.kind);
+        }
+    }
+}
+
+fn resources(spec: &Resources, page: &mut Page) {
+    let cpus = |nanos: i64| match nanos {
+        0 => String::new(),
+        nanos => (nanos as f64 / 1e9).to_string(),
+    };
+    let memory = |amount: i64| match amount {
+        0 => String::new(),
+        amount => bytes(amount),
+    };
+    page.head("Resources");
+    if let Some(reserved) = &spec.reservations {
+        page.head_at(1, "Reservations");
+        page.some(2, "CPU", &cpus(reserved.nano_cpus));
+        page.some(2, "Memory", &memory(reserved.memory_bytes));
+    }
+    if let Some(limits) = &spec.limits {
+        page.head_at(1, "Limits");
+        page.some(2, "CPU", &cpus(limits.nano_cpus));
+        page.some(2, "Memory", &memory(limits.memory_bytes));
+        if limits.pids > 0 {
+            page.line(2, "PIDs", &limits.pids.to_string());
+        }
+    }
+}
+
+fn endpoint(service: &Service, page: &mut Page) {
+    let mode = match service.endpoint.spec.mode.as_str() {
+        "" => "vip",
+        mode => mode,
+    };
+    page.line(0, "Endpoint Mode", mode);
+    let ports = match service.endpoint.ports.is_empty() {
+        false => &service.endpoint.ports,
+        true => &service.endpoint.spec.ports,
+    };
+    if ports.is_empty() {
+        return;
+    }
+    page.head("Ports");
+    for port in ports {
+        page.text(&format!(
+            " PublishedPort = {}\n  Protocol = {}\n  TargetPort = {}\n  PublishMode = {}",
+            port.published_port, port.protocol, port.target_port, port.publish_mode
+        ));
+    }
+}
+
+fn healthcheck(check: &Healthcheck, page: &mut Page) {
+    let shown = |nanos: Option<i64>| Nanos(nanos.unwrap_or(0)).to_string();
+    page.head("Healthcheck");
+    page.some(1, "Test", &check.test.join(" "));
+    page.line(1, "Interval", &shown(check.interval));
+    page.line(1, "Retries", &check.retries.unwrap_or(0).to_string());
+    page.line(1, "StartPeriod", &shown(check.start_period));
+    page.line(1, "Timeout", &shown(check.timeout));
+}

@@ -1,0 +1,55 @@
+//! What `init`, `join`, `join-token`, `promote` and `demote` say.
+
+use crate::api::dto::Time;
+use crate::cli::args::RoleName;
+
+/// RFC 3339, in UTC.
+pub fn time(time: Time) -> String {
+    match jiff::Timestamp::from_nanosecond(i128::from(time.0.0)) {
+        Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S%.f UTC").to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+/// How to join as `role`: what to type on the other node.
+pub fn join_command(role: RoleName, token: &str, addr: &str) -> String {
+    format!(
+        "To add a {} to this swarm, run the following command:\n\n    \
+         swarmlet join --token {token} {addr}\n\n",
+        role.as_str()
+    )
+}
+
+pub fn initialized(node: &str, worker_token: &str, addr: &str) -> String {
+    format!(
+        "Swarm initialized: current node ({node}) is now a manager.\n\n{}\
+         To add a manager to this swarm, run 'swarmlet join-token manager' and follow the \
+         instructions.\n",
+        join_command(RoleName::Worker, worker_token, addr)
+    )
+}
+
+pub fn joined(as_manager: bool) -> &'static str {
+    match as_manager {
+        true => "This node joined a swarm as a manager.\n",
+        false => "This node joined a swarm as a worker.\n",
+    }
+}
+
+pub fn rotated(role: RoleName) -> String {
+    format!("Successfully rotated {} join token.\n\n", role.as_str())
+}
+
+pub fn promoted(node: &str, already: bool) -> String {
+    match already {
+        true => format!("Node {node} is already a manager.\n"),
+        false => format!("Node {node} promoted to a manager in the swarm.\n"),
+    }
+}
+
+pub fn demoted(node: &str, already: bool) -> String {
+    match already {
+        true => format!("Node {node} is already a worker.\n"),
+        false => format!("Manager {node} demoted in the swarm.\n"),
+    }
+}
