@@ -69,7 +69,7 @@ impl fmt::Debug for Lead {
 
 /// The swarm as its leader reads and writes it.
 pub trait Manager: Send + Sync + 'static {
-    /// Calls `look` once.
+    /// Calls `look` once; it must not come back here.
     fn read(&self, look: &mut dyn FnMut(View<'_>));
 
     /// Returns when the command was applied here.

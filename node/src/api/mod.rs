@@ -147,3 +147,6 @@ async fn read(body: Body) -> Result<Bytes, ApiError> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests;

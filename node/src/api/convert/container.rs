@@ -125,8 +125,8 @@ pub(super) fn show_container_spec(spec: &spec::ContainerSpec) -> ContainerSpec {
 
 fn mount(dto: Mount) -> Result<spec::Mount, ApiError> {
     let kind = match dto.kind.as_str() {
-        "bind" => MountKind::Bind,
-        "" | "volume" => MountKind::Volume,
+        "" | "bind" => MountKind::Bind,
+        "volume" => MountKind::Volume,
         "tmpfs" => MountKind::Tmpfs,
         "npipe" | "cluster" | "image" => {
             return Err(ApiError::unimplemented(format!(

@@ -70,9 +70,10 @@ pub(super) async fn create(swarm: &dyn Manager, call: Call) -> Reply {
 
 /// A name that no service has; the state checks it once more.
 fn free_name(swarm: &dyn Manager) -> Result<String, ApiError> {
+    let random = swarm.new_id().as_u128();
     look(swarm, |view| {
         let taken = |name: &str| view.state.find_service(name).is_ok();
-        Ok(names::free(taken, || swarm.new_id().as_u128()))
+        Ok(names::free(taken, random))
     })
 }
 

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::response::IntoResponse;
 use services::object::{Task, TaskState};
+use services::plan::is_task_dirty;
 use services::{Assignment, State};
 
 use super::{Reply, look};
@@ -92,9 +93,10 @@ fn matches(filters: &Filters, task: &Task, state: &State) -> bool {
 
 /// Whether an update would leave the task as it is.
 fn is_up_to_date(task: &Task, state: &State) -> bool {
+    let node = task.node.and_then(|id| state.node(id));
     state
         .service(task.service)
-        .is_some_and(|service| task.spec.same_tasks(&service.spec))
+        .is_some_and(|service| !is_task_dirty(service, task, node.map(AsRef::as_ref)))
 }
 
 pub(super) fn inspect(swarm: &dyn Manager, id: &str) -> Reply {

@@ -1,0 +1,301 @@
+//! A swarm in memory behind the routes: commands are applied to a real
+//! [`State`], and plans are made by the real planner.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::http::request::Parts;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use services::object::{
+    Cluster, ClusterCa, ContainerStatus, JoinTokens, Meta, NodeDescription, TaskState, TaskStatus,
+};
+use services::spec::{Labels, NodeSpec, Platform, ResourceAmounts, Role};
+use services::{
+    Answer, Command, Id, NodeHealth, NodeObserved, Observed, Proposal, State, Timestamp, plan,
+};
+
+use crate::api::backend::{
+    Backend, InitRequest, JoinRequest, Lead, LocalNode, LocalState, LogStream, Manager,
+    ManagerView, View,
+};
+use crate::api::dto::TlsInfo;
+use crate::api::error::{ApiError, texts};
+use crate::api::not_a_manager;
+use crate::runtime::{LogFrame, LogOptions};
+
+pub const TRUST_ROOT: &str = "-----BEGIN CERTIFICATE-----";
+
+#[derive(Clone)]
+pub struct Fake(Arc<Mutex<Swarm>>);
+
+pub struct Swarm {
+    pub local: LocalState,
+    pub state: State,
+    pub observed: Observed,
+    pub managers: BTreeMap<Id, ManagerView>,
+    pub authority: TlsInfo,
+    /// What `logs` gives, by task.
+    pub logs: BTreeMap<Id, Result<Vec<LogFrame>, String>>,
+    /// What `logs` was asked.
+    pub log_options: Vec<LogOptions>,
+    index: u64,
+    ids: u128,
+}
+
+impl Fake {
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Swarm {
+            local: LocalState::Inactive,
+            state: State::default(),
+            observed: Observed::default(),
+            managers: BTreeMap::new(),
+            authority: TlsInfo {
+                trust_root: TRUST_ROOT.into(),
+                cert_issuer_subject: "MBMxETAPBgNVBAMTCHN3YXJtLWNh".into(),
+                cert_issuer_public_key: "MFkwEwYHKoZI".into(),
+            },
+            logs: BTreeMap::new(),
+            log_options: Vec::new(),
+            index: 0,
+            ids: 0,
+        })))
+    }
+
+    /// A swarm of one manager, which is ready.
+    pub fn active() -> Self {
+        let fake = Self::new();
+        fake.edit(|swarm| swarm.found());
+        fake
+    }
+
+    pub fn edit<R>(&self, edit: impl FnOnce(&mut Swarm) -> R) -> R {
+        edit(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Swarm {
+    pub fn new_id(&mut self) -> Id {
+        self.ids += 1;
+        // Spread, so that ids differ from their first digit on.
+        Id::from_u128(
+            self.ids
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
+        )
+    }
+
+    pub fn apply(&mut self, command: Command) -> Result<Answer, ApiError> {
+        self.index += 1;
+        let at = Timestamp(1_795_215_734_000_000_000 + self.index * 1_500_000_000);
+        Ok(self.state.apply(self.index, &Proposal { at, command })?)
+    }
+
+    fn found(&mut self) -> Id {
+        let cluster = Cluster {
+            id: self.new_id(),
+            meta: Meta::default(),
+            spec: Default::default(),
+            ca: ClusterCa {
+                certificate: String::new(),
+                key: String::new(),
+            },
+            join_tokens: JoinTokens {
+                worker: "SWMTKN-1-a-b".into(),
+                manager: "SWMTKN-1-a-c".into(),
+            },
+        };
+        let cluster = Box::new(cluster);
+        self.apply(Command::CreateCluster { cluster }).unwrap();
+        let id = self.add_node("refnode", Role::Manager, [10, 77, 0, 1]);
+        let addr = SocketAddr::from(([10, 77, 0, 1], 2377));
+        let view = ManagerView {
+            leader: true,
+            reachable: true,
+            addr,
+        };
+        self.managers.insert(id, view);
+        self.local = LocalState::Active(LocalNode {
+            id,
+            addr: addr.ip(),
+            role: Role::Manager,
+            managers: vec![(id, addr)],
+        });
+        id
+    }
+
+    pub fn add_node(&mut self, hostname: &str, role: Role, ip: [u8; 4]) -> Id {
+        let id = self.new_id();
+        let addr = SocketAddr::from((ip, 2377));
+        let spec = NodeSpec {
+            name: None,
+            labels: Labels::new(),
+            role,
+            availability: Default::default(),
+        };
+        self.apply(Command::AddNode { id, spec, addr }).unwrap();
+        let description = NodeDescription {
+            hostname: hostname.into(),
+            platform: Platform {
+                architecture: "x86_64".into(),
+                os: "linux".into(),
+            },
+            resources: ResourceAmounts {
+                nano_cpus: 2_000_000_000,
+                memory_bytes: 25_276_518_400,
+                pids: 0,
+            },
+            engine_version: "20.10.24+dfsg1".into(),
+            plugins: vec![("Log".into(), "json-file".into())],
+            ..NodeDescription::default()
+        };
+        self.apply(Command::DescribeNode {
+            id,
+            description,
+            addr,
+        })
+        .unwrap();
+        self.see(id, NodeHealth::Ready);
+        id
+    }
+
+    pub fn see(&mut self, node: Id, health: NodeHealth) {
+        let since = Timestamp::default();
+        self.observed
+            .nodes
+            .insert(node, NodeObserved { health, since });
+    }
+
+    /// Plans until there is nothing to plan.
+    pub fn plan(&mut self) {
+        loop {
+            let now = Timestamp(1_795_215_734_000_000_000 + (self.index + 1) * 1_500_000_000);
+            let (state, observed) = (self.state.clone(), self.observed.clone());
+            let changes = plan(&state, &observed, now, &mut || self.new_id()).changes;
+            if changes.is_empty() {
+                return;
+            }
+            self.apply(Command::Plan { changes }).unwrap();
+        }
+    }
+
+    /// Every task that is on a node runs.
+    pub fn run_all(&mut self) {
+        self.plan();
+        let assigned = self.state.tasks().filter(|task| task.node.is_some());
+        let running: Vec<_> = assigned.map(|task| task.id).collect();
+        for id in running {
+            let status = TaskStatus {
+                state: TaskState::Running,
+                at: Timestamp(1_795_215_742_201_842_140),
+                message: "started".into(),
+                error: None,
+                container: Some(ContainerStatus {
+                    id: "08aaa6bfa795".into(),
+                    pid: 24_800,
+                    exit_code: 0,
+                    oom_killed: false,
+                }),
+                ports: Vec::new(),
+                started: None,
+            };
+            self.observed.tasks.insert(id, status);
+        }
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            state: &self.state,
+            observed: &self.observed,
+            managers: &self.managers,
+            authority: &self.authority,
+        }
+    }
+}
+
+impl Backend for Fake {
+    fn local(&self) -> LocalState {
+        self.edit(|swarm| swarm.local.clone())
+    }
+
+    fn peek(&self, look: &mut dyn FnMut(View<'_>)) {
+        self.edit(|swarm| look(swarm.view()));
+    }
+
+    fn init(&self, _: InitRequest) -> BoxFuture<'_, Result<Id, ApiError>> {
+        async { Ok(self.edit(Swarm::found)) }.boxed()
+    }
+
+    fn join(&self, _: JoinRequest) -> BoxFuture<'_, Result<(), ApiError>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn leave(&self, force: bool) -> BoxFuture<'_, Result<(), ApiError>> {
+        async move {
+            if force {
+                self.edit(|swarm| swarm.local = LocalState::Inactive);
+                Ok(())
+            } else {
+                Err(ApiError::unavailable(texts::LAST_MANAGER_LEAVES))
+            }
+        }
+        .boxed()
+    }
+
+    fn lead<'a>(&'a self, _: &'a Parts, _: &'a Bytes) -> BoxFuture<'a, Result<Lead, ApiError>> {
+        async move {
+            match self.local() {
+                LocalState::Active(node) if node.role == Role::Manager => {
+                    Ok(Lead::Here(Arc::new(self.clone())))
+                }
+                other => Err(not_a_manager(&other)),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Manager for Fake {
+    fn read(&self, look: &mut dyn FnMut(View<'_>)) {
+        self.edit(|swarm| look(swarm.view()));
+    }
+
+    fn propose(&self, command: Command) -> BoxFuture<'_, Result<Answer, ApiError>> {
+        async move { self.edit(|swarm| swarm.apply(command)) }.boxed()
+    }
+
+    fn new_id(&self) -> Id {
+        self.edit(Swarm::new_id)
+    }
+
+    fn rotate_token(&self, role: Role) -> BoxFuture<'_, Result<(), ApiError>> {
+        let token = "SWMTKN-1-a-new".into();
+        async move {
+            self.edit(|swarm| swarm.apply(Command::RotateJoinToken { role, token }))
+                .map(|_| ())
+        }
+        .boxed()
+    }
+
+    fn remove_node(&self, id: Id, _: bool) -> BoxFuture<'_, Result<(), ApiError>> {
+        async move {
+            self.edit(|swarm| swarm.apply(Command::RemoveNode { id }))
+                .map(|_| ())
+        }
+        .boxed()
+    }
+
+    fn logs(&self, task: Id, options: LogOptions) -> BoxFuture<'_, Result<LogStream, ApiError>> {
+        async move {
+            self.edit(|swarm| {
+                swarm.log_options.push(options);
+                match swarm.logs.get(&task).cloned().unwrap_or(Ok(Vec::new())) {
+                    Ok(frames) => Ok(futures::stream::iter(frames).map(Ok).boxed()),
+                    Err(reason) => Err(ApiError::unavailable(reason)),
+                }
+            })
+        }
+        .boxed()
+    }
+}

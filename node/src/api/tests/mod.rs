@@ -1,0 +1,71 @@
+//! The routes over a swarm in memory: what Docker answered, and what it would.
+
+mod fake;
+mod logs;
+mod proxy;
+mod recorded;
+mod routes;
+mod wire;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use http_body_util::BodyExt;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use serde_json::Value;
+
+use super::Engine;
+use fake::Fake;
+
+/// An answer, read to its end.
+struct Answer {
+    status: u16,
+    headers: axum::http::HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// An empty body is the empty text, as in the recording.
+    fn json(&self) -> Value {
+        if self.body.is_empty() {
+            return Value::String(String::new());
+        }
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn message(&self) -> String {
+        self.json()["message"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Asks the API over `fake`; no engine answers behind it.
+async fn ask(fake: &Fake, method: &str, path: &str, body: impl Into<Body>) -> Answer {
+    let request = Request::builder()
+        .method(Method::try_from(method).unwrap())
+        .uri(path)
+        .body(body.into())
+        .unwrap();
+    send(fake, request).await
+}
+
+async fn send(fake: &Fake, request: Request<Body>) -> Answer {
+    let engine = Engine::new("/nonexistent/docker.sock");
+    let router = super::router(Arc::new(fake.clone()), engine);
+    let Ok(answer) = TowerToHyperService::new(router).call(request).await;
+    let (head, body) = answer.into_parts();
+    Answer {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body: body.collect().await.unwrap().to_bytes().to_vec(),
+    }
+}
+
+async fn get(fake: &Fake, path: &str) -> Answer {
+    ask(fake, "GET", path, Body::empty()).await
+}
+
+async fn post(fake: &Fake, path: &str, body: &Value) -> Answer {
+    ask(fake, "POST", path, body.to_string()).await
+}

@@ -1,0 +1,1 @@
+//! Nothing is lost between the wire and the domain.
