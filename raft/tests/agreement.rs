@@ -158,6 +158,37 @@ async fn a_follower_that_comes_back_does_not_depose_the_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pulled_cable_costs_two_seconds_and_putting_it_back_as_many() {
+    let mut group = Group::new(3);
+    group.start().await;
+    let old = group.leader().await;
+    let lost = group.hosts[old].id();
+    group.hosts[old].raft().propose(vec![0]).await.unwrap();
+
+    let begun = Instant::now();
+    group.hosts[old].plug.pull();
+    let rest: Vec<&Host> = group.hosts.iter().filter(|h| h.id() != lost).collect();
+    for host in &rest {
+        let another = |status: &raft::Status| status.leader.is_some_and(|id| id != lost);
+        host.until("another leader", another).await;
+        host.raft().propose(vec![1]).await.unwrap();
+    }
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(2), "replacing took {took:?}");
+    // Long enough for every connection to have backed off.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    let begun = Instant::now();
+    group.hosts[old].plug.put_back();
+    group.converge(3).await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(2), "catching up took {took:?}");
+    group.hosts[old].raft().propose(vec![2]).await.unwrap();
+    group.converge(4).await;
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_managers_stopped_and_opened_again_go_on() {
     let mut group = Group::new(3);
     group.start().await;

@@ -1,6 +1,8 @@
 //! Managers in one process, on real QUIC with real certificates, whose
 //! connections a test can cut.
 
+mod wire;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
@@ -17,6 +19,7 @@ use certs::{
 use futures::{FutureExt, future::BoxFuture};
 use raft::{ALPN, Config, Dial, Freeze, Member, OpenError, Raft, StateMachine, Status};
 use tempfile::TempDir;
+use wire::Plug;
 
 /// Every command so far; the answer is how many there were before.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -117,6 +120,8 @@ pub struct Host {
     key: DataKey,
     credentials: Credentials,
     endpoint: quinn::Endpoint,
+    /// Pulled, the host is alone and nobody is told.
+    pub plug: Plug,
 }
 
 impl Host {
@@ -270,7 +275,7 @@ impl Group {
     /// Gives a host that does not run another address.
     pub fn rebind(&mut self, number: usize) {
         let host = &mut self.hosts[number];
-        host.endpoint = endpoint(&host.credentials);
+        host.endpoint = endpoint(&host.credentials, &host.plug);
         host.me.addr = host.endpoint.local_addr().unwrap();
     }
 
@@ -351,7 +356,8 @@ fn new_host(authority: &CertificateAuthority, cluster: ClusterId, dir: &Path) ->
     let identity = Identity::new(key, certificate, authority.root().clone()).unwrap();
     let id = identity.node_id();
     let credentials = Credentials::new(identity).unwrap();
-    let endpoint = endpoint(&credentials);
+    let plug = Plug::default();
+    let endpoint = endpoint(&credentials, &plug);
     Host {
         me: Member {
             id,
@@ -362,12 +368,13 @@ fn new_host(authority: &CertificateAuthority, cluster: ClusterId, dir: &Path) ->
         key: DataKey::generate().unwrap(),
         credentials,
         endpoint,
+        plug,
     }
 }
 
-fn endpoint(credentials: &Credentials) -> quinn::Endpoint {
+fn endpoint(credentials: &Credentials, plug: &Plug) -> quinn::Endpoint {
     let server = credentials.server_config(&[ALPN]).unwrap();
-    quinn::Endpoint::server(server, ([127, 0, 0, 1], 0).into()).unwrap()
+    wire::endpoint(server, plug.clone()).unwrap()
 }
 
 /// Every file below a directory with its length and time of change.
