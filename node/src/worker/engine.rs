@@ -19,7 +19,7 @@ use tokio::time::{Instant, interval_at};
 use crate::runtime::{self, Listed, Runtime};
 
 /// How often an engine that says nothing is asked whether it is still there.
-const PING_EVERY: Duration = Duration::from_secs(5);
+const PING_EVERY: Duration = Duration::from_secs(2);
 /// How often containers are listed though no event asks for it.
 const LIST_EVERY: Duration = Duration::from_secs(30);
 /// How often the node's description is read; it hardly ever changes.

@@ -336,6 +336,7 @@ async fn a_container_removed_by_hand_is_a_failed_task() {
     node.runtime.remove_by_hand(id(1));
     let status = node.reaches(1, TaskState::Failed).await;
     assert_eq!(error(&status), "container was removed");
+    assert_eq!(status.container.unwrap().pid, 0);
 }
 
 #[tokio::test]

@@ -217,8 +217,11 @@ impl Tasks {
     }
 
     /// The attempt is over; its status is final and goes to disk.
-    fn end(&mut self, id: Id, status: TaskStatus) {
+    fn end(&mut self, id: Id, mut status: TaskStatus) {
         if let Some(local) = self.local.get_mut(&id) {
+            if let Some(container) = &mut status.container {
+                container.pid = 0;
+            }
             local.state = status.state;
             local.look = false;
             local.found = false;
