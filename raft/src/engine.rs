@@ -8,9 +8,10 @@ use std::{
     io,
     sync::{Arc, Mutex},
     thread::JoinHandle,
+    time::Duration,
 };
 
-use openraft::{RaftMetrics, async_runtime::watch::WatchReceiver};
+use openraft::{Instant, RaftMetrics, async_runtime::watch::WatchReceiver};
 
 use crate::{
     config::Config,
@@ -90,6 +91,26 @@ impl<S: StateMachine> Engine<S> {
 
     pub fn metrics(&self) -> RaftMetrics<Types> {
         self.raft.metrics().borrow_watched().clone()
+    }
+
+    /// How long ago the leader was heard here or, on the leader, a majority.
+    /// Zero where nobody needs to be heard.
+    pub async fn silence(&self) -> Duration {
+        let metrics = self.metrics();
+        if self.raft.is_leader() {
+            let alone = metrics.membership_config.voter_ids().count() == 1;
+            if let Some(acked) = metrics.last_quorum_acked.filter(|_| !alone) {
+                return acked.elapsed();
+            }
+            if alone {
+                return Duration::ZERO;
+            }
+        }
+        let heard = self
+            .raft
+            .with_raft_state(|state| state.vote_last_modified());
+        let heard = heard.await.ok().flatten();
+        heard.map_or(Duration::ZERO, |at| at.elapsed())
     }
 
     /// Why the run has ended by itself, if it has.

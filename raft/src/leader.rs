@@ -110,8 +110,10 @@ impl<S: StateMachine> Engine<S> {
         loop {
             let metrics = self.metrics();
             let matched = metrics.replication.and_then(|all| all.get(&id).copied());
-            let matched = matched.flatten().map_or(0, |id| id.index);
-            if matched + CAUGHT_UP >= metrics.last_log_index.unwrap_or(0) {
+            // One that was never heard would only cost the group its majority.
+            if let Some(matched) = matched.flatten()
+                && matched.index + CAUGHT_UP >= metrics.last_log_index.unwrap_or(0)
+            {
                 return;
             }
             tokio::time::sleep(POLL).await;

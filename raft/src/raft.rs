@@ -163,7 +163,7 @@ impl<S: StateMachine> Raft<S> {
             disk,
         });
         let engine = Engine::start(&parts).await?;
-        let (sender, status) = watch::channel(Status::of(&engine.metrics()));
+        let (sender, status) = watch::channel(Status::of(&engine.metrics(), false));
         let current = Arc::new(Current::new(Some(Arc::new(engine))));
         let stop = CancellationToken::new();
         let supervisor = Supervisor {
@@ -249,7 +249,7 @@ impl<S: StateMachine> Raft<S> {
             Err(Unanswered::ShutDown) => return Err(ReadError::ShutDown),
         };
         match timeout_at(deadline, self.wait_applied(index)).await {
-            Ok(()) => Ok(index),
+            Ok(waited) => waited.map(|()| index),
             Err(_) => Err(no_leader()),
         }
     }
@@ -260,11 +260,15 @@ impl<S: StateMachine> Raft<S> {
         self.inner.parts.shared.read(read)
     }
 
-    /// Waits, without a bound, until this node has applied the entry `index`.
-    pub async fn wait_applied(&self, index: u64) {
+    /// Waits, without a bound, until this node has applied the entry `index`,
+    /// or is shut down, which is then the error.
+    pub async fn wait_applied(&self, index: u64) -> Result<(), ReadError> {
         let mut applied = self.inner.parts.shared.applied();
-        // The sender lives as long as this node.
-        let _ = applied.wait_for(|applied| *applied >= index).await;
+        tokio::select! {
+            // The sender lives as long as this node.
+            _ = applied.wait_for(|applied| *applied >= index) => Ok(()),
+            () = self.inner.stop.cancelled() => Err(ReadError::ShutDown),
+        }
     }
 
     /// The group as this node knows it, now and whenever that changes.

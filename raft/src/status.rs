@@ -12,7 +12,9 @@ use crate::types::{Addr, Id, Types};
 pub struct Status {
     /// What this node is.
     pub role: Role,
-    /// Whom this node follows, itself included; `None` during an election.
+    /// Whom this node follows, itself included. `None` during an election, and
+    /// where nothing was heard for the longest time before one: of the leader,
+    /// or, if this node leads, of a majority.
     pub leader: Option<NodeId>,
     /// The latest term this node has heard of.
     pub term: u64,
@@ -71,7 +73,8 @@ impl Status {
         }
     }
 
-    pub(crate) fn of(metrics: &RaftMetrics<Types>) -> Self {
+    /// `silent` if the leader, or its majority, was not heard for long.
+    pub(crate) fn of(metrics: &RaftMetrics<Types>, silent: bool) -> Self {
         let membership = metrics.membership_config.membership();
         let voters: Vec<Id> = membership.voter_ids().collect();
         let member = |(id, addr): (&Id, &Addr)| {
@@ -86,7 +89,7 @@ impl Status {
                 ServerState::Learner => Role::Learner,
                 ServerState::Shutdown => Role::Stopped,
             },
-            leader: metrics.current_leader.map(|id| id.0),
+            leader: metrics.current_leader.filter(|_| !silent).map(|id| id.0),
             term: metrics.current_term,
             applied: metrics.last_applied.map_or(0, |id| id.index),
             members: membership.nodes().map(member).collect(),

@@ -68,22 +68,33 @@ impl<S: StateMachine> Supervisor<S> {
 
     /// Publishes what changes, until the run fails.
     async fn watch(&self, engine: &Engine<S>) -> String {
+        let longest = self.parts.config.election.end;
         let mut metrics = engine.raft.metrics();
         let mut compaction = Compaction::default();
+        let mut ticks = tokio::time::interval(longest / 2);
+        let mut silent = false;
         loop {
             let now = metrics.borrow_watched().clone();
             if let Some(failure) = engine.failure() {
                 return failure;
             }
-            let status = Status::of(&now);
+            let status = Status::of(&now, silent);
             let addrs = status.members.iter().map(|(id, m)| (*id, m.addr));
             self.parts.peers.set_addrs(addrs.collect());
             self.publish(status);
             compaction.look(&self.parts, engine).await;
-            if metrics.changed().await.is_err() {
-                return engine
-                    .failure()
-                    .unwrap_or_else(|| "the consensus ended".to_owned());
+            let ticked = tokio::select! {
+                changed = metrics.changed() => match changed {
+                    Ok(()) => false,
+                    Err(_) => {
+                        let ended = || "the consensus ended".to_owned();
+                        return engine.failure().unwrap_or_else(ended);
+                    }
+                },
+                _ = ticks.tick() => true,
+            };
+            if ticked || silent {
+                silent = engine.silence().await > longest;
             }
         }
     }

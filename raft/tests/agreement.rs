@@ -89,10 +89,34 @@ async fn a_command_proposed_while_there_is_no_leader_waits_for_the_next_one() {
     let mut group = Group::new(3);
     group.start().await;
     let leader = group.leader().await;
+    let (alone, other) = ((leader + 1) % 3, (leader + 2) % 3);
     group.stop(leader).await;
-    let other = group.hosts.iter().find(|host| host.raft.is_some()).unwrap();
-    other.raft().propose(vec![1]).await.unwrap();
+    group.stop(other).await;
+    let raft = group.hosts[alone].raft().clone();
+    group.hosts[alone]
+        .until("no leader", |status| status.leader.is_none())
+        .await;
+    let proposed = tokio::spawn(async move { raft.propose(vec![1]).await });
+    group.open(other).await;
+    proposed.await.unwrap().unwrap();
     group.converge(1).await;
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_followers_are_gone_says_that_nobody_leads() {
+    let mut group = Group::new(3);
+    group.start().await;
+    let leader = group.leader().await;
+    group.cut(leader);
+    let alone = &group.hosts[leader];
+    alone
+        .until("no leader", |status| status.leader.is_none())
+        .await;
+    group.heal();
+    alone
+        .until("a leader", |status| status.leader.is_some())
+        .await;
     group.stop_all().await;
 }
 
@@ -309,6 +333,18 @@ async fn the_last_manager_and_a_stranger_are_refused_changes() {
     assert!(refused(raft.promote(group.hosts[1].id()).await));
     assert!(refused(raft.transfer_leadership(None).await));
     raft.remove(group.hosts[1].id()).await.unwrap();
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_learner_that_was_never_heard_gets_no_vote() {
+    let mut group = Group::new(2);
+    group.create(0).await;
+    let raft = group.hosts[0].raft();
+    raft.add_learner(group.hosts[1].me).await.unwrap();
+    let promoted = raft.promote(group.hosts[1].id()).await;
+    assert!(matches!(promoted, Err(MemberError::Refused(_))));
+    raft.propose(vec![1]).await.unwrap();
     group.stop_all().await;
 }
 

@@ -114,7 +114,7 @@ impl LogStore {
             );
             return Err(damaged(&dir, 0, &problem));
         }
-        Ok(Self::start(settings, dir, meta, index, closed))
+        Self::start(settings, dir, meta, index, closed)
     }
 
     fn start(
@@ -123,7 +123,7 @@ impl LogStore {
         meta: Meta,
         index: Index,
         closed: VecDeque<Arc<segment::SegmentReader>>,
-    ) -> (Self, JoinHandle<()>) {
+    ) -> Result<(Self, JoinHandle<()>), OpenError> {
         let segments_at_start = closed.len();
         let state = State {
             vote: meta.found.vote,
@@ -144,7 +144,10 @@ impl LogStore {
             active: None,
         };
         let (ops, queue) = mpsc::channel(QUEUE);
-        let thread = std::thread::spawn(move || writer.run(queue));
+        let thread = std::thread::Builder::new()
+            .name("raft-log".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(|error| OpenError::io("start a thread for", &settings.dir, error))?;
         let reader = LogReader {
             index,
             state: Arc::new(RwLock::new(state)),
@@ -156,7 +159,7 @@ impl LogStore {
             room: Arc::new(Semaphore::new(QUEUE_BYTES)),
             segments_at_start,
         };
-        (store, thread)
+        Ok((store, thread))
     }
 
     /// Why the log stopped writing, if it did.
