@@ -49,6 +49,8 @@ pub struct WaitFlags {
 #[derive(Debug, Args)]
 #[command(override_usage = "swarmlet service create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
 pub struct CreateArgs {
+    #[command(flatten)]
+    pub wait: WaitFlags,
     /// The service's name; one is made up where none is said
     #[arg(long)]
     pub name: Option<String>,
@@ -102,8 +104,6 @@ pub struct CreateArgs {
     pub ulimit: Vec<Ulimit>,
     #[command(flatten)]
     pub flags: ServiceFlags,
-    #[command(flatten)]
-    pub wait: WaitFlags,
     /// The image, and what to run instead of its own command
     #[arg(value_name = "IMAGE [COMMAND] [ARG...]", required = true, num_args = 1..,
           trailing_var_arg = true)]
@@ -112,6 +112,8 @@ pub struct CreateArgs {
 
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
+    #[command(flatten)]
+    pub wait: WaitFlags,
     /// The image
     #[arg(long)]
     pub image: Option<String>,
@@ -128,8 +130,6 @@ pub struct UpdateArgs {
     pub lists: ListChanges,
     #[command(flatten)]
     pub flags: ServiceFlags,
-    #[command(flatten)]
-    pub wait: WaitFlags,
     /// An id or a name
     #[arg(value_name = "SERVICE")]
     pub service: String,

@@ -8,6 +8,8 @@ mod service_change;
 mod swarm;
 
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod tests;
 
 use std::io::Write;

@@ -57,7 +57,8 @@ pub struct Look<'a> {
 pub struct Line {
     pub id: String,
     pub text: String,
-    /// How many of [`STATES`] the task has reached.
+    /// How many of [`STATES`] a task has reached, where that is all there is
+    /// to say about it.
     pub reached: Option<usize>,
 }
 
@@ -271,19 +272,13 @@ fn slot_of(task: &Task) -> Slot {
 fn slot_line(id: String, task: &Task, error: Option<&str>) -> Option<Line> {
     let state = task.status.state.as_str();
     let text = match error {
-        Some(error) if !ended(state) && task.status.err.is_empty() => {
-            format!("{state} (before: {})", one_line(error))
-        }
         Some(error) => one_line(error),
         None if ended(state) || ended(&task.desired_state) => return None,
         None => state.to_owned(),
     };
-    let reached = STATES.iter().position(|known| *known == state);
-    Some(Line {
-        id,
-        text,
-        reached: reached.map(|place| place + 1),
-    })
+    let place = STATES.iter().position(|known| *known == state);
+    let reached = place.filter(|_| error.is_none()).map(|place| place + 1);
+    Some(Line { id, text, reached })
 }
 
 /// Why the slot of `task` does not run: the task's own error, or that of the
