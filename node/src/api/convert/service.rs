@@ -165,7 +165,8 @@ fn status(service: &object::Service, state: &State, observed: &Observed) -> dto:
     }
 }
 
-pub(super) fn show_service_spec(spec: &spec::ServiceSpec) -> dto::ServiceSpec {
+/// As Docker shows it.
+pub fn show_service_spec(spec: &spec::ServiceSpec) -> dto::ServiceSpec {
     let mut task_template = task::show_task_spec(&spec.task);
     "container".clone_into(&mut task_template.runtime);
     dto::ServiceSpec {

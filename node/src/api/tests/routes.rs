@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use services::spec::Role;
 use services::NodeHealth;
+use services::spec::Role;
 
 use super::fake::Fake;
 use super::{ask, get, post};
