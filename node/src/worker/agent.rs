@@ -88,7 +88,7 @@ impl Agent {
             runtime,
             inbox: Arc::clone(&agent.inbox),
             board: agent.board.clone(),
-            writer: Writer::spawn(config.dir, config.data_key),
+            writer: Writer::spawn(config.dir, config.data_key, store::RETRY),
             doubt,
             steps: Steps::default(),
             leaving: Vec::new(),

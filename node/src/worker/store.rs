@@ -2,12 +2,13 @@
 //!
 //! Written by a task of its own, so that a slow SD card delays no container; of
 //! records that come while it writes only the newest is kept. A record that did
-//! not reach the disk is not lost to the running node, only to a reboot, so
-//! writing is tried again with the next change.
+//! not reach the disk is not lost to the running node, only to a reboot, so a
+//! full disk stops nothing: writing is tried again from time to time.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use certs::seal::DataKey;
 use tokio::sync::watch;
@@ -18,6 +19,8 @@ use super::codec::{self, CodecError, MAX_BYTES, Record};
 const FILE: &str = "assignments";
 const TEMPORARY: &str = "assignments.new";
 const DAMAGED: &str = "assignments.damaged";
+/// How long to wait after a record could not be written.
+pub(super) const RETRY: Duration = Duration::from_secs(10);
 
 /// Why there is no record although the directory should have one.
 #[derive(Debug, thiserror::Error)]
@@ -67,13 +70,18 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn spawn(dir: PathBuf, key: DataKey) -> Self {
+    pub fn spawn(dir: PathBuf, key: DataKey, retry: Duration) -> Self {
         let (newest, mut records) = watch::channel(None);
         let task = tokio::spawn(async move {
-            while records.changed().await.is_ok() {
+            let mut behind = false;
+            loop {
+                tokio::select! {
+                    change = records.changed() => if change.is_err() { return },
+                    () = tokio::time::sleep(retry), if behind => {}
+                }
                 let record = records.borrow_and_update().clone();
                 if let Some(record) = record {
-                    write_and_report(&dir, &key, record).await;
+                    behind = !write_and_report(&dir, &key, record).await;
                 }
             }
         });
@@ -93,14 +101,16 @@ impl Writer {
     }
 }
 
-async fn write_and_report(dir: &Path, key: &DataKey, record: Record) {
+/// Whether the record is on disk.
+async fn write_and_report(dir: &Path, key: &DataKey, record: Record) -> bool {
     let (dir, key) = (dir.to_owned(), key.clone());
     let written = tokio::task::spawn_blocking(move || save(&dir, &key, &record)).await;
     match written {
-        Ok(Ok(())) => {}
+        Ok(Ok(())) => return true,
         Ok(Err(error)) => tracing::error!(%error, "the assignments cannot be written"),
         Err(error) => tracing::error!(%error, "writing the assignments failed"),
     }
+    false
 }
 
 /// Replaces the file as a whole: after a power cut it is the old or the new.
@@ -132,7 +142,7 @@ mod tests {
     async fn the_newest_record_is_on_disk_when_the_writer_ends() {
         let dir = tempfile::tempdir().unwrap();
         let key = DataKey::generate().unwrap();
-        let writer = Writer::spawn(dir.path().to_owned(), key.clone());
+        let writer = Writer::spawn(dir.path().to_owned(), key.clone(), RETRY);
         for n in 0..5 {
             writer.write(Record {
                 instance: Some(n.to_string()),
@@ -143,6 +153,35 @@ mod tests {
         let record = load(dir.path(), &key).unwrap().unwrap();
         assert_eq!(record.instance.as_deref(), Some("4"));
         assert!(!dir.path().join(TEMPORARY).exists());
+    }
+
+    async fn until(condition: impl Fn() -> bool) {
+        let wait = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_is_written_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, temporary) = (dir.path().join(FILE), dir.path().join(TEMPORARY));
+        let key = DataKey::generate().unwrap();
+        // In the way of the last step of writing.
+        fs::create_dir_all(file.join("x")).unwrap();
+        let writer = Writer::spawn(dir.path().into(), key.clone(), Duration::from_millis(1));
+        writer.write(Record::default());
+        until(|| temporary.exists()).await;
+        fs::remove_file(&temporary).unwrap();
+        until(|| temporary.exists()).await;
+        fs::remove_dir_all(&file).unwrap();
+        until(|| file.is_file()).await;
+        writer.finish().await;
+        assert_eq!(load(dir.path(), &key).unwrap(), Some(Record::default()));
     }
 
     #[test]
