@@ -16,6 +16,7 @@ use services::spec::{Labels, NodeSpec, Platform, ResourceAmounts, Role};
 use services::{
     Answer, Command, Id, NodeHealth, NodeObserved, Observed, Proposal, State, Timestamp, plan,
 };
+use tokio::sync::watch;
 
 use crate::api::backend::{
     Backend, InitRequest, JoinRequest, Lead, LocalNode, LocalState, LogStream, Manager,
@@ -40,7 +41,7 @@ pub struct Swarm {
     /// What `logs` gives, by task.
     pub logs: BTreeMap<Id, Result<Vec<LogFrame>, String>>,
     /// What `logs` was asked.
-    pub log_options: Vec<LogOptions>,
+    pub log_options: watch::Sender<Vec<LogOptions>>,
     index: u64,
     ids: u128,
 }
@@ -58,7 +59,7 @@ impl Fake {
                 cert_issuer_public_key: "MFkwEwYHKoZI".into(),
             },
             logs: BTreeMap::new(),
-            log_options: Vec::new(),
+            log_options: watch::Sender::default(),
             index: 0,
             ids: 0,
         })))
@@ -289,7 +290,7 @@ impl Manager for Fake {
     fn logs(&self, task: Id, options: LogOptions) -> BoxFuture<'_, Result<LogStream, ApiError>> {
         async move {
             self.edit(|swarm| {
-                swarm.log_options.push(options);
+                swarm.log_options.send_modify(|asked| asked.push(options));
                 match swarm.logs.get(&task).cloned().unwrap_or(Ok(Vec::new())) {
                     Ok(frames) => Ok(futures::stream::iter(frames).map(Ok).boxed()),
                     Err(reason) => Err(ApiError::unavailable(reason)),

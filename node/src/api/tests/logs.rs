@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use serde_json::json;
-use services::{Id, Timestamp};
+use services::{Command, Id, Timestamp};
 
 use super::fake::Fake;
 use super::{get, post};
-use crate::runtime::{LogFrame, LogStream};
+use crate::runtime::{LogFrame, LogOptions, LogStream};
 
 /// A service of two running tasks, and their ids.
 async fn two_tasks(tty: bool) -> (Fake, Vec<Id>) {
@@ -64,7 +64,7 @@ async fn the_lines_of_all_tasks_come_in_one_stream() {
     let mut read = frames(&answer.body);
     read.sort();
     assert_eq!(read, [(1, "a\n".to_owned()), (2, "b\n".to_owned())]);
-    let asked = fake.edit(|swarm| swarm.log_options.clone());
+    let asked = fake.edit(|swarm| swarm.log_options.borrow().clone());
     assert!(
         asked
             .iter()
@@ -134,36 +134,35 @@ async fn a_node_that_does_not_answer_does_not_hide_the_other_tasks() {
     assert!(read[1].1.ends_with(&expected), "{}", read[1].1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_task_that_starts_later_joins_a_followed_log() {
     let (fake, tasks) = two_tasks(false).await;
     let waiting = fake.edit(|swarm| swarm.observed.tasks.remove(&tasks[1]).unwrap());
-    fake.edit(|swarm| {
-        swarm
-            .logs
-            .insert(tasks[0], Ok(vec![line(LogStream::Stdout, "a\n")]));
-        swarm
-            .logs
-            .insert(tasks[1], Ok(vec![line(LogStream::Stdout, "b\n")]));
+    let mut asked = fake.edit(|swarm| {
+        let first = vec![line(LogStream::Stdout, "a\n")];
+        swarm.logs.insert(tasks[0], Ok(first));
+        let second = vec![line(LogStream::Stdout, "b\n")];
+        swarm.logs.insert(tasks[1], Ok(second));
+        swarm.log_options.subscribe()
     });
+    let path = "/services/web/logs?stdout=1&follow=1&tail=0";
     let follower = {
         let fake = fake.clone();
-        tokio::spawn(async move { get(&fake, "/services/web/logs?stdout=1&follow=1").await })
+        tokio::spawn(async move { get(&fake, path).await })
     };
-    // One look at the tasks has been taken by then.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    assert_eq!(fake.edit(|swarm| swarm.log_options.len()), 1);
+    asked.wait_for(|asked| asked.len() == 1).await.unwrap();
     fake.edit(|swarm| swarm.observed.tasks.insert(tasks[1], waiting));
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let tails = |asked: &[LogOptions]| asked.iter().map(|it| it.tail).collect::<Vec<_>>();
+    let both = asked.wait_for(|asked| asked.len() == 2).await.unwrap();
+    // All that it wrote is new.
+    assert_eq!(tails(&both), [Some(0), None]);
+    drop(both);
     // With its service the log ends.
-    let service = fake.edit(|swarm| swarm.state.task(tasks[0]).unwrap().service);
     fake.edit(|swarm| {
-        let command = services::Command::RemoveService { id: service };
-        swarm.apply(command).unwrap();
+        let id = swarm.state.task(tasks[0]).unwrap().service;
+        swarm.apply(Command::RemoveService { id }).unwrap();
     });
     let answer = follower.await.unwrap();
-    assert_eq!(
-        frames(&answer.body),
-        [(1, "a\n".to_owned()), (1, "b\n".to_owned())]
-    );
+    let expected = [(1, "a\n".to_owned()), (1, "b\n".to_owned())];
+    assert_eq!(frames(&answer.body), expected);
 }

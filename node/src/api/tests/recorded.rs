@@ -331,8 +331,8 @@ async fn a_list_with_status_is_as_by_docker() {
     let named = |list: &Value, name: &str| {
         let services = list.as_array().unwrap().iter();
         let mut service = services
-            .cloned()
             .find(|it| it["Spec"]["Name"] == name)
+            .cloned()
             .unwrap();
         service["Spec"]["Name"] = json!("<name>");
         normal(&service)
