@@ -329,7 +329,7 @@ async fn a_list_with_status_is_as_by_docker() {
 
     let shown = get(&fake, "/services?status=true").await.json();
     let named = |list: &Value, name: &str| {
-        let services = list.as_array().unwrap().iter();
+        let mut services = list.as_array().unwrap().iter();
         let mut service = services
             .find(|it| it["Spec"]["Name"] == name)
             .cloned()
