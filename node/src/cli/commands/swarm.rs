@@ -4,8 +4,8 @@ use hyper::Method;
 
 use super::Session;
 use crate::api::dto::{
-    CaConfig, Dispatcher, Info, InitRequest, JoinRequest, JoinTokens, Node, Orchestration,
-    RaftConfig, Swarm, SwarmSpec,
+    CaConfig, Dispatcher, Info, InitRequest, JoinRequest, Node, Orchestration, RaftConfig, Swarm,
+    SwarmSpec,
 };
 use crate::cli::args::{Format, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, RoleName};
 use crate::cli::client::{Target, parse};
@@ -18,10 +18,27 @@ impl Session<'_> {
         let target = Target::new(&["swarm", "init"]);
         let answer = self.client.post(&target, &init_request(args)).await?;
         let id: String = parse(&target, &answer)?;
+        // The swarm is there, whatever becomes of these questions.
+        let text = match self.how_to_join(&id, RoleName::Worker).await {
+            Ok((token, addr)) => view::initialized(&id, &token, &addr),
+            Err(_) => view::initialized_only(&id),
+        };
+        self.print(&text)
+    }
+
+    /// The token of `role`, and where this manager is reached.
+    async fn how_to_join(&self, id: &str, role: RoleName) -> Result<(String, String), CliError> {
         let swarm: Swarm = self.client.get(&Target::new(&["swarm"])).await?;
-        let node: Node = self.client.get(&Target::new(&["nodes", &id])).await?;
-        let addr = manager_addr(&node);
-        self.print(&view::initialized(&id, &swarm.join_tokens.worker, addr))
+        let node: Node = self.client.get(&Target::new(&["nodes", id])).await?;
+        let token = match role {
+            RoleName::Worker => swarm.join_tokens.worker,
+            RoleName::Manager => swarm.join_tokens.manager,
+        };
+        let addr = match node.manager_status {
+            Some(status) => status.addr,
+            None => node.status.addr,
+        };
+        Ok((token, addr))
     }
 
     pub(super) async fn join(&mut self, args: &JoinArgs) -> Result<(), CliError> {
@@ -51,28 +68,30 @@ impl Session<'_> {
     }
 
     pub(super) async fn join_token(&mut self, args: &JoinTokenArgs) -> Result<(), CliError> {
-        let target = Target::new(&["swarm"]);
-        let mut swarm: Swarm = self.client.get(&target).await?;
         if args.rotate {
-            let is = |role| if args.role == role { "true" } else { "false" };
-            let update = Target::new(&["swarm", "update"])
-                .query("version", &swarm.cluster.version.index.to_string())
-                .query("rotateWorkerToken", is(RoleName::Worker))
-                .query("rotateManagerToken", is(RoleName::Manager))
-                .query("rotateManagerUnlockKey", "false");
-            self.client.post(&update, &swarm.cluster.spec).await?;
+            self.rotate_token(args.role).await?;
             if !args.quiet {
                 self.print(&view::rotated(args.role))?;
             }
-            swarm = self.client.get(&target).await?;
-        }
-        let token = token(&swarm.join_tokens, args.role);
-        if args.quiet {
-            return self.print(&format!("{token}\n"));
         }
         let id = self.own_id().await?;
-        let node: Node = self.client.get(&Target::new(&["nodes", &id])).await?;
-        self.print(&view::join_command(args.role, token, manager_addr(&node)))
+        let (token, addr) = self.how_to_join(&id, args.role).await?;
+        match args.quiet {
+            true => self.print(&format!("{token}\n")),
+            false => self.print(&view::join_command(args.role, &token, &addr)),
+        }
+    }
+
+    async fn rotate_token(&self, role: RoleName) -> Result<(), CliError> {
+        let swarm: Swarm = self.client.get(&Target::new(&["swarm"])).await?;
+        let is = |rotated| if role == rotated { "true" } else { "false" };
+        let update = Target::new(&["swarm", "update"])
+            .query("version", &swarm.cluster.version.index.to_string())
+            .query("rotateWorkerToken", is(RoleName::Worker))
+            .query("rotateManagerToken", is(RoleName::Manager))
+            .query("rotateManagerUnlockKey", "false");
+        self.client.post(&update, &swarm.cluster.spec).await?;
+        Ok(())
     }
 
     pub(super) async fn info(&mut self, args: &InfoArgs) -> Result<(), CliError> {
@@ -110,20 +129,5 @@ fn init_request(args: &InitArgs) -> InitRequest {
             ..SwarmSpec::default()
         },
         ..InitRequest::default()
-    }
-}
-
-fn token(tokens: &JoinTokens, role: RoleName) -> &str {
-    match role {
-        RoleName::Worker => &tokens.worker,
-        RoleName::Manager => &tokens.manager,
-    }
-}
-
-/// Where other nodes reach `node` to join.
-fn manager_addr(node: &Node) -> &str {
-    match &node.manager_status {
-        Some(status) => &status.addr,
-        None => &node.status.addr,
     }
 }

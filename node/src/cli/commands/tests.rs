@@ -107,6 +107,27 @@ async fn a_running_daemon_is_asked_to_make_the_swarm() {
 }
 
 #[tokio::test]
+async fn a_made_swarm_is_not_denied_because_a_question_fails() {
+    let daemon = Daemon::start(&[
+        ("GET /_ping", 200, json!("OK")),
+        ("POST /swarm/init", 200, json!(NODE)),
+        (
+            "GET /swarm",
+            500,
+            refusal("The swarm does not have a leader."),
+        ),
+    ]);
+    let ended = daemon.run(&["init"]).await;
+    ended.result.unwrap();
+    assert!(ended.out.contains("is now a manager"), "{}", ended.out);
+    assert!(
+        ended.out.contains("swarmlet join-token worker"),
+        "{}",
+        ended.out
+    );
+}
+
+#[tokio::test]
 async fn joining_tells_as_what() {
     let worker = json!({"Swarm": {"NodeID": NODE, "ControlAvailable": false}});
     let daemon = Daemon::start(&[
@@ -126,6 +147,8 @@ async fn a_rotated_token_is_the_new_one() {
         ("GET /swarm", 200, swarm(10, "SWMTKN-old")),
         ("GET /swarm", 200, swarm(11, "SWMTKN-new")),
         ("POST /swarm/update", 200, json!("")),
+        ("GET /info", 200, info()),
+        (&format!("GET /nodes/{NODE}"), 200, node("manager")),
     ]);
     let ended = daemon
         .run(&["join-token", "--rotate", "-q", "worker"])
@@ -249,7 +272,7 @@ async fn a_detached_create_does_not_wait() {
         .await;
     ended.result.unwrap();
     assert_eq!(ended.out, format!("{SERVICE}\n"));
-    insta::assert_snapshot!(daemon.changes().join("\n"), @r#"POST /services/create {"Name":"web","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"busybox","Args":["sleep","-x"]},"ForceUpdate":0},"Mode":{"Replicated":{}}}"#);
+    insta::assert_snapshot!(daemon.changes().join("\n"), @r#"POST /services/create {"Name":"web","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"busybox:latest","Args":["sleep","-x"]},"ForceUpdate":0},"Mode":{"Replicated":{}}}"#);
 }
 
 #[tokio::test]

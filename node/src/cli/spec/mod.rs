@@ -11,7 +11,7 @@ mod lists;
 mod tests;
 
 use super::args::{CreateArgs, ListChanges, ModeName, ServiceFlags, UpdateArgs};
-use super::values::{Invalid, Pair, env_file, merge_env, resolve_env};
+use super::values::{Invalid, Pair, env_file, merge_env, resolve_env, tagged};
 use crate::api::dto::{
     ContainerSpec, DnsConfig, EndpointSpec, Extra, Labels, PlacementPreference, ReplicatedService,
     ServiceMode, ServiceSpec, SpreadOver,
@@ -37,7 +37,7 @@ pub fn create(
     );
 
     let (image, command) = match args.image_and_args.split_first() {
-        Some((image, command)) => (image.clone(), command.to_vec()),
+        Some((image, command)) => (tagged(image), command.to_vec()),
         None => return Err(Invalid::new("an image is required")),
     };
     let mut spec = ServiceSpec {
@@ -90,7 +90,7 @@ pub fn update(
     }
     let container = container(&mut spec);
     if let Some(image) = &args.image {
-        container.image.clone_from(image);
+        container.image = tagged(image);
     }
     if let Some(words) = &args.args {
         container.args.clone_from(&words.0);

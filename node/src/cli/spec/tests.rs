@@ -54,7 +54,7 @@ fn changes(spec: &ServiceSpec, line: &[&str]) -> String {
 #[test]
 fn a_spec_says_only_what_was_said() {
     let spec = created(&["--name", "web", "busybox", "sleep", "1000"]).unwrap();
-    insta::assert_snapshot!(serde_json::to_string(&spec).unwrap(), @r#"{"Name":"web","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"busybox","Args":["sleep","1000"],"Env":["FROM_FILE=1","B=file"]},"ForceUpdate":0},"Mode":{"Replicated":{}}}"#);
+    insta::assert_snapshot!(serde_json::to_string(&spec).unwrap(), @r#"{"Name":"web","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"busybox:latest","Args":["sleep","1000"],"Env":["FROM_FILE=1","B=file"]},"ForceUpdate":0},"Mode":{"Replicated":{}}}"#);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn every_flag_reaches_the_spec() {
         "busybox",
     ])
     .unwrap();
-    insta::assert_snapshot!(serde_json::to_string(&spec).unwrap(), @r#"{"Labels":{"a":"b"},"TaskTemplate":{"ContainerSpec":{"Image":"busybox","Labels":{"c":""},"Command":["sh","-c"],"Hostname":"h","Env":["FROM_FILE=1","B=flag","HOME=/root"],"Dir":"/w","User":"1:1","Groups":["adm"],"Init":true,"StopSignal":"INT","TTY":true,"ReadOnly":true,"Mounts":[{"Type":"tmpfs","Target":"/t"}],"StopGracePeriod":3000000000,"Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":1000000000,"Timeout":2000000000,"StartPeriod":4000000000,"StartInterval":500000000,"Retries":3},"Hosts":["10.0.0.1 db"],"DNSConfig":{"Nameservers":["1.1.1.1"],"Search":["a.b"],"Options":["ndots:0"]},"Sysctls":{"net.core.somaxconn":"1"},"CapabilityAdd":["CAP_NET_ADMIN"],"CapabilityDrop":["ALL"],"Ulimits":[{"Name":"nofile","Hard":2,"Soft":1}],"OomScoreAdj":-5},"Resources":{"Limits":{"NanoCPUs":1500000000,"MemoryBytes":67108864,"Pids":9},"Reservations":{"NanoCPUs":500000000,"MemoryBytes":33554432}},"RestartPolicy":{"Condition":"on-failure","Delay":1000000000,"MaxAttempts":7,"Window":60000000000},"Placement":{"Constraints":["node.role==worker"],"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.zone"}}],"MaxReplicas":2},"LogDriver":{"Name":"local","Options":{"max-size":"1m"}},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":3}},"UpdateConfig":{"Parallelism":2,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"start-first"},"RollbackConfig":{"Parallelism":1,"Delay":1000000000,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0.5,"Order":"stop-first"},"EndpointSpec":{"Mode":"dnsrr","Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"host"}]}}"#);
+    insta::assert_snapshot!(serde_json::to_string(&spec).unwrap(), @r#"{"Labels":{"a":"b"},"TaskTemplate":{"ContainerSpec":{"Image":"busybox:latest","Labels":{"c":""},"Command":["sh","-c"],"Hostname":"h","Env":["FROM_FILE=1","B=flag","HOME=/root"],"Dir":"/w","User":"1:1","Groups":["adm"],"Init":true,"StopSignal":"INT","TTY":true,"ReadOnly":true,"Mounts":[{"Type":"tmpfs","Target":"/t"}],"StopGracePeriod":3000000000,"Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":1000000000,"Timeout":2000000000,"StartPeriod":4000000000,"StartInterval":500000000,"Retries":3},"Hosts":["10.0.0.1 db"],"DNSConfig":{"Nameservers":["1.1.1.1"],"Search":["a.b"],"Options":["ndots:0"]},"Sysctls":{"net.core.somaxconn":"1"},"CapabilityAdd":["CAP_NET_ADMIN"],"CapabilityDrop":["ALL"],"Ulimits":[{"Name":"nofile","Hard":2,"Soft":1}],"OomScoreAdj":-5},"Resources":{"Limits":{"NanoCPUs":1500000000,"MemoryBytes":67108864,"Pids":9},"Reservations":{"NanoCPUs":500000000,"MemoryBytes":33554432}},"RestartPolicy":{"Condition":"on-failure","Delay":1000000000,"MaxAttempts":7,"Window":60000000000},"Placement":{"Constraints":["node.role==worker"],"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.zone"}}],"MaxReplicas":2},"LogDriver":{"Name":"local","Options":{"max-size":"1m"}},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":3}},"UpdateConfig":{"Parallelism":2,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"start-first"},"RollbackConfig":{"Parallelism":1,"Delay":1000000000,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0.5,"Order":"stop-first"},"EndpointSpec":{"Mode":"dnsrr","Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"host"}]}}"#);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn an_update_without_flags_changes_nothing() {
 fn an_update_changes_only_what_it_names() {
     let spec = sample();
     insta::assert_snapshot!(changes(&spec, &["--image=busybox:2", "--force", "--args=sleep 5"]), @r#"
-    - "Image": "busybox",
+    - "Image": "busybox:latest",
     - "ForceUpdate": 0
     + "Image": "busybox:2",
     + "Args": [
@@ -210,7 +210,7 @@ fn what_is_removed_is_gone() {
         ],
     )
     .unwrap();
-    insta::assert_snapshot!(serde_json::to_string(&spec).unwrap(), @r#"{"Name":"web","Labels":{"a":"1"},"TaskTemplate":{"ContainerSpec":{"Image":"busybox","Env":["FROM_FILE=1","B=file","A=1"],"DNSConfig":{}},"Placement":{},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":2}},"EndpointSpec":{},"Later":true}"#);
+    insta::assert_snapshot!(serde_json::to_string(&spec).unwrap(), @r#"{"Name":"web","Labels":{"a":"1"},"TaskTemplate":{"ContainerSpec":{"Image":"busybox:latest","Env":["FROM_FILE=1","B=file","A=1"],"DNSConfig":{}},"Placement":{},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":2}},"EndpointSpec":{},"Later":true}"#);
 }
 
 #[test]

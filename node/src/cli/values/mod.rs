@@ -7,6 +7,7 @@
 
 mod duration;
 mod hosts;
+mod image;
 mod moment;
 mod mount;
 mod pairs;
@@ -17,6 +18,7 @@ mod words;
 
 pub use duration::{Nanos, duration};
 pub use hosts::{ExtraHost, dns_search, extra_host, host_name, ip_address};
+pub use image::{has_tag, tagged};
 pub use moment::moment;
 pub use mount::mount;
 pub use pairs::{Pair, env_file, key_of, merge_env, pair, resolve_env};

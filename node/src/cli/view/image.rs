@@ -1,5 +1,7 @@
 //! An image's name as people know it.
 
+use crate::cli::values::has_tag;
+
 /// Without Docker Hub's prefix, and without the digest where a tag says as
 /// much: `docker.io/library/nginx:1@sha256:…` is `nginx:1`.
 pub fn familiar(image: &str) -> &str {
@@ -11,13 +13,6 @@ pub fn familiar(image: &str) -> &str {
         Some((tagged, _)) if has_tag(tagged) => tagged,
         _ => name,
     }
-}
-
-/// A colon behind the last slash is a tag's; one before is a registry's port.
-fn has_tag(name: &str) -> bool {
-    name.rsplit('/')
-        .next()
-        .is_some_and(|last| last.contains(':'))
 }
 
 #[cfg(test)]

@@ -25,6 +25,6 @@ pub use json::indent;
 pub use node::{node_page, node_rows, node_table};
 pub use service::{service_rows, service_table};
 pub use service_page::service_page;
-pub use swarm::{demoted, initialized, join_command, joined, promoted, rotated};
+pub use swarm::{demoted, initialized, initialized_only, join_command, joined, promoted, rotated};
 pub use table::json_lines;
 pub use task::{Names, TaskView, task_rows, task_table};

@@ -29,6 +29,15 @@ pub fn initialized(node: &str, worker_token: &str, addr: &str) -> String {
     )
 }
 
+/// Where it is not known yet how to join.
+pub fn initialized_only(node: &str) -> String {
+    format!(
+        "Swarm initialized: current node ({node}) is now a manager.\n\n\
+         To add a node to this swarm, run 'swarmlet join-token worker' or 'swarmlet join-token \
+         manager' and follow the instructions.\n"
+    )
+}
+
 pub fn joined(as_manager: bool) -> &'static str {
     match as_manager {
         true => "This node joined a swarm as a manager.\n",
