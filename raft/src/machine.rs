@@ -156,6 +156,14 @@ impl<S: StateMachine> RaftStateMachine<Types> for Machine<S> {
         Ok(())
     }
 
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        if !force && matches!(self.snapshots.has_room(), Ok(false)) {
+            tracing::warn!("no snapshot is made, so the log is not shortened: the disk is full");
+            return None;
+        }
+        Some(self.get_snapshot_builder().await)
+    }
+
     async fn get_snapshot_builder(&mut self) -> Builder {
         let reached = lock::read(&self.shared.reached);
         Builder {

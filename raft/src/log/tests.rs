@@ -300,9 +300,9 @@ async fn a_flipped_bit_anywhere_is_an_error_or_costs_only_the_last_batch() {
     assert!(!others.is_empty());
     for path in &segments {
         let good = fs::read(path).unwrap();
-        for at in 0..good.len() {
+        for at in (0..good.len()).step_by(3) {
             let mut bad = good.clone();
-            bad[at] ^= 0x10;
+            bad[at] ^= 1 << (at % 8);
             match with_damage(&mut bench, path, &bad).await {
                 Err(OpenError::Damaged { path: named, .. }) => assert_eq!(&named, path),
                 Err(other) => panic!("byte {at} of {}: {other}", path.display()),

@@ -105,6 +105,18 @@ impl Snapshots {
         }
     }
 
+    /// Whether the disk has room for another snapshot like the current one. A
+    /// snapshot that is not needed must not be what fills a disk, since the log
+    /// could then not go on either.
+    pub fn has_room(&self) -> io::Result<bool> {
+        let last = match files(&self.dir, "snap")?.pop() {
+            Some(path) => fs::metadata(path)?.len(),
+            None => 0,
+        };
+        let disk = rustix::fs::statvfs(&self.dir)?;
+        Ok(is_enough(disk.f_bavail.saturating_mul(disk.f_frsize), last))
+    }
+
     pub fn reader(&self, snapshot: &SnapshotFile) -> io::Result<SnapshotReader> {
         let file = Arc::clone(&snapshot.file);
         let opened = SnapshotReader::new(file, &self.key, self.cluster);
@@ -182,6 +194,12 @@ impl Drop for Temporary {
             tracing::warn!(%file, %error, "a temporary file stays until the next start");
         }
     }
+}
+
+/// The next snapshot may have grown, and the log needs its room beside it.
+fn is_enough(free: u64, last_snapshot: u64) -> bool {
+    const FOR_THE_LOG: u64 = 16 << 20;
+    free >= last_snapshot.saturating_mul(2).saturating_add(FOR_THE_LOG)
 }
 
 /// Sorts by the last entry that is covered.

@@ -72,6 +72,15 @@ fn a_snapshot_that_is_given_up_leaves_no_file() {
 }
 
 #[test]
+fn a_snapshot_needs_twice_its_size_and_room_for_the_log() {
+    const MB: u64 = 1 << 20;
+    assert!(is_enough(16 * MB, 0));
+    assert!(!is_enough(15 * MB, 0));
+    assert!(is_enough(116 * MB, 50 * MB));
+    assert!(!is_enough(115 * MB, 50 * MB));
+}
+
+#[test]
 fn the_state_is_not_readable_in_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let key = DataKey::generate().unwrap();
