@@ -3,6 +3,7 @@
 //! every manager runs on the committed one.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Plan;
@@ -23,6 +24,8 @@ pub(super) struct Draft<'a> {
     changes: Vec<Change>,
     changes_before_pass: usize,
     next: Option<Timestamp>,
+    /// By service, until one of its tasks changes.
+    slots: BTreeMap<Id, Arc<[Slot]>>,
 }
 
 /// Where a task is, as far as it matters for going on with it.
@@ -52,6 +55,7 @@ impl<'a> Draft<'a> {
             changes: Vec::new(),
             changes_before_pass: 0,
             next: None,
+            slots: BTreeMap::new(),
         }
     }
 
@@ -97,8 +101,11 @@ impl<'a> Draft<'a> {
         self.state.services().cloned().collect()
     }
 
-    pub(super) fn slots(&self, service: Id) -> Vec<Slot> {
-        Slot::collect(self.state.tasks_of_service(service))
+    /// In the order of their numbers, also those whose remains are removed.
+    pub(super) fn slots(&mut self, service: Id) -> Arc<[Slot]> {
+        let collect = || Slot::collect(self.state.tasks_of_service(service)).into();
+        let slots = self.slots.entry(service).or_insert_with(collect);
+        Arc::clone(slots)
     }
 }
 
@@ -142,8 +149,23 @@ impl Draft<'_> {
 impl Draft<'_> {
     pub(super) fn emit(&mut self, change: Change) {
         let now = self.now;
+        if let Some(service) = self.service_of(&change) {
+            self.slots.remove(&service);
+        }
         self.state.to_mut().apply_change(0, now, &change);
         self.changes.push(change);
+    }
+
+    fn service_of(&self, change: &Change) -> Option<Id> {
+        match change {
+            Change::CreateTask { service, .. }
+            | Change::SetUpdateStatus { service, .. }
+            | Change::Rollback { service, .. } => Some(*service),
+            Change::AssignTask { id, .. }
+            | Change::SetDesired { id, .. }
+            | Change::SetStatus { id, .. }
+            | Change::DeleteTask { id } => self.state.task(*id).map(|task| task.service),
+        }
     }
 
     pub(super) fn set_desired(&mut self, task: &Task, desired: TaskState) {

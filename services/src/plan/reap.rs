@@ -32,8 +32,8 @@ pub(super) fn forget(draft: &mut Draft) {
         } else {
             limit
         };
-        for slot in draft.slots(service.id) {
-            beyond_history(draft, &service, &slot, limit, &mut obsolete);
+        for slot in draft.slots(service.id).iter() {
+            beyond_history(draft, &service, slot, limit, &mut obsolete);
         }
     }
     for id in obsolete {

@@ -16,7 +16,7 @@ pub(super) fn scale(draft: &mut Draft) {
         if existing < wanted {
             add(draft, &service, &slots, wanted - existing);
         } else if existing > wanted {
-            remove(draft, slots, wanted);
+            remove(draft, &slots, wanted);
         }
     }
 }
@@ -38,11 +38,11 @@ fn add(draft: &mut Draft, service: &Service, slots: &[Slot], missing: u64) {
 
 /// The slots that do not run go first, then those on the nodes that have the
 /// most of this service, then the highest numbers.
-fn remove(draft: &mut Draft, slots: Vec<Slot>, wanted: u64) {
+fn remove(draft: &mut Draft, slots: &[Slot], wanted: u64) {
     let mut on_node: BTreeMap<Id, usize> = BTreeMap::new();
-    let mut ranked: Vec<(usize, Slot)> = Vec::new();
-    for slot in slots.into_iter().filter(Slot::exists) {
-        let rank = match runs_on(draft, &slot) {
+    let mut ranked: Vec<(usize, &Slot)> = Vec::new();
+    for slot in slots.iter().filter(|slot| slot.exists()) {
+        let rank = match runs_on(draft, slot) {
             Some(node) => {
                 let before = on_node.entry(node).or_default();
                 *before += 1;

@@ -21,9 +21,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 pub(super) fn replace_ended(draft: &mut Draft) {
     for service in draft.services() {
-        for slot in draft.slots(service.id) {
+        for slot in draft.slots(service.id).iter() {
             if slot.exists() {
-                replace(draft, &service, &slot);
+                replace(draft, &service, slot);
             }
         }
     }

@@ -12,9 +12,9 @@ const OLD_TASK_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn release(draft: &mut Draft) {
     for service in draft.services() {
-        for slot in draft.slots(service.id) {
+        for slot in draft.slots(service.id).iter() {
             for task in slot.live() {
-                if task.desired < TaskState::Running && may_run(draft, &slot, task) {
+                if task.desired < TaskState::Running && may_run(draft, slot, task) {
                     draft.set_desired(task, TaskState::Running);
                 }
             }

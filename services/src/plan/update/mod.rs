@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::dirt::Dirt;
 use super::draft::{Draft, NewTask};
 use super::restart;
-use super::slot::{Slot, is_live};
+use super::slot::is_live;
 use crate::command::Change;
 use crate::id::Id;
 use crate::object::{Service, Task, TaskState, UpdateState, UpdateStatus};
@@ -45,18 +45,18 @@ pub(super) fn roll_out(draft: &mut Draft) {
     }
 }
 
-fn slots(draft: &Draft, service: &Service) -> Vec<SlotUpdate> {
+fn slots(draft: &mut Draft, service: &Service) -> Vec<SlotUpdate> {
+    let slots = draft.slots(service.id);
     let began = service.update.as_ref().map(|update| update.started);
     let mut dirt = Dirt::new(service);
     let mut is_dirty = |task: &Task| {
         let node = task.node.and_then(|node| draft.state().node(node));
         dirt.is_dirty(task, node.map(Arc::as_ref))
     };
-    draft
-        .slots(service.id)
-        .into_iter()
-        .filter(Slot::exists)
-        .map(|slot| SlotUpdate::new(&slot, began, &mut is_dirty))
+    slots
+        .iter()
+        .filter(|slot| slot.exists())
+        .map(|slot| SlotUpdate::new(slot, began, &mut is_dirty))
         .collect()
 }
 
