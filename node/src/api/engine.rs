@@ -20,7 +20,9 @@ use super::error::ApiError;
 use super::proxy;
 use super::route::{ApiVersion, MAX_VERSION};
 
-/// For what the engine says of itself (`/_ping`, `/version`, `/info`).
+/// For `/_ping`, which costs an engine nothing.
+const PING_WITHIN: Duration = Duration::from_secs(1);
+/// For what the engine says of itself (`/version`, `/info`).
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// What is advertised before the engine was ever heard: every engine of the
@@ -35,7 +37,7 @@ pub(super) const BUILDER_VERSION: HeaderName = HeaderName::from_static("builder-
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Engine {
+pub(super) struct Engine {
     socket: Arc<Path>,
     heard: Arc<RwLock<Option<HeaderMap>>>,
 }
@@ -87,7 +89,7 @@ impl Engine {
 
     /// Asks the engine what it is. What it said last stands where it is away.
     pub(super) async fn ping(&self) -> Facts {
-        if let Ok(Ok(answer)) = timeout(ANSWER_WITHIN, self.send(get("/_ping"))).await {
+        if let Ok(Ok(answer)) = timeout(PING_WITHIN, self.send(get("/_ping"))).await {
             let headers = answer.headers().clone();
             *self.heard.write().unwrap_or_else(PoisonError::into_inner) = Some(headers);
         }

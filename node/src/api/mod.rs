@@ -14,7 +14,7 @@ mod engine;
 pub mod error;
 pub mod json;
 mod local;
-pub mod proxy;
+mod proxy;
 mod query;
 mod route;
 mod serve;
@@ -32,22 +32,20 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use backend::{Backend, Lead, Manager};
-use engine::Facts;
+use engine::{Engine, Facts};
 use error::ApiError;
 use query::Query;
 use route::{ApiVersion, Route, SwarmRoute, route};
 use swarm::Call;
 
-pub use engine::Engine;
 pub use local::not_a_manager;
-pub use route::is_swarm_route;
 pub use serve::serve;
 
 /// Bytes of a request's JSON. What is for the engine has no limit of ours.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
 
 /// What the local socket answers.
-pub fn router(backend: Arc<dyn Backend>, engine: Engine) -> Router {
+fn router(backend: Arc<dyn Backend>, engine: Engine) -> Router {
     let api = Api { backend, engine };
     Router::new().fallback(answer).with_state(api)
 }

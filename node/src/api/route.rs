@@ -97,11 +97,6 @@ pub fn route<'a>(method: &Method, path: &'a str) -> (Route<'a>, Option<ApiVersio
     (of_parts(method, parts), version)
 }
 
-/// Whether a manager that does not lead must forward this request.
-pub fn is_swarm_route(method: &Method, path: &str) -> bool {
-    matches!(route(method, path).0, Route::Swarm(_))
-}
-
 fn split_version(path: &str) -> (Option<ApiVersion>, &str) {
     let split = || {
         let rest = path.strip_prefix("/v")?;
@@ -211,10 +206,12 @@ mod tests {
     #[test]
     fn what_only_this_node_can_do_is_not_forwarded() {
         for path in ["/swarm/init", "/swarm/join", "/swarm/leave"] {
-            assert!(!is_swarm_route(&Method::POST, path), "{path}");
+            let route = of(Method::POST, path);
+            assert!(!matches!(route, Route::Swarm(_)), "{path}");
         }
-        assert!(is_swarm_route(&Method::POST, "/v1.41/swarm/update"));
-        assert!(!is_swarm_route(&Method::GET, "/info"));
+        let route = of(Method::POST, "/v1.41/swarm/update");
+        assert_eq!(route, Route::Swarm(SwarmRoute::Update));
+        assert_eq!(of(Method::GET, "/info"), Route::Info);
     }
 
     #[test]
