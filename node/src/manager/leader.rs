@@ -24,12 +24,12 @@ const ROUND: Duration = Duration::from_secs(1);
 /// Runs until it is dropped.
 pub async fn run(manager: Arc<Manager>) {
     loop {
-        manager.lead_next().await;
+        let term = manager.lead_next().await;
         let mut status = manager.raft.watch();
         let me = manager.me;
         let deposed = async {
             status
-                .wait_for(|status| status.leader != Some(me))
+                .wait_for(|status| status.leader != Some(me) || status.term != term)
                 .await
                 .map(drop)
         };
@@ -43,31 +43,33 @@ pub async fn run(manager: Arc<Manager>) {
 }
 
 impl Manager {
-    /// Waits until this manager leads and has applied what was agreed before.
-    async fn lead_next(&self) {
+    /// Waits until this manager leads and has applied what was agreed before;
+    /// returns its term.
+    async fn lead_next(&self) -> u64 {
         let mut status = self.raft.watch();
-        loop {
+        let term = loop {
             let me = self.me;
             let elected = status
                 .wait_for(|status| status.leader == Some(me))
                 .await
-                .map(drop);
-            if elected.is_err() {
-                std::future::pending::<()>().await;
-            }
+                .map(|status| status.term);
+            let Ok(term) = elected else {
+                std::future::pending().await
+            };
             match self.raft.read_barrier().await {
-                Ok(_) => break,
+                Ok(_) => break term,
                 Err(error) => {
                     tracing::debug!(%error, "elected, but not yet able to lead");
                     sleep(SETTLE).await;
                 }
             }
-        }
-        self.observer.elected(clock::now());
+        };
+        self.observer.elected(term, clock::now());
         // What was relayed before the election was merged into what is gone.
         self.hub.tell_all();
         self.hub.news.notify_one();
         tracing::info!("the leader of the swarm");
+        term
     }
 }
 

@@ -8,7 +8,7 @@ use certs::NodeId;
 use services::State;
 use services::object::NodeDescription;
 use services::{Id, NodeHealth, Observed, Timestamp};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::tracker::Tracker;
 use crate::control::lock;
@@ -17,6 +17,8 @@ use crate::control::message::{EngineReport, Relayed};
 #[derive(Debug)]
 pub struct Observer {
     inner: Mutex<Inner>,
+    /// The term of this node's that `inner` is about, 0 before the first.
+    term: watch::Sender<u64>,
     /// Woken when something was seen that may change the plan.
     pub news: Notify,
 }
@@ -34,13 +36,22 @@ impl Observer {
     pub fn new(now: Timestamp) -> Self {
         Self {
             inner: Mutex::new(Inner::new(now)),
+            term: watch::Sender::new(0),
             news: Notify::new(),
         }
     }
 
-    /// This node was elected: nobody has been heard yet.
-    pub fn elected(&self, now: Timestamp) {
+    /// This node was elected for `term`: nobody has been heard yet.
+    pub fn elected(&self, term: u64, now: Timestamp) {
         *lock(&self.inner) = Inner::new(now);
+        self.term.send_replace(term);
+    }
+
+    /// Waits until this node is the leader that `term` has. What was accepted
+    /// before would be merged into what the election clears away.
+    pub async fn in_office(&self, term: u64) {
+        // The sender lives as long as `self`.
+        let _ = self.term.subscribe().wait_for(|now| *now >= term).await;
     }
 
     /// Takes a frame of the manager `via`. What it says of tasks counts only

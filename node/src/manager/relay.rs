@@ -86,7 +86,9 @@ async fn tell_myself(manager: &Manager) -> io::Result<()> {
 pub async fn serve(manager: &Manager, via: NodeId, mut from: RecvStream) -> io::Result<()> {
     let mut status = manager.raft.watch();
     let me = manager.me;
+    let term = status.borrow().term;
     let listen = async {
+        manager.observer.in_office(term).await;
         while let Some(relayed) = frame::recv::<Relayed>(&mut from).await? {
             accept(manager, via, relayed);
         }
@@ -94,7 +96,7 @@ pub async fn serve(manager: &Manager, via: NodeId, mut from: RecvStream) -> io::
     };
     let deposed = async {
         status
-            .wait_for(|status| status.leader != Some(me))
+            .wait_for(|status| status.leader != Some(me) || status.term != term)
             .await
             .map(drop)
     };

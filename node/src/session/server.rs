@@ -14,7 +14,7 @@ use super::{BEAT, PATIENCE};
 use crate::control::REMOVED;
 use crate::control::frame;
 use crate::control::message::{AssignmentBatch, Down, Hello, SwarmNews, Up};
-use crate::manager::Manager;
+use crate::manager::{Manager, node_key};
 
 /// Assignments in one frame; a spec may be some kilobytes.
 const ASSIGNMENTS_PER_FRAME: usize = 200;
@@ -37,7 +37,10 @@ pub async fn serve(
         .await
         .map_err(io::Error::other)?;
     if manager.role_of(peer.id).is_none() {
-        connection.close(REMOVED, b"not, or no longer, part of the swarm");
+        if manager.read_state(|state| state.is_removed(node_key(peer.id))) {
+            connection.close(REMOVED, b"removed from the swarm");
+        }
+        // Else it founds the swarm just now, and is in the state in a moment.
         return Ok(());
     }
     let number = manager.hub.begin(peer.id, hello.addr, connection);
