@@ -36,11 +36,15 @@ use draft::Draft;
 /// Three are the most that any test has seen; the rest is for the unforeseen.
 const MAX_PASSES: usize = 8;
 
+/// So many changes, whatever they are, fit into one proposal
+/// ([`crate::codec::MAX_PROPOSAL`]).
+pub const CHANGES_PER_PROPOSAL: usize = 500;
+
 /// What one run decided.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
-    /// In order. Each is checked when it is applied, so a long list may be
-    /// proposed in several pieces, the first ones first.
+    /// In order. Each is checked when it is applied, so a long list is
+    /// proposed in pieces of [`CHANGES_PER_PROPOSAL`], the first ones first.
     pub changes: Vec<Change>,
     /// When to run again even if nothing is heard.
     pub next: Option<Timestamp>,

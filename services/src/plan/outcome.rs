@@ -8,6 +8,12 @@ use super::draft::{Draft, Place};
 use super::slot::is_live;
 use crate::object::{Task, TaskState, TaskStatus};
 
+/// What one task may put into the replicated state, in bytes and entries.
+const MAX_ERROR: usize = 1024;
+const MAX_MESSAGE: usize = 256;
+const MAX_CONTAINER_ID: usize = 128;
+const MAX_PORTS: usize = 64;
+
 /// A node that is down for so long is not waited for to tell how it ended.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 
@@ -20,7 +26,7 @@ pub(super) fn record(draft: &mut Draft) {
         .collect();
     for task in open {
         if let Some(status) = outcome(draft, &task) {
-            draft.set_status(&task, status);
+            draft.set_status(&task, bounded(status));
         }
     }
 }
@@ -61,5 +67,25 @@ fn with_reason(task: &Task, seen: &TaskStatus) -> TaskStatus {
             ..seen.clone()
         },
         _ => seen.clone(),
+    }
+}
+
+/// Nodes are trusted with their tasks, not with the managers' memory.
+fn bounded(mut status: TaskStatus) -> TaskStatus {
+    truncate(&mut status.message, MAX_MESSAGE);
+    status.ports.truncate(MAX_PORTS);
+    if let Some(error) = &mut status.error {
+        truncate(error, MAX_ERROR);
+    }
+    if let Some(container) = &mut status.container {
+        truncate(&mut container.id, MAX_CONTAINER_ID);
+    }
+    status
+}
+
+fn truncate(text: &mut String, limit: usize) {
+    if text.len() > limit {
+        let at = (0..=limit).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(at.unwrap_or(0));
     }
 }

@@ -1,9 +1,11 @@
 use std::time::Duration;
 
-use crate::command::{Change, Command};
-use crate::object::TaskState;
+use crate::codec::encode_proposal;
+use crate::command::{Change, Command, Proposal};
+use crate::object::{PublishedPort, TaskState};
 use crate::observed::NodeHealth;
-use crate::spec::{Availability, RestartCondition, RestartPolicy, ServiceSpec};
+use crate::plan::CHANGES_PER_PROPOSAL;
+use crate::spec::{Availability, Protocol, RestartCondition, RestartPolicy, ServiceSpec};
 use crate::testing::{SECOND, World, constrain, reserve_memory, set_image, web};
 
 fn with_policy(policy: RestartPolicy) -> ServiceSpec {
@@ -294,4 +296,31 @@ fn a_node_that_shrank_loses_its_newest_task() {
         waiting.status.error.as_deref(),
         Some("no suitable node (insufficient resources on 1 node: not enough memory)")
     );
+}
+
+#[test]
+fn what_a_node_tells_of_an_outcome_is_bounded() {
+    let mut world = World::with_nodes(1);
+    let web = world.create(web(1));
+    world.settle();
+    let id = world.running(web)[0].id;
+    world.fail(id);
+    let told = world.observed.tasks.get_mut(&id).unwrap();
+    told.error = Some("\u{fc}".repeat(1_000_000));
+    told.message = "x".repeat(1_000_000);
+    let port = PublishedPort {
+        protocol: Protocol::Tcp,
+        target: 65_535,
+        published: 65_535,
+        host_ip: Some("fd00::1".parse().unwrap()),
+    };
+    told.ports = vec![port; 100_000];
+    world.plan();
+    let kept = &world.state.task(id).unwrap().status;
+    assert_eq!(kept.error.as_ref().unwrap().len(), 1024);
+    assert_eq!(kept.message.len(), 256);
+    let (at, status) = (world.now, kept.clone());
+    let changes = vec![Change::SetStatus { id, status }; CHANGES_PER_PROPOSAL];
+    let command = Command::Plan { changes };
+    encode_proposal(&Proposal { at, command }).unwrap();
 }

@@ -1,6 +1,8 @@
 //! A swarm to test with: a state, what is seen of it, and workers that do
 //! what they are told, all at a time that only the test moves.
 
+mod specs;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +10,14 @@ use std::time::Duration;
 use crate::assignment::Assignment;
 use crate::command::{Answer, Change, Command, Proposal, Refusal};
 use crate::id::Id;
-use crate::object::{
-    Cluster, ClusterCa, JoinTokens, Meta, NodeDescription, Service, Task, TaskState, TaskStatus,
-};
+use crate::object::{NodeDescription, Service, Task, TaskState, TaskStatus};
 use crate::observed::{NodeHealth, NodeObserved, Observed};
 use crate::plan::{Plan, plan};
 use crate::reconcile::{Actual, Assigned, LocalTask, Op, reconcile};
-use crate::spec::{
-    Availability, ClusterSpec, EndpointSpec, Mode, NodeSpec, Platform, PortSpec, Protocol,
-    PublishMode, ResourceAmounts, Resources, Role, ServiceSpec,
-};
+use crate::spec::{Availability, NodeSpec, Platform, ResourceAmounts, Role, ServiceSpec};
 use crate::state::State;
 use crate::time::Timestamp;
+pub(crate) use specs::{cluster, constrain, publish, reserve_memory, scale, set_image, web};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -363,70 +361,4 @@ impl World {
 
 fn image_of(assignment: &Assignment) -> String {
     assignment.spec.task.container.image.clone()
-}
-
-pub(crate) fn cluster() -> Cluster {
-    Cluster {
-        id: Id::from_u128(1 << 100),
-        meta: Meta::default(),
-        spec: ClusterSpec::default(),
-        ca: ClusterCa {
-            certificate: "certificate".to_owned(),
-            key: "key".to_owned(),
-        },
-        join_tokens: JoinTokens {
-            worker: "SWMTKN-1-w".to_owned(),
-            manager: "SWMTKN-1-m".to_owned(),
-        },
-    }
-}
-
-pub(crate) fn web(replicas: u64) -> ServiceSpec {
-    let mut spec = ServiceSpec {
-        name: "web".to_owned(),
-        mode: Mode::Replicated {
-            replicas: Some(replicas),
-        },
-        ..ServiceSpec::default()
-    };
-    spec.task.container.image = "web:1".to_owned();
-    spec
-}
-
-pub(crate) fn scale(spec: &mut ServiceSpec, replicas: u64) {
-    spec.mode = Mode::Replicated {
-        replicas: Some(replicas),
-    };
-}
-
-pub(crate) fn set_image(spec: &mut ServiceSpec, image: &str) {
-    spec.task.container.image = image.to_owned();
-}
-
-pub(crate) fn constrain(spec: &mut ServiceSpec, constraint: &str) {
-    let placement = spec.task.placement.get_or_insert_default();
-    placement.constraints = vec![constraint.to_owned()];
-}
-
-pub(crate) fn reserve_memory(spec: &mut ServiceSpec, bytes: i64) {
-    spec.task.resources = Some(Resources {
-        limits: None,
-        reservations: Some(ResourceAmounts {
-            memory_bytes: bytes,
-            ..ResourceAmounts::default()
-        }),
-    });
-}
-
-pub(crate) fn publish(spec: &mut ServiceSpec, port: u16) {
-    spec.endpoint = Some(EndpointSpec {
-        mode: None,
-        ports: vec![PortSpec {
-            name: None,
-            protocol: Protocol::Tcp,
-            target: 80,
-            published: port,
-            mode: PublishMode::Host,
-        }],
-    });
 }

@@ -1,0 +1,144 @@
+//! The plan's decisions: each is checked against the state as it is now and
+//! skipped where it no longer fits.
+
+use std::sync::Arc;
+
+use super::Write;
+use crate::command::Change;
+use crate::id::Id;
+use crate::object::{Task, TaskState, TaskStatus, UpdateStatus};
+use crate::spec::ServiceSpec;
+
+impl Write<'_> {
+    pub(super) fn change(&mut self, change: &Change) {
+        match change {
+            Change::CreateTask { .. } => self.create_task(change),
+            Change::AssignTask { id, node } => self.assign_task(*id, *node),
+            Change::SetDesired { id, desired } => self.set_desired(*id, *desired),
+            Change::SetStatus { id, status } => self.set_status(*id, status),
+            Change::DeleteTask { id } => self.state.drop_task(*id),
+            Change::SetUpdateStatus {
+                service,
+                spec_version,
+                status,
+            } => self.set_update_status(*service, *spec_version, status),
+            Change::Rollback {
+                service,
+                spec_version,
+                status,
+            } => self.roll_back(*service, *spec_version, status),
+        }
+    }
+
+    fn create_task(&mut self, change: &Change) {
+        let &Change::CreateTask {
+            id,
+            service,
+            spec_version,
+            slot,
+            desired,
+            not_before,
+            failures,
+        } = change
+        else {
+            return;
+        };
+        let Some(spec) = self.spec_of(service, spec_version) else {
+            return;
+        };
+        if self.state.task(id).is_some() || desired > TaskState::Running {
+            return;
+        }
+        self.state.put_task(Task {
+            id,
+            meta: self.created(),
+            service,
+            slot,
+            spec,
+            spec_version,
+            node: None,
+            desired,
+            status: TaskStatus::at(TaskState::Pending, self.at, "pending task scheduling"),
+            not_before,
+            failures,
+        });
+    }
+
+    fn spec_of(&self, service: Id, spec_version: u64) -> Option<Arc<ServiceSpec>> {
+        let service = self.state.service(service)?;
+        (service.spec_version == spec_version).then(|| Arc::clone(&service.spec))
+    }
+
+    fn assign_task(&mut self, id: Id, node: Id) {
+        let waits = self.state.task(id).is_some_and(|task| {
+            task.status.state <= TaskState::Pending && task.desired <= TaskState::Running
+        });
+        if !waits || self.state.node(node).is_none() {
+            return;
+        }
+        let (index, at) = (self.index, self.at);
+        if let Some(task) = self.state.place_task(id, node) {
+            task.status =
+                TaskStatus::at(TaskState::Assigned, at, "scheduler assigned task to node");
+            task.meta.version = index;
+            task.meta.updated = at;
+        }
+    }
+
+    pub(super) fn set_desired(&mut self, id: Id, desired: TaskState) {
+        let raises = |task: &Task| task.desired < desired && desired <= TaskState::Remove;
+        if self.state.task(id).is_some_and(|task| raises(task)) {
+            self.edit_task(id, |task| task.desired = desired);
+        }
+    }
+
+    /// A status moves a task forward, or says something new of where it is.
+    pub(super) fn set_status(&mut self, id: Id, status: &TaskStatus) {
+        let fits = |task: &Task| {
+            let placed = task.node.is_some() || status.state <= TaskState::Pending;
+            !task.status.state.is_final()
+                && status.state >= task.status.state
+                && (placed || status.state.is_final())
+                && *status != task.status
+        };
+        if self.state.task(id).is_some_and(|task| fits(task)) {
+            self.edit_task(id, |task| task.status = status.clone());
+        }
+    }
+
+    fn edit_task(&mut self, id: Id, edit: impl FnOnce(&mut Task)) {
+        let (index, at) = (self.index, self.at);
+        if let Some(task) = self.state.edit_task(id) {
+            edit(task);
+            task.meta.version = index;
+            task.meta.updated = at;
+        }
+    }
+
+    fn set_update_status(&mut self, id: Id, spec_version: u64, status: &UpdateStatus) {
+        if self.spec_of(id, spec_version).is_none() {
+            return;
+        }
+        let (index, at) = (self.index, self.at);
+        if let Some(service) = self.state.edit_service(id) {
+            service.update = Some(status.clone());
+            service.meta.version = index;
+            service.meta.updated = at;
+        }
+    }
+
+    fn roll_back(&mut self, id: Id, spec_version: u64, status: &UpdateStatus) {
+        let Some(service) = self.state.service(id) else {
+            return;
+        };
+        let Some(spec) = service.previous_spec.clone() else {
+            return;
+        };
+        if service.spec_version == spec_version {
+            // Not `index`: the plan that rolls back goes on to make tasks of
+            // the older spec, and it cannot know the index of its own entry.
+            let next = spec_version.saturating_add(1);
+            self.respec(id, spec, None, next, Some(status.clone()));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Specs to test with.
+
+use crate::id::Id;
+use crate::object::{Cluster, ClusterCa, JoinTokens, Meta};
+use crate::spec::{
+    ClusterSpec, EndpointSpec, Mode, PortSpec, Protocol, PublishMode, ResourceAmounts, Resources,
+    ServiceSpec,
+};
+
+pub(crate) fn cluster() -> Cluster {
+    Cluster {
+        id: Id::from_u128(1 << 100),
+        meta: Meta::default(),
+        spec: ClusterSpec::default(),
+        ca: ClusterCa {
+            certificate: "certificate".to_owned(),
+            key: "key".to_owned(),
+        },
+        join_tokens: JoinTokens {
+            worker: "SWMTKN-1-w".to_owned(),
+            manager: "SWMTKN-1-m".to_owned(),
+        },
+    }
+}
+
+pub(crate) fn web(replicas: u64) -> ServiceSpec {
+    let mut spec = ServiceSpec {
+        name: "web".to_owned(),
+        mode: Mode::Replicated {
+            replicas: Some(replicas),
+        },
+        ..ServiceSpec::default()
+    };
+    spec.task.container.image = "web:1".to_owned();
+    spec
+}
+
+pub(crate) fn scale(spec: &mut ServiceSpec, replicas: u64) {
+    spec.mode = Mode::Replicated {
+        replicas: Some(replicas),
+    };
+}
+
+pub(crate) fn set_image(spec: &mut ServiceSpec, image: &str) {
+    spec.task.container.image = image.to_owned();
+}
+
+pub(crate) fn constrain(spec: &mut ServiceSpec, constraint: &str) {
+    let placement = spec.task.placement.get_or_insert_default();
+    placement.constraints = vec![constraint.to_owned()];
+}
+
+pub(crate) fn reserve_memory(spec: &mut ServiceSpec, bytes: i64) {
+    spec.task.resources = Some(Resources {
+        limits: None,
+        reservations: Some(ResourceAmounts {
+            memory_bytes: bytes,
+            ..ResourceAmounts::default()
+        }),
+    });
+}
+
+pub(crate) fn publish(spec: &mut ServiceSpec, port: u16) {
+    spec.endpoint = Some(EndpointSpec {
+        mode: None,
+        ports: vec![PortSpec {
+            name: None,
+            protocol: Protocol::Tcp,
+            target: 80,
+            published: port,
+            mode: PublishMode::Host,
+        }],
+    });
+}

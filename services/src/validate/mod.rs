@@ -1,0 +1,174 @@
+//! Which service specs are accepted, in Docker's words
+//! (`manager/controlapi/service.go`, measured against 20.10).
+//!
+//! Called once, at the API's door, before a command is proposed; inside,
+//! specs are trusted. The API fills an empty name before.
+
+mod image;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::command::{Refusal, RefusalKind};
+use crate::constraint;
+use crate::spec::{
+    ContainerSpec, EndpointMode, EndpointSpec, PublishMode, ResourceAmounts, ServiceSpec, TaskSpec,
+    UpdateConfig,
+};
+
+const MAX_NAME: usize = 63;
+/// Bounds what one command makes the managers hold.
+const MAX_REPLICAS: u64 = 100_000;
+const MIN_NANO_CPUS: i64 = 1_000_000;
+const MIN_MEMORY: i64 = 4 << 20;
+const MIN_HEALTH_PERIOD: Duration = Duration::from_millis(1);
+/// Goes away with the overlay network.
+const NO_INGRESS_YET: &str =
+    "ports can be published in host mode only until the overlay network is there; use mode=host";
+
+/// # Errors
+/// Why the spec is refused, with the kind and text that Docker answers.
+pub fn validate_service(spec: &ServiceSpec) -> Result<(), Refusal> {
+    check_name(&spec.name)?;
+    check_task(&spec.task)?;
+    if spec.mode.replicas() > MAX_REPLICAS {
+        return Err(invalid(format!(
+            "replicas cannot be more than {MAX_REPLICAS}"
+        )));
+    }
+    check_update("update", spec.update.as_ref())?;
+    check_update("rollback", spec.rollback.as_ref())?;
+    spec.endpoint.as_ref().map_or(Ok(()), check_endpoint)
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    RefusalKind::InvalidArgument.because(message)
+}
+
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let edge = |byte: Option<u8>| byte.is_some_and(|it| it.is_ascii_alphanumeric());
+    let inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.is_empty() {
+        return Err(invalid("meta: name must be provided"));
+    }
+    if !(edge(name.bytes().next()) && edge(name.bytes().last()) && name.bytes().all(inside)) {
+        return Err(invalid("name must be valid as a DNS name component"));
+    }
+    if name.len() > MAX_NAME {
+        return Err(invalid("name must be 63 characters or fewer"));
+    }
+    Ok(())
+}
+
+fn check_task(task: &TaskSpec) -> Result<(), Refusal> {
+    if let Some(resources) = &task.resources {
+        let amounts = [&resources.limits, &resources.reservations];
+        amounts.into_iter().flatten().try_for_each(check_amounts)?;
+    }
+    if let Some(placement) = &task.placement {
+        constraint::parse_all(&placement.constraints)?;
+    }
+    check_container(&task.container)
+}
+
+fn check_amounts(amounts: &ResourceAmounts) -> Result<(), Refusal> {
+    let cpus = amounts.nano_cpus;
+    if cpus != 0 && cpus < MIN_NANO_CPUS {
+        let shown = go_general(cpus as f64 / 1e9);
+        return Err(invalid(format!(
+            "invalid cpu value {shown}: Must be at least 0.001"
+        )));
+    }
+    let memory = amounts.memory_bytes;
+    if memory != 0 && memory < MIN_MEMORY {
+        return Err(invalid(format!(
+            "invalid memory value {memory}: Must be at least 4MiB"
+        )));
+    }
+    Ok(())
+}
+
+/// As Go's `%g` prints a number below 0.001.
+fn go_general(value: f64) -> String {
+    if value.abs() >= 1e-4 {
+        return value.to_string();
+    }
+    let text = format!("{value:e}");
+    match text.split_once("e-") {
+        Some((digits, exponent)) => format!("{digits}e-{exponent:0>2}"),
+        None => text,
+    }
+}
+
+fn check_container(container: &ContainerSpec) -> Result<(), Refusal> {
+    if container.image.is_empty() {
+        return Err(invalid("ContainerSpec: image reference must be provided"));
+    }
+    if !image::is_reference(&container.image) {
+        return Err(invalid(format!(
+            "ContainerSpec: {:?} is not a valid repository/tag",
+            container.image
+        )));
+    }
+    let mut targets = BTreeSet::new();
+    for mount in &container.mounts {
+        if !targets.insert(&mount.target) {
+            return Err(invalid(format!(
+                "ContainerSpec: duplicate mount point: {}",
+                mount.target
+            )));
+        }
+    }
+    let Some(check) = &container.healthcheck else {
+        return Ok(());
+    };
+    let periods = [
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+        ("StartInterval", check.start_interval),
+    ];
+    for (name, period) in periods {
+        if period.is_some_and(|it| !it.is_zero() && it < MIN_HEALTH_PERIOD) {
+            return Err(invalid(format!(
+                "ContainerSpec: {name} in HealthConfig cannot be less than 1ms"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_update(what: &str, config: Option<&UpdateConfig>) -> Result<(), Refusal> {
+    let ratio = config.map_or(0.0, |config| config.max_failure_ratio);
+    if (0.0..=1.0).contains(&ratio) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "TaskSpec: {what}-maxfailureratio cannot be less than 0 or bigger than 1"
+    )))
+}
+
+fn check_endpoint(endpoint: &EndpointSpec) -> Result<(), Refusal> {
+    let dnsrr = endpoint.mode == Some(EndpointMode::Dnsrr);
+    let mut published = BTreeSet::new();
+    for port in &endpoint.ports {
+        if dnsrr && port.mode == PublishMode::Ingress {
+            return Err(invalid(
+                "EndpointSpec: port published with ingress mode can't be used with dnsrr mode",
+            ));
+        }
+        if port.target == 0 {
+            return Err(invalid("EndpointSpec: target port must be provided"));
+        }
+        if port.published != 0 && !published.insert((port.protocol, port.published)) {
+            return Err(invalid("EndpointSpec: duplicate published ports provided"));
+        }
+    }
+    let ingress = |port: &crate::spec::PortSpec| port.mode == PublishMode::Ingress;
+    if endpoint.ports.iter().any(ingress) {
+        return Err(RefusalKind::Unimplemented.because(NO_INGRESS_YET));
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+use super::*;
+use crate::spec::{Mode, Mount, MountKind, Placement, PortSpec, Protocol, Resources};
+use proptest::prelude::*;
+
+fn web() -> ServiceSpec {
+    let mut spec = ServiceSpec {
+        name: "web".to_owned(),
+        ..ServiceSpec::default()
+    };
+    spec.task.container.image = "nginx:1".to_owned();
+    spec
+}
+
+/// `edit` of an accepted spec must be refused so.
+fn check(kind: RefusalKind, message: &str, edit: impl FnOnce(&mut ServiceSpec)) {
+    let mut spec = web();
+    assert_eq!(validate_service(&spec), Ok(()));
+    edit(&mut spec);
+    assert_eq!(validate_service(&spec), Err(kind.because(message)));
+}
+
+fn check_invalid(message: &str, edit: impl FnOnce(&mut ServiceSpec)) {
+    check(RefusalKind::InvalidArgument, message, edit);
+}
+
+fn mount(target: &str) -> Mount {
+    Mount {
+        kind: MountKind::Tmpfs,
+        source: String::new(),
+        target: target.to_owned(),
+        read_only: false,
+        consistency: None,
+        bind: None,
+        volume: None,
+        tmpfs: None,
+    }
+}
+
+fn port(published: u16, mode: PublishMode) -> PortSpec {
+    PortSpec {
+        name: None,
+        protocol: Protocol::Tcp,
+        target: 80,
+        published,
+        mode,
+    }
+}
+
+fn reserve(spec: &mut ServiceSpec, amounts: ResourceAmounts) {
+    spec.task.resources = Some(Resources {
+        limits: None,
+        reservations: Some(amounts),
+    });
+}
+
+fn publish(spec: &mut ServiceSpec, ports: Vec<PortSpec>) {
+    spec.endpoint = Some(EndpointSpec { mode: None, ports });
+}
+
+#[test]
+fn names_are_dns_components() {
+    let dns = "name must be valid as a DNS name component";
+    check_invalid(dns, |spec| spec.name = "a b".to_owned());
+    check_invalid(dns, |spec| spec.name = "-web".to_owned());
+    check_invalid(dns, |spec| spec.name = "web.1".to_owned());
+    check_invalid("name must be 63 characters or fewer", |spec| {
+        spec.name = "a".repeat(64);
+    });
+    let stack = ServiceSpec {
+        name: "shop_web-2".to_owned(),
+        ..web()
+    };
+    assert_eq!(validate_service(&stack), Ok(()));
+}
+
+#[test]
+fn an_image_is_needed_and_must_be_a_reference() {
+    check_invalid("ContainerSpec: image reference must be provided", |spec| {
+        spec.task.container.image.clear();
+    });
+    check_invalid(
+        "ContainerSpec: \"BAD IMAGE\" is not a valid repository/tag",
+        |spec| spec.task.container.image = "BAD IMAGE".to_owned(),
+    );
+}
+
+#[test]
+fn image_references_follow_the_grammar() {
+    let hex = "0123456789abcdef".repeat(4);
+    let good = [
+        "busybox",
+        "library/busybox:1.36",
+        "ghcr.io/a/b_c__d-e.f:v1.0-rc_1",
+        "localhost:5000/x",
+        "[fd00::1]:5000/x/y",
+        "Registry/x",
+        &format!("nginx:1@sha256:{hex}"),
+    ];
+    let bad = [
+        "",
+        "Busybox",
+        "a//b",
+        "a/",
+        "x:",
+        "x:.1",
+        "x@sha256:12",
+        "a___b",
+        "_a",
+        "re gistry.io/x",
+        "host:port/x",
+        &hex,
+    ];
+    assert!(good.iter().all(|it| image::is_reference(it)), "{good:?}");
+    for text in bad {
+        assert!(!image::is_reference(text), "{text}");
+    }
+}
+
+#[test]
+fn reservations_have_a_minimum() {
+    check_invalid("invalid cpu value 1e-09: Must be at least 0.001", |spec| {
+        reserve(
+            spec,
+            ResourceAmounts {
+                nano_cpus: 1,
+                ..ResourceAmounts::default()
+            },
+        );
+    });
+    check_invalid("invalid cpu value 0.0005: Must be at least 0.001", |spec| {
+        reserve(
+            spec,
+            ResourceAmounts {
+                nano_cpus: 500_000,
+                ..ResourceAmounts::default()
+            },
+        );
+    });
+    check_invalid("invalid memory value 100: Must be at least 4MiB", |spec| {
+        reserve(
+            spec,
+            ResourceAmounts {
+                memory_bytes: 100,
+                ..ResourceAmounts::default()
+            },
+        );
+    });
+}
+
+#[test]
+fn replicas_have_a_maximum() {
+    check_invalid("replicas cannot be more than 100000", |spec| {
+        spec.mode = Mode::Replicated {
+            replicas: Some(100_001),
+        };
+    });
+}
+
+#[test]
+fn a_mount_point_is_used_once() {
+    check_invalid("ContainerSpec: duplicate mount point: /a", |spec| {
+        spec.task.container.mounts = vec![mount("/a"), mount("/b"), mount("/a")];
+    });
+}
+
+#[test]
+fn a_bad_constraint_is_of_unknown_kind_as_in_docker() {
+    check(
+        RefusalKind::Unknown,
+        "constraint expected one operator from ==, !=",
+        |spec| {
+            spec.task.placement = Some(Placement {
+                constraints: vec!["node.role=manager".to_owned()],
+                ..Placement::default()
+            });
+        },
+    );
+}
+
+#[test]
+fn a_failure_ratio_is_a_ratio() {
+    let text = "TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1";
+    for ratio in [-0.1, 1.1, f64::NAN] {
+        check_invalid(text, |spec| {
+            spec.update = Some(UpdateConfig {
+                max_failure_ratio: ratio,
+                ..UpdateConfig::default()
+            });
+        });
+    }
+}
+
+#[test]
+fn ports_are_published_once_and_on_the_host_only() {
+    check_invalid("EndpointSpec: duplicate published ports provided", |spec| {
+        publish(
+            spec,
+            vec![port(80, PublishMode::Host), port(80, PublishMode::Host)],
+        );
+    });
+    check_invalid(
+        "EndpointSpec: port published with ingress mode can't be used with dnsrr mode",
+        |spec| {
+            spec.endpoint = Some(EndpointSpec {
+                mode: Some(EndpointMode::Dnsrr),
+                ports: vec![port(80, PublishMode::Ingress)],
+            });
+        },
+    );
+    check(RefusalKind::Unimplemented, NO_INGRESS_YET, |spec| {
+        publish(spec, vec![port(80, PublishMode::Ingress)]);
+    });
+    let mut dynamic = web();
+    publish(
+        &mut dynamic,
+        vec![port(0, PublishMode::Host), port(0, PublishMode::Host)],
+    );
+    assert_eq!(validate_service(&dynamic), Ok(()));
+}
+
+proptest! {
+    #[test]
+    fn any_image_and_name_is_judged(image: String, name: String) {
+        let mut spec = web();
+        spec.task.container.image = image;
+        spec.name = name;
+        let _ = validate_service(&spec);
+    }
+}
