@@ -68,6 +68,12 @@ impl Session<'_> {
         if !info.swarm.node_id.is_empty() {
             return Ok(info.swarm.node_id);
         }
+        if !info.swarm.error.is_empty() {
+            return Err(CliError::Daemon {
+                status: 503,
+                message: info.swarm.error,
+            });
+        }
         // The daemon knows best why a node that is in no swarm has no id.
         let nodes = Target::new(&["nodes"]);
         self.client.text(hyper::Method::GET, &nodes).await?;

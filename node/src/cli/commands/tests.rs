@@ -188,6 +188,37 @@ async fn self_is_the_node_that_is_asked() {
 }
 
 #[tokio::test]
+async fn a_node_without_an_id_says_why() {
+    let why = "this node was removed from the swarm";
+    let removed = json!({"Swarm": {"LocalNodeState": "error", "Error": why}});
+    let daemon = Daemon::start(&[("GET /info", 200, removed)]);
+    let error = daemon.run(&["node", "ps"]).await.result.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("Error response from daemon: {why}")
+    );
+
+    let inactive = "This node is not a swarm manager. Use \"docker swarm init\"";
+    let daemon = Daemon::start(&[
+        (
+            "GET /info",
+            200,
+            json!({"Swarm": {"LocalNodeState": "inactive"}}),
+        ),
+        ("GET /nodes", 503, refusal(inactive)),
+    ]);
+    let error = daemon
+        .run(&["node", "inspect", "self"])
+        .await
+        .result
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("Error response from daemon: {inactive}")
+    );
+}
+
+#[tokio::test]
 async fn what_is_not_found_does_not_hide_what_is() {
     let daemon = Daemon::start(&[
         ("GET /services/web", 200, service(5)),
