@@ -11,6 +11,7 @@ use crate::command::Change;
 use crate::id::Id;
 use crate::object::{Service, Task, TaskState, UpdateState};
 use crate::spec::defaults;
+use crate::time::Timestamp;
 
 /// While an update watches for failures, a slot keeps at least its live task
 /// and the two before it.
@@ -27,7 +28,7 @@ pub(super) fn forget(draft: &mut Draft) {
     let cluster = draft.state().cluster();
     let limit = cluster.map_or(defaults::TASK_HISTORY, |it| it.spec.task_history);
     for service in draft.services() {
-        let limit = if is_updating(&service) {
+        let limit = if updating_since(&service).is_some() {
             limit.max(HISTORY_OF_UPDATE)
         } else {
             limit
@@ -41,12 +42,13 @@ pub(super) fn forget(draft: &mut Draft) {
     }
 }
 
-fn is_updating(service: &Service) -> bool {
-    let state = service.update.as_ref().map(|update| update.state);
-    matches!(
-        state,
-        Some(UpdateState::Updating | UpdateState::RollbackStarted)
-    )
+fn updating_since(service: &Service) -> Option<Timestamp> {
+    let update = service.update.as_ref()?;
+    let active = matches!(
+        update.state,
+        UpdateState::Updating | UpdateState::RollbackStarted
+    );
+    active.then_some(update.started)
 }
 
 /// As in Docker, the limit counts the live task too.
@@ -78,11 +80,13 @@ fn needed(draft: &Draft, service: &Service, slot: &Slot) -> BTreeSet<Id> {
     };
     // How the slot ended.
     let mut needed = BTreeSet::from([newest.id]);
-    // Which slots an update is about.
-    if is_updating(service) {
+    // Which slots an update is about, and when each of them settled.
+    if let Some(began) = updating_since(service) {
         let mut dirt = Dirt::new(service);
-        let last_dirty = slot.members().rfind(|task| dirt.is_dirty(task, None));
-        needed.extend(last_dirty.map(|task| task.id));
+        let (dirty, clean): (Vec<_>, Vec<_>) =
+            slot.members().partition(|task| dirt.is_dirty(task, None));
+        let first = clean.iter().find(|task| task.meta.created >= began);
+        needed.extend(dirty.last().into_iter().chain(first).map(|task| task.id));
     }
     // How often it was restarted.
     let policy = service.spec.task.restart.as_ref();

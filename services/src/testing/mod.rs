@@ -17,7 +17,9 @@ use crate::reconcile::{Actual, Assigned, LocalTask, Op, reconcile};
 use crate::spec::{Availability, NodeSpec, Platform, ResourceAmounts, Role, ServiceSpec};
 use crate::state::State;
 use crate::time::Timestamp;
-pub(crate) use specs::{cluster, constrain, publish, reserve_memory, scale, set_image, web};
+pub(crate) use specs::{
+    cluster, constrain, publish, reserve_cpus, reserve_memory, scale, set_image, web,
+};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
@@ -107,6 +109,15 @@ impl World {
             addr,
         })
         .unwrap();
+    }
+
+    pub(crate) fn set_history(&mut self, task_history: u64) {
+        let cluster = self.state.cluster().unwrap();
+        let version = cluster.meta.version;
+        let mut spec = cluster.spec.clone();
+        spec.task_history = task_history;
+        self.command(Command::UpdateCluster { version, spec })
+            .unwrap();
     }
 
     pub(crate) fn node(&self, name: &str) -> Id {

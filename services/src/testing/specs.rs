@@ -50,13 +50,30 @@ pub(crate) fn constrain(spec: &mut ServiceSpec, constraint: &str) {
     placement.constraints = vec![constraint.to_owned()];
 }
 
-pub(crate) fn reserve_memory(spec: &mut ServiceSpec, bytes: i64) {
+pub(crate) fn reserve_memory(spec: &mut ServiceSpec, memory_bytes: i64) {
+    reserve(
+        spec,
+        ResourceAmounts {
+            memory_bytes,
+            ..ResourceAmounts::default()
+        },
+    );
+}
+
+pub(crate) fn reserve_cpus(spec: &mut ServiceSpec, nano_cpus: i64) {
+    reserve(
+        spec,
+        ResourceAmounts {
+            nano_cpus,
+            ..ResourceAmounts::default()
+        },
+    );
+}
+
+fn reserve(spec: &mut ServiceSpec, amounts: ResourceAmounts) {
     spec.task.resources = Some(Resources {
         limits: None,
-        reservations: Some(ResourceAmounts {
-            memory_bytes: bytes,
-            ..ResourceAmounts::default()
-        }),
+        reservations: Some(amounts),
     });
 }
 

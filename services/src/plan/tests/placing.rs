@@ -174,6 +174,29 @@ fn tasks_are_spread_over_labels_before_nodes() {
 }
 
 #[test]
+fn spreading_counts_what_runs_already() {
+    let mut world = World::with_nodes(3);
+    for (host, zone) in [("h1", "a"), ("h2", "a"), ("h3", "b")] {
+        world.edit_node(host, |spec| {
+            spec.labels.insert("zone".to_owned(), zone.to_owned());
+        });
+    }
+    let pause = |spec: &mut crate::spec::NodeSpec| spec.availability = Availability::Pause;
+    world.edit_node("h3", pause);
+    let mut spec = web(2);
+    spec.task.placement = Some(Placement {
+        preferences: vec!["node.labels.zone".to_owned()],
+        ..Placement::default()
+    });
+    let web = world.create(spec);
+    world.settle();
+    world.edit_node("h3", |spec| spec.availability = Availability::Active);
+    world.update(web, |spec| scale(spec, 4));
+    world.settle();
+    assert_eq!(world.spread(web)["h3"], 2, "two were in zone a before");
+}
+
+#[test]
 fn a_full_branch_does_not_hold_up_the_others() {
     let mut world = World::with_nodes(2);
     world.edit_node("h1", |spec| {
@@ -220,13 +243,7 @@ fn a_node_where_this_version_keeps_failing_comes_last() {
     world.edit_node("h2", |spec| spec.availability = Availability::Pause);
     world.settle();
     // A longer history than by default, to see five failures.
-    let cluster = world.state.cluster().unwrap().clone();
-    let mut spec = cluster.spec.clone();
-    spec.task_history = 20;
-    let version = cluster.meta.version;
-    world
-        .command(crate::Command::UpdateCluster { version, spec })
-        .unwrap();
+    world.set_history(20);
     for _ in 0..5 {
         let task = world.running(web)[0].clone();
         world.fail(task.id);

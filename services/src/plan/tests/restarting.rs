@@ -5,8 +5,10 @@ use crate::command::{Change, Command, Proposal};
 use crate::object::{PublishedPort, TaskState};
 use crate::observed::NodeHealth;
 use crate::plan::CHANGES_PER_PROPOSAL;
-use crate::spec::{Availability, Protocol, RestartCondition, RestartPolicy, ServiceSpec};
-use crate::testing::{SECOND, World, constrain, reserve_memory, set_image, web};
+use crate::spec::{
+    Availability, Protocol, ResourceAmounts, RestartCondition, RestartPolicy, ServiceSpec,
+};
+use crate::testing::{SECOND, World, constrain, reserve_cpus, reserve_memory, set_image, web};
 
 fn with_policy(policy: RestartPolicy) -> ServiceSpec {
     let mut spec = web(1);
@@ -132,6 +134,22 @@ fn without_restarts_a_slot_ends_with_its_task() {
     };
     assert_eq!(attempts_in_an_hour("crash", policy.clone()), 1);
     assert_eq!(attempts_in_an_hour("missing", policy), 1);
+}
+
+#[test]
+fn how_a_slot_ended_is_remembered_without_history() {
+    let mut world = World::with_nodes(1);
+    world.set_history(0);
+    let mut spec = with_policy(RestartPolicy {
+        condition: Some(RestartCondition::None),
+        ..RestartPolicy::default()
+    });
+    set_image(&mut spec, "once");
+    let web = world.create(spec);
+    world.run_for(SECOND * 60);
+    let tasks = world.tasks(web);
+    assert_eq!(tasks.len(), 1);
+    assert_eq!(tasks[0].status.state, TaskState::Complete);
 }
 
 #[test]
@@ -277,24 +295,39 @@ fn a_node_that_no_longer_meets_constraints_loses_its_task() {
     assert_eq!(world.observed.tasks[&old.id].state, TaskState::Shutdown);
 }
 
-#[test]
-fn a_node_that_shrank_loses_its_newest_task() {
+/// Two tasks run on one node, which then shrinks so that one fits.
+fn check_shrinking(
+    reserve: impl FnOnce(&mut ServiceSpec),
+    shrink: impl FnOnce(&mut ResourceAmounts),
+    error: &str,
+) {
     let mut world = World::with_nodes(1);
     let mut spec = web(2);
-    reserve_memory(&mut spec, 3 << 30);
+    reserve(&mut spec);
     let web = world.create(spec);
     world.settle();
     let h1 = world.node("h1");
     let mut description = world.state.node(h1).unwrap().description.clone().unwrap();
-    description.resources.memory_bytes = 5 << 30;
+    shrink(&mut description.resources);
     world.describe(h1, description);
     world.run_for(SECOND * 30);
     let slots: Vec<u64> = world.running(web).iter().map(|task| task.slot).collect();
     assert_eq!(slots, [1]);
     let waiting = world.live(web)[1].clone();
-    assert_eq!(
-        waiting.status.error.as_deref(),
-        Some("no suitable node (insufficient resources on 1 node: not enough memory)")
+    assert_eq!(waiting.status.error.as_deref(), Some(error));
+}
+
+#[test]
+fn a_node_that_shrank_loses_its_newest_task() {
+    check_shrinking(
+        |spec| reserve_memory(spec, 3 << 30),
+        |resources| resources.memory_bytes = 5 << 30,
+        "no suitable node (insufficient resources on 1 node: not enough memory)",
+    );
+    check_shrinking(
+        |spec| reserve_cpus(spec, 1_500_000_000),
+        |resources| resources.nano_cpus = 2_000_000_000,
+        "no suitable node (insufficient resources on 1 node: not enough CPU)",
     );
 }
 

@@ -87,6 +87,21 @@ fn free_slot_numbers_are_taken_again() {
 }
 
 #[test]
+fn a_number_taken_again_waits_for_the_task_before_it() {
+    let mut world = World::with_nodes(1);
+    let web = world.create(web(2));
+    world.settle();
+    world.update(web, |spec| scale(spec, 1));
+    world.plan();
+    world.update(web, |spec| scale(spec, 2));
+    world.plan();
+    let second = world.live(web)[1].clone();
+    assert_eq!((second.slot, second.desired), (2, TaskState::Ready));
+    world.settle();
+    assert_eq!(world.running(web).len(), 2);
+}
+
+#[test]
 fn a_service_scaled_to_zero_leaves_no_tasks() {
     let mut world = World::with_nodes(2);
     let web = world.create(web(4));

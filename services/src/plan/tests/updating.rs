@@ -190,6 +190,43 @@ fn the_failure_ratio_is_of_the_slots_to_update() {
 }
 
 #[test]
+fn a_slot_that_failed_often_still_counts() {
+    let (mut world, web) = running(UpdateConfig {
+        delay: Some(SECOND * 20),
+        monitor: Some(SECOND * 30),
+        max_failure_ratio: 0.6,
+        ..one_by_one()
+    });
+    world.set_history(1);
+    world.update(web, |spec| {
+        set_image(spec, "web:2");
+        spec.task.restart = Some(crate::spec::RestartPolicy {
+            delay: Some(Duration::ZERO),
+            ..Default::default()
+        });
+    });
+    let updated = |world: &World| {
+        let running = world.running(web);
+        let mut tasks = running.into_iter();
+        tasks.rfind(|task| task.spec.task.container.image == "web:2")
+    };
+    world.settle();
+    for _ in 0..4 {
+        world.fail(updated(&world).unwrap().id);
+        world.run_for(SECOND * 5);
+    }
+    world.run_for(SECOND * 5);
+    let (state, _) = update_of(&world, web);
+    assert_eq!(state, UpdateState::Updating, "1 of 3 failed");
+    let second = updated(&world).unwrap();
+    assert_eq!(second.slot, 2);
+    world.fail(second.id);
+    world.settle();
+    let (state, _) = update_of(&world, web);
+    assert_eq!(state, UpdateState::Paused, "2 of 3 failed");
+}
+
+#[test]
 fn a_failing_update_rolls_back_by_itself_once() {
     let mut config = one_by_one();
     config.failure_action = Some(FailureAction::Rollback);
