@@ -74,14 +74,14 @@ pub(super) fn container_spec(dto: ContainerSpec) -> Result<spec::ContainerSpec, 
         cap_drop: dto.capability_drop,
         ulimits: dto.ulimits.into_iter().map(ulimit).collect(),
         oom_score_adj: dto.oom_score_adj,
-        isolation: isolation(dto.isolation)?,
+        isolation: isolation(&dto.isolation)?,
     })
 }
 
-fn isolation(text: String) -> Result<Option<String>, ApiError> {
-    match text.as_str() {
-        "" => Ok(None),
-        "default" => Ok(Some(text)),
+/// Docker shows `default` where nothing was said, so both are the same.
+fn isolation(text: &str) -> Result<Option<String>, ApiError> {
+    match text {
+        "" | "default" => Ok(None),
         other => Err(ApiError::bad_request(format!(
             "invalid isolation {other:?}: Linux has only \"default\""
         ))),

@@ -3,7 +3,9 @@
 //! Inwards, everything that cannot be carried out is refused with Docker's
 //! text, or as not there yet; nothing is dropped in silence. Outwards, what
 //! was left out stays out and explicit zeros stay, except for the fields that
-//! Docker fills in on every answer (isolation, protocol, publish mode, …).
+//! Docker fills in on every answer (isolation, protocol, publish mode, …). For
+//! those, both ways of writing them are read as the same: a client that sends
+//! back what it was shown, as `docker service scale` does, changes nothing.
 
 mod cluster;
 mod container;

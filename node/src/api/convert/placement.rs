@@ -65,10 +65,9 @@ pub(super) fn show_amounts(amounts: &ResourceAmounts) -> Reservation {
 
 pub(super) fn restart(dto: RestartPolicy) -> Result<spec::RestartPolicy, ApiError> {
     let condition = match dto.condition.as_str() {
-        "" => None,
-        "none" => Some(RestartCondition::None),
-        "on-failure" => Some(RestartCondition::OnFailure),
-        "any" => Some(RestartCondition::Any),
+        "none" => RestartCondition::None,
+        "on-failure" => RestartCondition::OnFailure,
+        "" | "any" => RestartCondition::Any,
         other => {
             return Err(ApiError::bad_request(format!(
                 "invalid RestartCondition: {other:?}"
@@ -76,9 +75,9 @@ pub(super) fn restart(dto: RestartPolicy) -> Result<spec::RestartPolicy, ApiErro
         }
     };
     Ok(spec::RestartPolicy {
-        condition,
+        condition: Some(condition),
         delay: optional_duration("TaskSpec: restart-delay", dto.delay)?,
-        max_attempts: dto.max_attempts,
+        max_attempts: Some(dto.max_attempts.unwrap_or(0)),
         window: optional_duration("TaskSpec: restart-window", dto.window)?,
     })
 }

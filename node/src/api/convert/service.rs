@@ -58,7 +58,9 @@ fn mode(dto: ServiceMode) -> Result<Mode, ApiError> {
     let mut asked = others.iter().filter(|(_, asked)| *asked);
     match (asked.next(), asked.next(), dto.replicated) {
         (None, _, replicated) => Ok(Mode::Replicated {
-            replicas: replicated.and_then(|replicated| replicated.replicas),
+            replicas: replicated
+                .and_then(|replicated| replicated.replicas)
+                .or(Some(spec::defaults::REPLICAS)),
         }),
         (Some((name, _)), None, None) => Err(ApiError::unimplemented(format!(
             "services of mode {name} are not in this version; use mode replicated"
@@ -87,9 +89,8 @@ fn task_spec(dto: dto::TaskSpec) -> Result<spec::TaskSpec, ApiError> {
 
 fn endpoint_spec(dto: EndpointSpec) -> Result<spec::EndpointSpec, ApiError> {
     let mode = match dto.mode.as_str() {
-        "" => None,
-        "vip" => Some(EndpointMode::Vip),
-        "dnsrr" => Some(EndpointMode::Dnsrr),
+        "" | "vip" => EndpointMode::Vip,
+        "dnsrr" => EndpointMode::Dnsrr,
         other => {
             return Err(ApiError::bad_request(format!(
                 "invalid EndpointSpec: unknown mode {other:?}"
@@ -97,7 +98,10 @@ fn endpoint_spec(dto: EndpointSpec) -> Result<spec::EndpointSpec, ApiError> {
         }
     };
     let ports = dto.ports.into_iter().map(port).collect::<Result<_, _>>()?;
-    Ok(spec::EndpointSpec { mode, ports })
+    Ok(spec::EndpointSpec {
+        mode: Some(mode),
+        ports,
+    })
 }
 
 fn port(dto: PortConfig) -> Result<spec::PortSpec, ApiError> {

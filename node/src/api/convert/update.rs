@@ -11,10 +11,9 @@ use crate::api::error::ApiError;
 /// `what` is `update` or `rollback`.
 pub(super) fn config(what: &str, dto: UpdateConfig) -> Result<spec::UpdateConfig, ApiError> {
     let failure_action = match dto.failure_action.as_str() {
-        "" => None,
-        "pause" => Some(FailureAction::Pause),
-        "continue" => Some(FailureAction::Continue),
-        "rollback" if what == "update" => Some(FailureAction::Rollback),
+        "" | "pause" => FailureAction::Pause,
+        "continue" => FailureAction::Continue,
+        "rollback" if what == "update" => FailureAction::Rollback,
         other => {
             return Err(ApiError::bad_request(format!(
                 "unrecognized {what} failure action {other}"
@@ -22,9 +21,8 @@ pub(super) fn config(what: &str, dto: UpdateConfig) -> Result<spec::UpdateConfig
         }
     };
     let order = match dto.order.as_str() {
-        "" => None,
-        "stop-first" => Some(UpdateOrder::StopFirst),
-        "start-first" => Some(UpdateOrder::StartFirst),
+        "" | "stop-first" => UpdateOrder::StopFirst,
+        "start-first" => UpdateOrder::StartFirst,
         other => {
             return Err(ApiError::bad_request(format!(
                 "unrecognized {what} order {other}"
@@ -34,10 +32,10 @@ pub(super) fn config(what: &str, dto: UpdateConfig) -> Result<spec::UpdateConfig
     Ok(spec::UpdateConfig {
         parallelism: dto.parallelism,
         delay: optional_duration(&format!("TaskSpec: {what}-delay"), dto.delay)?,
-        failure_action,
+        failure_action: Some(failure_action),
         monitor: optional_duration(&format!("TaskSpec: {what}-monitor"), dto.monitor)?,
         max_failure_ratio: dto.max_failure_ratio,
-        order,
+        order: Some(order),
     })
 }
 

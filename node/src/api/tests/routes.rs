@@ -236,6 +236,31 @@ async fn tasks_of_an_older_spec_are_not_up_to_date() {
 }
 
 #[tokio::test]
+async fn scaling_by_the_shown_spec_replaces_no_task() {
+    let fake = Fake::active();
+    let mut plain = spec("web");
+    plain["TaskTemplate"]["RestartPolicy"] = json!({"Delay": 1_000_000_000});
+    plain["EndpointSpec"] = json!({});
+    post(&fake, "/services/create", &plain).await;
+    fake.edit(|swarm| swarm.run_all());
+    let service = get(&fake, "/services/web").await.json();
+    let mut scaled = service["Spec"].clone();
+    scaled["Mode"]["Replicated"]["Replicas"] = json!(3);
+    let version = &service["Version"]["Index"];
+    let path = format!("/services/web/update?version={version}");
+    assert_eq!(post(&fake, &path, &scaled).await.status, 200);
+    fake.edit(|swarm| swarm.run_all());
+    let tasks = get(&fake, "/tasks").await.json();
+    let states: Vec<_> = tasks
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["DesiredState"])
+        .collect();
+    assert_eq!(states, ["running"; 3]);
+}
+
+#[tokio::test]
 async fn a_rollback_brings_the_previous_spec_back() {
     let fake = Fake::active();
     post(&fake, "/services/create", &spec("web")).await;
