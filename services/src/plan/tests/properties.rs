@@ -7,6 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
+use crate::codec::{read_snapshot, write_snapshot};
 use crate::command::{Change, Command};
 use crate::id::Id;
 use crate::object::{Task, TaskState, TaskStatus};
@@ -347,6 +348,9 @@ proptest! {
             check_nodes(&world);
             check_max_per_node(&world);
         }
+        let mut snapshot = Vec::new();
+        write_snapshot(&world.state, &mut snapshot).unwrap();
+        prop_assert_eq!(read_snapshot(snapshot.as_slice()).unwrap(), world.state);
     }
 
     #[test]
