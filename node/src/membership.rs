@@ -24,7 +24,7 @@ use crate::control::{ALPN_RAFT, Control, Protocols, frame};
 use crate::disk::{DataDir, NodeFile};
 use crate::join;
 use crate::manager::machine::Machine;
-use crate::manager::{Manager, hub::Hub, leader, node_key, observer::Observer, relay};
+use crate::manager::{Manager, hub::Hub, leader, observer::Observer, relay};
 use crate::runtime::Runtime;
 use crate::session::{client::SessionClient, server};
 use crate::worker::{Agent, AgentConfig};
@@ -81,6 +81,7 @@ impl Membership {
         let role = identity.role();
         let credentials = Credentials::new(identity)?;
         let control = Control::bind(listen, credentials.clone())
+            .await
             .with_context(|| format!("cannot listen on udp {listen}"))?;
         let agent = Agent::start(
             AgentConfig {
@@ -200,9 +201,8 @@ impl Membership {
             cluster: self.credentials.cluster_id(),
             raft,
             hub: Hub::default(),
-            observer: Observer::new(clock::now()),
+            observer: Observer::new(clock::moment()),
             control: Arc::clone(&self.control),
-            credentials: self.credentials.clone(),
         });
         let stop = self.stop.child_token();
         for task in [
@@ -385,9 +385,6 @@ impl Membership {
             == Some(services::spec::Role::Worker);
         let from_manager = peer.role == Role::Manager && !demoted;
         match open {
-            Open::Logs(request) if request.node == self.me && from_manager => {
-                logs::answer(&self.agent, request, out).await
-            }
             open => {
                 let manager = manager.ok_or_else(|| io::Error::other("not a manager"))?;
                 match open {

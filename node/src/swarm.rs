@@ -431,3 +431,6 @@ async fn hand_over(membership: &Membership, manager: &Manager) {
         tracing::warn!("leaving before the others let this manager go");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use certs::{Credentials, NodeId, Peer, Role};
 use futures::future::BoxFuture;
 use quinn::{Connection, ConnectionError, Endpoint, Incoming, VarInt};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 /// UDP; `--listen-addr` may say another.
@@ -31,6 +32,7 @@ pub const ALPN_NODE: &[u8] = b"swl-node/1";
 pub const REMOVED: VarInt = VarInt::from_u32(2);
 
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
+const PORT_WITHIN: Duration = Duration::from_secs(1);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Handshakes and strangers' connections under way at once; more are refused.
 const MAX_STRANGERS: usize = 64;
@@ -54,12 +56,24 @@ pub struct Control {
 
 impl Control {
     /// Listens on `listen`; an error says that the port is taken or why not.
-    pub fn bind(listen: SocketAddr, credentials: Credentials) -> io::Result<Arc<Self>> {
+    pub async fn bind(listen: SocketAddr, credentials: Credentials) -> io::Result<Arc<Self>> {
         let mut server = credentials
             .server_config(&[ALPN_JOIN, ALPN_RAFT, ALPN_NODE])
             .map_err(io::Error::other)?;
         server.transport_config(transport());
-        let endpoint = Endpoint::server(server, listen)?;
+        // A swarm that was left a moment ago may still be letting go of the port:
+        // quinn closes its socket in the background.
+        let deadline = Instant::now() + PORT_WITHIN;
+        let endpoint = loop {
+            match Endpoint::server(server.clone(), listen) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                bound => break bound?,
+            }
+        };
         Ok(Arc::new(Self {
             me: credentials.node_id(),
             endpoint,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use services::plan::{Plan, plan};
-use services::{Change, Command, Id, Timestamp};
+use services::{Change, Command, Id};
 use tokio::time::{sleep, timeout};
 
 use super::{Manager, ProposeError, roles};
@@ -64,7 +64,7 @@ impl Manager {
                 }
             }
         };
-        self.observer.elected(term, clock::now());
+        self.observer.elected(term, clock::moment());
         // What was relayed before the election was merged into what is gone.
         self.hub.tell_all();
         self.hub.news.notify_one();
@@ -78,7 +78,7 @@ async fn lead(manager: &Manager) {
     loop {
         status.borrow_and_update();
         let next = round(manager).await;
-        let pause = next.map_or(ROUND, |at| at.since(clock::now()).min(ROUND));
+        let pause = next.map_or(ROUND, |pause| pause.min(ROUND));
         let woken = async {
             tokio::select! {
                 _ = status.changed() => {}
@@ -91,11 +91,11 @@ async fn lead(manager: &Manager) {
     }
 }
 
-/// One look and what follows from it; returns when to look again at the latest.
-async fn round(manager: &Manager) -> Option<Timestamp> {
-    let now = clock::now();
+/// One look and what follows from it; returns how long it holds at most.
+async fn round(manager: &Manager) -> Option<Duration> {
+    let (now, moment) = (clock::now(), clock::moment());
     let (settled, Plan { changes, next }, described) = manager.read_state(|state| {
-        let settled = manager.observer.settle(state, now);
+        let settled = manager.observer.settle(state, moment, now);
         let described = manager.observer.undescribed(state);
         let plan = manager
             .observer
@@ -114,6 +114,8 @@ async fn round(manager: &Manager) -> Option<Timestamp> {
         .await;
     }
     commit(manager, changes).await;
+    let settled = settled.map(|at| at.saturating_sub(clock::moment()));
+    let next = next.map(|at| at.since(clock::now()));
     [settled, next].into_iter().flatten().min()
 }
 

@@ -12,7 +12,7 @@ pub mod tracker;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use certs::{ClusterId, Credentials, NodeId};
+use certs::{ClusterId, NodeId};
 use raft::{Raft, Role as RaftRole};
 use services::State;
 use services::spec::Role;
@@ -32,7 +32,6 @@ pub struct Manager {
     pub hub: Hub,
     pub observer: Observer,
     pub control: Arc<Control>,
-    pub credentials: Credentials,
 }
 
 /// Why a command has no answer.

@@ -10,7 +10,7 @@ use services::object::NodeDescription;
 use services::{Id, NodeHealth, Observed, Timestamp};
 use tokio::sync::{Notify, watch};
 
-use super::tracker::Tracker;
+use super::tracker::{Moment, Tracker};
 use crate::control::lock;
 use crate::control::message::{EngineReport, Relayed};
 
@@ -33,7 +33,7 @@ struct Inner {
 }
 
 impl Observer {
-    pub fn new(now: Timestamp) -> Self {
+    pub fn new(now: Moment) -> Self {
         Self {
             inner: Mutex::new(Inner::new(now)),
             term: watch::Sender::new(0),
@@ -42,7 +42,7 @@ impl Observer {
     }
 
     /// This node was elected for `term`: nobody has been heard yet.
-    pub fn elected(&self, term: u64, now: Timestamp) {
+    pub fn elected(&self, term: u64, now: Moment) {
         *lock(&self.inner) = Inner::new(now);
         self.term.send_replace(term);
     }
@@ -56,7 +56,7 @@ impl Observer {
 
     /// Takes a frame of the manager `via`. What it says of tasks counts only
     /// where `state` has placed the task on that node.
-    pub fn accept(&self, via: NodeId, relayed: Relayed, state: &State, now: Timestamp) {
+    pub fn accept(&self, via: NodeId, relayed: Relayed, state: &State, now: Moment) {
         let mut inner = lock(&self.inner);
         match relayed {
             Relayed::Alive(nodes) => {
@@ -105,7 +105,7 @@ impl Observer {
     }
 
     /// Settles who is up; returns the next moment at which that may change.
-    pub fn settle(&self, state: &State, now: Timestamp) -> Option<Timestamp> {
+    pub fn settle(&self, state: &State, now: Moment, date: Timestamp) -> Option<Moment> {
         let mut inner = lock(&self.inner);
         let Inner {
             tracker,
@@ -113,7 +113,7 @@ impl Observer {
             described,
         } = &mut *inner;
         let nodes = state.nodes().map(|node| node.id).collect();
-        let (_, next) = tracker.settle(&nodes, |task| state.task(task).is_some(), now);
+        let next = tracker.settle(&nodes, |task| state.task(task).is_some(), now, date);
         let known = |node: &NodeId| nodes.contains(&Id::from_u128(node.as_u128()));
         via.retain(|node, _| known(node));
         described.retain(|node, _| known(node));
@@ -149,7 +149,7 @@ impl Observer {
 }
 
 impl Inner {
-    fn new(now: Timestamp) -> Self {
+    fn new(now: Moment) -> Self {
         Self {
             tracker: Tracker::new(now),
             via: BTreeMap::new(),

@@ -107,7 +107,11 @@ pub async fn serve(manager: &Manager, via: NodeId, mut from: RecvStream) -> io::
 }
 
 fn accept(manager: &Manager, via: NodeId, relayed: Relayed) {
-    manager.read_state(|state| manager.observer.accept(via, relayed, state, clock::now()));
+    manager.read_state(|state| {
+        manager
+            .observer
+            .accept(via, relayed, state, clock::moment())
+    });
 }
 
 fn pace() -> tokio::time::Interval {

@@ -6,6 +6,9 @@
 //! same five seconds from its election on, so that a change of leader never
 //! looks like a mass death. Until gossip takes over, this is the whole of the
 //! failure detection.
+//!
+//! Silence is measured on a clock that nobody sets ([`Moment`]): the first time
+//! server that a device reaches after its boot may move the calendar by years.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,23 +19,26 @@ use services::{Id, NodeHealth, NodeObserved, Observed, Timestamp};
 /// A node whose session has been silent for so long is down.
 pub const SILENCE: Duration = Duration::from_secs(5);
 
+/// Time since some fixed moment of this process.
+pub type Moment = Duration;
+
 #[derive(Debug)]
 pub struct Tracker {
-    elected: Timestamp,
+    elected: Moment,
     nodes: BTreeMap<Id, Heard>,
     observed: Observed,
 }
 
 #[derive(Debug)]
 struct Heard {
-    last: Timestamp,
+    last: Moment,
     /// Why the engine cannot run tasks, as the node itself said.
     engine_fault: Option<String>,
 }
 
 impl Tracker {
     /// `now` is the moment of the election.
-    pub fn new(now: Timestamp) -> Self {
+    pub fn new(now: Moment) -> Self {
         Self {
             elected: now,
             nodes: BTreeMap::new(),
@@ -44,7 +50,7 @@ impl Tracker {
         &self.observed
     }
 
-    pub fn heard(&mut self, node: Id, now: Timestamp) {
+    pub fn heard(&mut self, node: Id, now: Moment) {
         self.nodes
             .entry(node)
             .and_modify(|heard| heard.last = heard.last.max(now))
@@ -55,7 +61,7 @@ impl Tracker {
     }
 
     /// `fault` is `None` where the engine is ready.
-    pub fn engine(&mut self, node: Id, fault: Option<String>, now: Timestamp) {
+    pub fn engine(&mut self, node: Id, fault: Option<String>, now: Moment) {
         self.heard(node, now);
         if let Some(heard) = self.nodes.get_mut(&node) {
             heard.engine_fault = fault;
@@ -73,19 +79,19 @@ impl Tracker {
     }
 
     /// Forgets what is no longer part of the state, and settles who is up.
-    /// Returns whether anyone's health changed, and when to look again.
+    /// `date` is what a change is dated. Returns when to look again.
     pub fn settle(
         &mut self,
         nodes: &BTreeSet<Id>,
         is_task: impl Fn(Id) -> bool,
-        now: Timestamp,
-    ) -> (bool, Option<Timestamp>) {
+        now: Moment,
+        date: Timestamp,
+    ) -> Option<Moment> {
         self.nodes.retain(|id, _| nodes.contains(id));
         self.observed.nodes.retain(|id, _| nodes.contains(id));
         self.observed.tasks.retain(|id, _| is_task(*id));
 
-        let mut changed = false;
-        let mut next: Option<Timestamp> = None;
+        let mut next: Option<Moment> = None;
         for id in nodes {
             let (health, until) = self.judge(*id, now);
             if let Some(until) = until {
@@ -93,16 +99,16 @@ impl Tracker {
             }
             let known = self.observed.nodes.get(id);
             if known.is_none_or(|known| known.health != health) {
-                changed = true;
-                let seen = NodeObserved { health, since: now };
+                let since = date;
+                let seen = NodeObserved { health, since };
                 self.observed.nodes.insert(*id, seen);
             }
         }
-        (changed, next)
+        next
     }
 
     /// The health of a node, and until when it holds if nothing is heard.
-    fn judge(&self, node: Id, now: Timestamp) -> (NodeHealth, Option<Timestamp>) {
+    fn judge(&self, node: Id, now: Moment) -> (NodeHealth, Option<Moment>) {
         let heard = self.nodes.get(&node);
         let deadline = heard.map_or(self.elected, |heard| heard.last) + SILENCE;
         if now >= deadline {
@@ -130,19 +136,19 @@ mod tests {
     const NODE: Id = Id::from_u128(1);
     const TASK: Id = Id::from_u128(2);
 
-    fn at(seconds: u64) -> Timestamp {
-        Timestamp(seconds * 1_000_000_000)
+    fn at(seconds: u64) -> Moment {
+        Moment::from_secs(seconds)
     }
 
-    fn settle(tracker: &mut Tracker, now: Timestamp) -> (NodeHealth, Option<Timestamp>) {
-        let (_, next) = tracker.settle(&BTreeSet::from([NODE]), |_| true, now);
+    fn settle(tracker: &mut Tracker, now: Moment) -> (NodeHealth, Option<Moment>) {
+        let next = tracker.settle(&BTreeSet::from([NODE]), |_| true, now, Timestamp(1));
         (tracker.observed().nodes[&NODE].health.clone(), next)
     }
 
-    fn status(state: TaskState, now: Timestamp) -> TaskStatus {
+    fn status(state: TaskState, now: Moment) -> TaskStatus {
         TaskStatus {
             state,
-            at: now,
+            at: Timestamp(0) + now,
             message: String::new(),
             error: None,
             container: None,
@@ -212,7 +218,7 @@ mod tests {
         let mut tracker = Tracker::new(at(0));
         tracker.heard(NODE, at(1));
         tracker.task(TASK, status(TaskState::Running, at(1)));
-        tracker.settle(&BTreeSet::new(), |_| false, at(1));
+        tracker.settle(&BTreeSet::new(), |_| false, at(1), Timestamp(1));
         assert!(tracker.observed().nodes.is_empty());
         assert!(tracker.observed().tasks.is_empty());
         assert!(tracker.nodes.is_empty());

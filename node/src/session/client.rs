@@ -7,15 +7,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::NodeId;
+use certs::{NodeId, Role};
 use quinn::{Connection, RecvStream, SendStream};
 use services::{Assignment, Id};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{BEAT, PATIENCE};
 use crate::control::message::{AssignmentBatch, Down, EngineReport, Hello, Open, SwarmNews, Up};
 use crate::control::{self, Control, frame};
+use crate::logs;
 use crate::worker::{Agent, EngineState};
 
 /// Between two rounds over all known managers.
@@ -104,6 +106,36 @@ impl SessionClient {
         tokio::select! {
             ended = self.tell(up) => ended,
             ended = self.listen(down) => ended,
+            ended = self.answer(connection) => ended,
+        }
+    }
+
+    /// Serves what the manager asks over the connection that this node opened:
+    /// there may be no way to open one from its side.
+    async fn answer(&self, connection: &Connection) -> io::Result<()> {
+        let is_manager = certs::peer_of(connection).is_some_and(|peer| peer.role == Role::Manager);
+        let mut answers = JoinSet::new();
+        loop {
+            tokio::select! {
+                streams = connection.accept_bi() => {
+                    let (out, mut from) = streams?;
+                    let (agent, me) = (self.agent.clone(), self.me);
+                    answers.spawn(async move {
+                        match frame::recv::<Open>(&mut from).await {
+                            Ok(Some(Open::Logs(request))) if request.node == me && is_manager => {
+                                logs::answer(&agent, request, out).await
+                            }
+                            Ok(_) => Err(io::Error::other("asked for what a worker does not do")),
+                            Err(error) => Err(error),
+                        }
+                    });
+                }
+                Some(answered) = answers.join_next() => {
+                    if let Ok(Err(error)) = answered {
+                        tracing::debug!(%error, "a manager's stream ended");
+                    }
+                }
+            }
         }
     }
 
