@@ -9,6 +9,8 @@ use anyhow::{Context, Result};
 use swarmlet_testnet::Host;
 use swarmlet_testnet::procs::{self, Usage};
 
+/// The name under which the daemon is watched.
+pub const SWARMLET: &str = "swarmlet";
 const DATA_DIR: &str = "/var/lib/swarmlet";
 
 /// A process that is watched.
@@ -26,7 +28,7 @@ impl Watched {
             .with_context(|| format!("{}: dockerd has no containerd", host.name()))?;
         let watched = |name, pid| Self { name, pid };
         Ok(vec![
-            watched("swarmlet", daemon),
+            watched(SWARMLET, daemon),
             watched("dockerd", engine),
             watched("containerd", containerd),
         ])

@@ -153,10 +153,17 @@ fn form<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> {
                 ensure!(ready.len() == HOSTS, "ready are {ready:?}");
                 Ok(())
             })?;
-            notes.say(first.ok(&command)?);
+            notes.say(from_column("HOSTNAME", &first.ok(&command)?));
             Ok(())
         },
     )
+}
+
+/// A table from the column `head` on: ids are half of a line.
+fn from_column(head: &str, table: &str) -> String {
+    let start = table.find(head).unwrap_or(0);
+    let rest = |line: &str| line.get(start..).unwrap_or_default().to_owned() + "\n";
+    table.lines().map(rest).collect()
 }
 
 /// Types a command that is done when it returns; shows its first line.
@@ -374,6 +381,15 @@ fn lose_an_engine<W: Write>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_is_shown_from_a_column_on() {
+        let table = "ID    HOSTNAME   STATUS\nx1    h1         Ready\n";
+        assert_eq!(
+            from_column("HOSTNAME", table),
+            "HOSTNAME   STATUS\nh1         Ready\n"
+        );
+    }
 
     #[test]
     fn a_token_is_shown_shortened_and_nothing_else_is() {

@@ -153,7 +153,7 @@ mod tests {
             text,
             format!(
                 "h1 $ swarmlet info\n    Swarm: active\n  ✔ it is there{}0.0 s\n\n",
-                " ".repeat(61)
+                " ".repeat(60)
             )
         );
     }
