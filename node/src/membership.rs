@@ -34,6 +34,7 @@ const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
 const RENEWAL_RETRY: Duration = Duration::from_secs(5);
 /// For a manager to hear that this node leaves.
 const FAREWELL: Duration = Duration::from_secs(1);
+const CATCH_UP_RETRY: Duration = Duration::from_millis(200);
 const ROLE_RETRY: Duration = Duration::from_millis(500);
 
 pub struct Membership {
@@ -92,6 +93,7 @@ impl Membership {
         )
         .await?;
         let news = watch::Sender::new(SwarmNews {
+            at: 0,
             managers: node.managers,
             role: services_role(role),
             removed: Vec::new(),
@@ -318,9 +320,12 @@ impl Membership {
     }
 
     fn install(&self, certificate: certs::Certificate) -> anyhow::Result<()> {
-        let identity = self.credentials.install(certificate)?;
-        identity.save(&self.data.identity())?;
-        Ok(())
+        let identity = self.credentials.identity();
+        let identity = identity.with_certificate(certificate.clone())?;
+        // A full disk must not cost the node its place: it is used all the same.
+        let saved = identity.save(&self.data.identity());
+        self.credentials.install(certificate)?;
+        Ok(saved?)
     }
 
     /// A new certificate from whichever manager answers, this node included.
@@ -451,18 +456,19 @@ impl Protocols for Membership {
     }
 }
 
-/// A manager hears of the members from its own log, without a session.
+/// A manager hears of the swarm from its own log, without a session; but only
+/// once that has caught up, since on its way it says what was so long ago.
 async fn follow_members(manager: Arc<Manager>, news: watch::Sender<SwarmNews>) {
+    while let Err(error) = manager.raft.read_barrier().await {
+        tracing::debug!(%error, "this manager is not up to date yet");
+        tokio::time::sleep(CATCH_UP_RETRY).await;
+    }
     let mut status = manager.raft.watch();
     loop {
         let led = status.borrow_and_update().leader.is_some();
         // Without a leader this manager may have missed its own removal.
         if led && let Some(now) = manager.news_for(manager.me) {
-            news.send_if_modified(|known| {
-                let changed = *known != now;
-                *known = now;
-                changed
-            });
+            news.send_if_modified(|known| known.update(now));
         }
         if status.changed().await.is_err() {
             return;

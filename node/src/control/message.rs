@@ -79,10 +79,29 @@ pub struct AssignmentBatch {
 /// What every node should know of the swarm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwarmNews {
+    /// Up to which index of the log it is known to be so; zero: a guess.
+    pub at: u64,
     pub managers: Vec<(NodeId, SocketAddr)>,
     /// The role that the receiver should have.
     pub role: Role,
     pub removed: Vec<NodeId>,
+}
+
+impl SwarmNews {
+    /// Takes what another manager said, unless that is behind what is known:
+    /// managers are not equally far. Returns whether anything is different.
+    pub fn update(&mut self, news: Self) -> bool {
+        if news.at < self.at {
+            return false;
+        }
+        let changed = !self.says_the_same(&news);
+        *self = news;
+        changed
+    }
+
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.managers == other.managers && self.role == other.role && self.removed == other.removed
+    }
 }
 
 /// Manager to leader, about the nodes whose sessions it holds.

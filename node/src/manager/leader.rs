@@ -132,7 +132,7 @@ async fn propose(manager: &Manager, command: Command) {
         Ok(_) => {}
         Err(ProposeError::Refused(refusal)) => tracing::warn!(%refusal, "a plan was refused"),
         Err(error) => {
-            tracing::warn!(%error, "a plan was not agreed on");
+            tracing::debug!(%error, "a plan was not agreed on");
             sleep(Duration::from_millis(100)).await;
         }
     }

@@ -82,15 +82,13 @@ impl Manager {
 
     /// What `node` should know of the swarm; `None` where it is not part of it.
     pub fn news_for(&self, node: NodeId) -> Option<SwarmNews> {
-        let status = self.raft.watch();
-        let managers = status
-            .borrow()
-            .members
-            .iter()
-            .map(|(id, member)| (*id, member.addr))
-            .collect();
+        // Before the state is read, which may be further by then.
+        let status = self.raft.watch().borrow().clone();
+        let members = status.members.iter();
+        let managers = members.map(|(id, member)| (*id, member.addr)).collect();
         self.read_state(|state| {
             Some(SwarmNews {
+                at: status.applied,
                 managers,
                 role: state.node(node_key(node))?.spec.role,
                 removed: state.removed_nodes().map(node_id).collect(),

@@ -183,11 +183,7 @@ impl SessionClient {
                 Some(Down::Beat) => {}
                 Some(Down::Assign(batch)) => incoming.take(batch, &self.agent)?,
                 Some(Down::Swarm(news)) => {
-                    self.news.send_if_modified(|known| {
-                        let changed = *known != news;
-                        *known = news;
-                        changed
-                    });
+                    self.news.send_if_modified(|known| known.update(news));
                 }
             }
         }

@@ -152,7 +152,11 @@ impl Told {
 
     fn news(&mut self, manager: &Manager, node: NodeId) -> Option<SwarmNews> {
         let news = manager.news_for(node)?;
-        if self.news.as_ref() == Some(&news) {
+        if self
+            .news
+            .as_ref()
+            .is_some_and(|told| told.says_the_same(&news))
+        {
             return None;
         }
         self.news = Some(news.clone());

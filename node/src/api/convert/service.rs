@@ -2,7 +2,7 @@
 
 use services::object::{self, TaskState};
 use services::spec::{self, EndpointMode, Mode, Protocol, PublishMode};
-use services::{Observed, State};
+use services::{Id, NodeHealth, Observed, State};
 
 use super::{container, nanos, or_empty, placement, refuse_missing, said, task, update};
 use crate::api::backend::View;
@@ -159,11 +159,16 @@ pub fn service(service: &object::Service, view: View<'_>, with_status: bool) -> 
 }
 
 fn status(service: &object::Service, state: &State, observed: &Observed) -> dto::ServiceStatus {
-    let states = state
-        .tasks_of_service(service.id)
-        .map(|task| State::effective(task, observed).state);
+    // What a lost node still runs, if it does, is replaced already.
+    let is_there = |node: Option<Id>| {
+        let seen = node.and_then(|node| observed.nodes.get(&node));
+        !seen.is_some_and(|seen| matches!(seen.health, NodeHealth::Down { .. }))
+    };
+    let running = state.tasks_of_service(service.id).filter(|task| {
+        State::effective(task, observed).state == TaskState::Running && is_there(task.node)
+    });
     dto::ServiceStatus {
-        running_tasks: states.filter(|state| *state == TaskState::Running).count() as u64,
+        running_tasks: running.count() as u64,
         desired_tasks: service.spec.mode.replicas(),
         completed_tasks: 0,
     }
