@@ -67,10 +67,11 @@ impl Config {
 
     /// openraft waits for a leader's lease, as long as the longest timeout, and
     /// then for a random timeout. Both together must be within `election`, so
-    /// the lease gets two fifths of its end and the timeout the rest.
+    /// the lease and the longest timeout get a little less than half of its end
+    /// each, which leaves time for a tick and the ballot.
     pub(crate) fn to_openraft(&self) -> Result<Arc<openraft::Config>, OpenError> {
         let heartbeat = millis(self.heartbeat);
-        let lease = millis(self.election.end) * 2 / 5;
+        let lease = millis(self.election.end) * 9 / 20;
         let shortest = millis(self.election.start)
             .saturating_sub(lease)
             .max(heartbeat * 3 / 2);

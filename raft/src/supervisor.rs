@@ -9,17 +9,20 @@ use std::{
 };
 
 use openraft::async_runtime::watch::WatchReceiver;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     engine::{Engine, Parts, probe},
     machine::StateMachine,
     status::Status,
+    types::LogId,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// A snapshot that has not come after this time is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// More files than this are joined by a snapshot.
 const MANY_SEGMENTS: usize = 32;
 
@@ -46,7 +49,7 @@ impl<S: StateMachine> Supervisor<S> {
     pub async fn run(self) {
         let mut pause = FIRST_PAUSE;
         while let Some(engine) = current(&self.current) {
-            let begun = tokio::time::Instant::now();
+            let begun = Instant::now();
             let failure = tokio::select! {
                 failure = self.watch(&engine) => Some(failure),
                 () = self.stop.cancelled() => None,
@@ -136,23 +139,42 @@ impl<S: StateMachine> Supervisor<S> {
 /// Makes snapshots by size; openraft makes them by number of entries.
 #[derive(Debug, Default)]
 struct Compaction {
-    /// Bytes that had ever been appended at the last snapshot.
+    /// Bytes that had ever been appended when the last snapshot was asked for.
     covered: usize,
+    asked: Option<Asked>,
     many_segments_done: bool,
+}
+
+/// A snapshot that was asked for. openraft drops the wish if it is making one.
+#[derive(Debug)]
+struct Asked {
+    at: Instant,
+    appended: usize,
+    before: Option<LogId>,
 }
 
 impl Compaction {
     async fn look<S: StateMachine>(&mut self, parts: &Parts<S>, engine: &Engine<S>) {
         let size = engine.log.size();
         let limit = parts.config.snapshot_after_bytes;
-        let many_segments = size.segments_at_start > MANY_SEGMENTS && !self.many_segments_done;
         let metrics = engine.metrics();
-        if metrics.last_applied <= metrics.snapshot {
-            return;
+        if let Some(asked) = &self.asked {
+            if metrics.snapshot > asked.before {
+                self.covered = asked.appended;
+                self.many_segments_done = true;
+                self.asked = None;
+            } else if asked.at.elapsed() > ASK_AGAIN {
+                self.asked = None;
+            }
         }
-        if size.appended - self.covered > limit || many_segments {
-            self.covered = size.appended;
-            self.many_segments_done = true;
+        let many_segments = size.segments_at_start > MANY_SEGMENTS && !self.many_segments_done;
+        let due = size.appended - self.covered > limit || many_segments;
+        if due && self.asked.is_none() && metrics.last_applied > metrics.snapshot {
+            self.asked = Some(Asked {
+                at: Instant::now(),
+                appended: size.appended,
+                before: metrics.snapshot,
+            });
             // A run that has ended is noticed by the caller.
             let _ = engine.raft.trigger().snapshot().await;
         }
