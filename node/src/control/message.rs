@@ -39,9 +39,14 @@ pub struct Hello {
 pub enum Up {
     Beat,
     Engine(EngineReport),
+    /// All tasks of the node once, in one or more frames, then what changes.
     Tasks {
-        /// Whether these are all tasks of the node, or those that changed.
-        full: bool,
+        /// The sender's clock, which need not be the receiver's.
+        now: Timestamp,
+        /// Forget what was said before: the first of all.
+        reset: bool,
+        /// The last of all; true also for every change.
+        complete: bool,
         statuses: Vec<(Id, TaskStatus)>,
     },
 }
@@ -116,6 +121,8 @@ pub enum Relayed {
     },
     Tasks {
         node: NodeId,
+        now: Timestamp,
+        complete: bool,
         statuses: Vec<(Id, TaskStatus)>,
     },
 }

@@ -14,11 +14,14 @@ use services::Id;
 use services::object::TaskStatus;
 use tokio::sync::Notify;
 
+use crate::clock;
 use crate::control::message::{EngineReport, Relayed, Up};
 use crate::control::{REMOVED, lock};
 
 /// Statuses in one frame to the leader.
 const STATUSES_PER_FRAME: usize = 1_000;
+/// Tasks that a node may tell of, dead ones included.
+const MAX_STATUSES: usize = 20_000;
 
 #[derive(Debug, Default)]
 pub struct Hub {
@@ -33,6 +36,8 @@ struct Session {
     addr: SocketAddr,
     connection: Connection,
     engine: Option<EngineReport>,
+    /// All of the node's tasks have been told at least once.
+    complete: bool,
     statuses: BTreeMap<Id, TaskStatus>,
     untold: Untold,
 }
@@ -41,6 +46,7 @@ struct Session {
 struct Untold {
     alive: bool,
     engine: bool,
+    complete: bool,
     tasks: BTreeSet<Id>,
 }
 
@@ -55,13 +61,17 @@ impl Hub {
             addr,
             connection,
             engine: None,
+            complete: false,
             statuses: BTreeMap::new(),
             untold: Untold {
                 alive: true,
                 ..Untold::default()
             },
         };
-        if let Some(old) = sessions.insert(node, session) {
+        let id = session.connection.stable_id();
+        if let Some(old) = sessions.insert(node, session)
+            && old.connection.stable_id() != id
+        {
             old.connection.close(0u32.into(), b"superseded");
         }
         drop(sessions);
@@ -69,7 +79,8 @@ impl Hub {
         number
     }
 
-    /// Takes what a node says. `false` where the session was superseded.
+    /// Takes what a node says. `false` where the session must end: it was
+    /// superseded, or tells of more tasks than a node can have.
     pub fn report(&self, node: NodeId, number: u64, up: Up) -> bool {
         let mut sessions = lock(&self.sessions);
         let Some(session) = sessions
@@ -86,22 +97,31 @@ impl Hub {
                 session.engine = Some(report);
                 session.untold.engine = true;
             }
-            Up::Tasks { full, statuses } => {
-                if full {
+            Up::Tasks {
+                now,
+                reset,
+                complete,
+                statuses,
+            } => {
+                if reset {
                     session.statuses.clear();
                 }
-                session
-                    .untold
-                    .tasks
-                    .extend(statuses.iter().map(|(id, _)| *id));
-                session.statuses.extend(statuses);
+                let ours = clock::now();
+                for (id, mut status) in statuses {
+                    clock::to_ours(&mut status, now, ours);
+                    session.untold.tasks.insert(id);
+                    session.statuses.insert(id, status);
+                }
+                session.complete |= complete;
+                session.untold.complete |= complete;
             }
         }
+        let sane = session.statuses.len() <= MAX_STATUSES;
         drop(sessions);
         if urgent {
             self.news.notify_one();
         }
-        true
+        sane
     }
 
     pub fn end(&self, node: NodeId, number: u64) {
@@ -156,6 +176,7 @@ impl Hub {
     pub fn tell_all(&self) {
         for session in lock(&self.sessions).values_mut() {
             session.untold.engine = session.engine.is_some();
+            session.untold.complete = session.complete;
             session.untold.tasks = session.statuses.keys().copied().collect();
         }
     }
@@ -189,14 +210,17 @@ impl Hub {
                 .iter()
                 .filter_map(|id| Some((*id, session.statuses.get(id)?.clone())))
                 .collect();
-            frames.extend(
-                statuses
-                    .chunks(STATUSES_PER_FRAME)
-                    .map(|statuses| Relayed::Tasks {
-                        node: *node,
-                        statuses: statuses.to_vec(),
-                    }),
-            );
+            let count = statuses.len().div_ceil(STATUSES_PER_FRAME);
+            for part in 0..count.max(usize::from(untold.complete)) {
+                let from = part * STATUSES_PER_FRAME;
+                let to = statuses.len().min(from + STATUSES_PER_FRAME);
+                frames.push(Relayed::Tasks {
+                    node: *node,
+                    now: clock::now(),
+                    complete: session.complete && part + 1 >= count,
+                    statuses: statuses[from..to].to_vec(),
+                });
+            }
         }
         frames
     }

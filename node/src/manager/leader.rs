@@ -7,15 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use services::plan::{Plan, plan};
+use services::plan::{CHANGES_PER_PROPOSAL, Plan, plan};
 use services::{Change, Command, Id};
 use tokio::time::{sleep, timeout};
 
 use super::{Manager, ProposeError, roles};
 use crate::clock;
 
-/// Changes in one command; a record must stay far below Raft's frame limit.
-const CHANGES_PER_COMMAND: usize = 2_000;
 /// Reports come in bursts; a plan for each would be wasted.
 const SETTLE: Duration = Duration::from_millis(5);
 /// The longest pause between two rounds.
@@ -120,7 +118,7 @@ async fn round(manager: &Manager) -> Option<Duration> {
 }
 
 async fn commit(manager: &Manager, changes: Vec<Change>) {
-    for changes in changes.chunks(CHANGES_PER_COMMAND) {
+    for changes in changes.chunks(CHANGES_PER_PROPOSAL) {
         let changes = changes.to_vec();
         propose(manager, Command::Plan { changes }).await;
     }

@@ -11,6 +11,7 @@ use services::{Id, NodeHealth, Observed, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use super::tracker::{Moment, Tracker};
+use crate::clock;
 use crate::control::lock;
 use crate::control::message::{EngineReport, Relayed};
 
@@ -91,12 +92,22 @@ impl Observer {
                     }
                 }
             }
-            Relayed::Tasks { node, statuses } => {
+            Relayed::Tasks {
+                node,
+                now: theirs,
+                complete,
+                statuses,
+            } => {
                 let id = Id::from_u128(node.as_u128());
-                for (task, status) in statuses {
+                let ours = clock::now();
+                for (task, mut status) in statuses {
+                    clock::to_ours(&mut status, theirs, ours);
                     if state.task(task).is_some_and(|task| task.node == Some(id)) {
                         inner.tracker.task(task, status);
                     }
+                }
+                if complete {
+                    inner.tracker.told_all(id, now);
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Who is there, as the leader sees it: a node that was heard of lately is
 //! ready, one whose engine does not answer is down at once, and one that was
-//! silent for five seconds is down too.
+//! silent for five seconds is down too. A node that is heard but has not said
+//! yet what its engine is like and what it runs is neither.
 //!
 //! A leader that has just taken over has heard nobody. It gives every node the
 //! same five seconds from its election on, so that a change of leader never
@@ -32,8 +33,18 @@ pub struct Tracker {
 #[derive(Debug)]
 struct Heard {
     last: Moment,
-    /// Why the engine cannot run tasks, as the node itself said.
-    engine_fault: Option<String>,
+    engine: Engine,
+    /// It has told of all its tasks.
+    told_all: bool,
+}
+
+/// As the node itself said.
+#[derive(Debug)]
+enum Engine {
+    Unknown,
+    Ready,
+    /// Why it cannot run tasks.
+    Faulty(String),
 }
 
 impl Tracker {
@@ -56,7 +67,8 @@ impl Tracker {
             .and_modify(|heard| heard.last = heard.last.max(now))
             .or_insert(Heard {
                 last: now,
-                engine_fault: None,
+                engine: Engine::Unknown,
+                told_all: false,
             });
     }
 
@@ -64,7 +76,15 @@ impl Tracker {
     pub fn engine(&mut self, node: Id, fault: Option<String>, now: Moment) {
         self.heard(node, now);
         if let Some(heard) = self.nodes.get_mut(&node) {
-            heard.engine_fault = fault;
+            heard.engine = fault.map_or(Engine::Ready, Engine::Faulty);
+        }
+    }
+
+    /// All that the node runs has been told: what is not known of it is not there.
+    pub fn told_all(&mut self, node: Id, now: Moment) {
+        self.heard(node, now);
+        if let Some(heard) = self.nodes.get_mut(&node) {
+            heard.told_all = true;
         }
     }
 
@@ -117,13 +137,13 @@ impl Tracker {
         }
         let health = match heard {
             None => NodeHealth::Unknown,
-            Some(Heard {
-                engine_fault: Some(fault),
-                ..
-            }) => NodeHealth::Down {
-                reason: fault.clone(),
+            Some(heard) => match (&heard.engine, heard.told_all) {
+                (Engine::Faulty(fault), _) => NodeHealth::Down {
+                    reason: fault.clone(),
+                },
+                (Engine::Ready, true) => NodeHealth::Ready,
+                _ => NodeHealth::Unknown,
             },
-            Some(_) => NodeHealth::Ready,
         };
         (health, Some(deadline))
     }
@@ -138,6 +158,14 @@ mod tests {
 
     fn at(seconds: u64) -> Moment {
         Moment::from_secs(seconds)
+    }
+
+    /// A node that has said all that it has to say.
+    fn introduced(now: Moment) -> Tracker {
+        let mut tracker = Tracker::new(at(0));
+        tracker.engine(NODE, None, now);
+        tracker.told_all(NODE, now);
+        tracker
     }
 
     fn settle(tracker: &mut Tracker, now: Moment) -> (NodeHealth, Option<Moment>) {
@@ -172,8 +200,7 @@ mod tests {
 
     #[test]
     fn silence_takes_a_node_down_and_a_word_brings_it_back() {
-        let mut tracker = Tracker::new(at(0));
-        tracker.heard(NODE, at(10));
+        let mut tracker = introduced(at(10));
         assert_eq!(
             settle(&mut tracker, at(14)),
             (NodeHealth::Ready, Some(at(15)))
@@ -188,8 +215,7 @@ mod tests {
 
     #[test]
     fn an_engine_that_does_not_answer_takes_its_node_down_at_once() {
-        let mut tracker = Tracker::new(at(0));
-        tracker.heard(NODE, at(1));
+        let mut tracker = introduced(at(1));
         tracker.engine(NODE, Some("engine: refused".into()), at(1));
         assert_eq!(
             settle(&mut tracker, at(1)).0,
@@ -199,6 +225,17 @@ mod tests {
         );
         tracker.engine(NODE, None, at(2));
         assert_eq!(settle(&mut tracker, at(2)).0, NodeHealth::Ready);
+    }
+
+    #[test]
+    fn a_node_is_not_used_before_all_is_known_of_it() {
+        let mut tracker = Tracker::new(at(0));
+        tracker.heard(NODE, at(1));
+        assert_eq!(settle(&mut tracker, at(1)).0, NodeHealth::Unknown);
+        tracker.engine(NODE, None, at(1));
+        assert_eq!(settle(&mut tracker, at(1)).0, NodeHealth::Unknown);
+        tracker.told_all(NODE, at(1));
+        assert_eq!(settle(&mut tracker, at(1)).0, NodeHealth::Ready);
     }
 
     #[test]

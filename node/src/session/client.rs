@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use certs::{NodeId, Role};
 use quinn::{Connection, RecvStream, SendStream};
+use services::object::TaskStatus;
 use services::{Assignment, Id};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{BEAT, PATIENCE};
+use crate::clock;
 use crate::control::message::{AssignmentBatch, Down, EngineReport, Hello, Open, SwarmNews, Up};
 use crate::control::{self, Control, frame};
 use crate::logs;
@@ -234,21 +236,27 @@ fn report(engine: &EngineState) -> io::Result<Option<EngineReport>> {
     })
 }
 
+/// All of the node's tasks (`reset`), or those that changed.
 async fn send_statuses(
     up: &mut SendStream,
-    full: bool,
-    statuses: impl IntoIterator<Item = (Id, services::object::TaskStatus)>,
+    reset: bool,
+    statuses: impl IntoIterator<Item = (Id, TaskStatus)>,
 ) -> io::Result<()> {
     let statuses: Vec<_> = statuses.into_iter().collect();
-    let mut full = full;
-    let mut chunks = statuses.chunks(STATUSES_PER_FRAME);
-    loop {
-        let chunk = chunks.next();
-        if chunk.is_none() && !full {
-            return Ok(());
-        }
-        let statuses = chunk.unwrap_or_default().to_vec();
-        frame::send(up, &Up::Tasks { full, statuses }).await?;
-        full = false;
+    let frames = statuses
+        .len()
+        .div_ceil(STATUSES_PER_FRAME)
+        .max(usize::from(reset));
+    for part in 0..frames {
+        let from = part * STATUSES_PER_FRAME;
+        let to = statuses.len().min(from + STATUSES_PER_FRAME);
+        let tasks = Up::Tasks {
+            now: clock::now(),
+            reset: reset && part == 0,
+            complete: part + 1 == frames,
+            statuses: statuses[from..to].to_vec(),
+        };
+        frame::send(up, &tasks).await?;
     }
+    Ok(())
 }

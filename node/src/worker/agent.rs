@@ -92,6 +92,7 @@ impl Agent {
             doubt,
             steps: Steps::default(),
             leaving: Vec::new(),
+            leaves: false,
         };
         agent
             .running

@@ -70,6 +70,8 @@ pub(super) struct Driver {
     pub steps: Steps,
     /// Who waits until nothing is left here.
     pub leaving: Vec<oneshot::Sender<()>>,
+    /// Nothing is taken on any more: a manager may not know yet.
+    pub leaves: bool,
 }
 
 /// The steps under way.
@@ -138,6 +140,7 @@ impl Driver {
                 Some(news) = seen.recv() => self.seen(news),
                 Some(who) = leave.recv() => {
                     self.leaving.push(who);
+                    self.leaves = true;
                     self.tasks.assign_all(Assigned::new());
                 }
                 () = tokio::time::sleep(pause) => {}
@@ -148,6 +151,9 @@ impl Driver {
     }
 
     fn assigned(&mut self, news: News) {
+        if self.leaves {
+            return;
+        }
         if let Some(all) = news.all {
             self.tasks.assign_all(all);
         }

@@ -71,7 +71,9 @@ pub(super) fn describe(status: &mut TaskStatus, container: &Container) {
         status.ports = container.ports.clone();
     }
     status.container = Some(told);
-    status.started = container.started.or(status.started);
+    if status.state == TaskState::Running {
+        status.started = status.started.or(container.started);
+    }
 }
 
 /// How the process's own end is told: `None` for a success.

@@ -469,6 +469,24 @@ async fn leaving_removes_every_container() {
 }
 
 #[tokio::test]
+async fn who_leaves_takes_nothing_on() {
+    let mut node = Node::boot().await;
+    node.agent.assign_all(running(1..=3));
+    node.reaches(1, TaskState::Running).await;
+    let agent = node.agent.clone();
+    let left = tokio::spawn(async move { agent.remove_all().await });
+    // A manager that does not know yet says once more what should run here.
+    while !left.is_finished() {
+        node.agent.assign_all(running(1..=3));
+        tokio::task::yield_now().await;
+    }
+    left.await.unwrap().unwrap();
+    for task in 1..=3 {
+        assert!(node.runtime.container(id(task)).is_none());
+    }
+}
+
+#[tokio::test]
 async fn leaving_without_an_engine_says_that_containers_stay() {
     let node = Node::boot_running().await;
     node.runtime.go_down(255);

@@ -27,6 +27,8 @@ pub(super) struct Local {
     pub trust: Trust,
     /// Its health check failed: it is to be stopped and has failed.
     pub ill: bool,
+    /// It is up, but its health check has never passed: it has not run yet.
+    pub unproven: bool,
     /// Not before; after a failure that is not the task's.
     pub hold: Option<Timestamp>,
     pub failures: u32,
@@ -63,6 +65,7 @@ impl Local {
             found: false,
             trust: Trust::Certain,
             ill: false,
+            unproven: false,
             hold: None,
             failures: 0,
         }

@@ -126,9 +126,10 @@ impl Tasks {
         local.trust = Trust::Certain;
         local.ill = health == Health::Unhealthy;
         let well = matches!(health, Health::Unchecked | Health::Healthy);
-        local.state = match well || (local.state == TaskState::Running) {
-            true => TaskState::Running,
-            false => TaskState::Starting,
+        local.unproven = !well && local.state != TaskState::Running;
+        local.state = match local.unproven {
+            true => TaskState::Starting,
+            false => TaskState::Running,
         };
         let since = match (found, health) {
             (true, _) | (_, Health::Unchecked) => seen.started.unwrap_or(now),
@@ -152,6 +153,9 @@ impl Tasks {
             None => outcome::moved(&local.status, TaskState::Complete, at),
         };
         outcome::describe(&mut status, seen);
+        if !local.unproven {
+            status.started = status.started.or(seen.started);
+        }
         self.end(id, status);
     }
 
