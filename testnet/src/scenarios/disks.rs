@@ -32,9 +32,12 @@ pub fn a_data_directory_of_another_swarm_is_refused(context: &Context) -> Result
         fs::rename(&own, &kept)?;
         copy(&foreign, &own)?;
         h2.daemon().start()?;
-        let info = kit::get(h2, "/info")?;
-        let told = info["Swarm"]["Error"].as_str().unwrap_or_default();
-        ensure!(told.contains("another"), "{}", info["Swarm"]);
+        soon("h2 to say what is wrong", || {
+            let info = kit::get(h2, "/info")?;
+            let told = info["Swarm"]["Error"].as_str().unwrap_or_default();
+            ensure!(told.contains("belongs to cluster"), "{}", info["Swarm"]);
+            Ok(())
+        })?;
         refused(h2, "service ls", "")?;
         refused(h2, "init", "already part of a swarm")?;
         Ok(h2.daemon().stop(SOON)?)

@@ -30,7 +30,7 @@ pub fn a_killed_leader_is_replaced_and_nothing_restarts(context: &Context) -> Re
     claim("the other managers answer and accept", || {
         for other in &others {
             let listed = swarmlet(other, "service ls")?;
-            ensure!(listed.contains("web") && listed.contains("6/6"), "{listed}");
+            ensure!(listed.contains("web"), "{listed}");
         }
         let pinned = others[0].name();
         let line = format!(

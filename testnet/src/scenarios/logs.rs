@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use swarmlet_testnet::{Host, wait_for};
 
-use super::kit::{Swarm, claim, refused, soon, swarmlet, swarmlet_with};
+use super::kit::{Swarm, argv, claim, refused, soon, swarmlet, swarmlet_with};
 use crate::runner::Context;
 
 const SCRIPT: &str = "for n in 1 2 3 4 5; do echo line $n; done; echo oops >&2; exec sleep 100000";
@@ -70,8 +70,7 @@ pub fn logs_come_from_every_node(context: &Context) -> Result<()> {
 /// What a task wrote may be on its way to its engine's log.
 fn soon_whole(ask: &Host, line: &str, lines: usize) -> Result<swarmlet_testnet::Output> {
     soon("all lines of all tasks", || {
-        let argv: Vec<&str> = std::iter::once("swarmlet").chain(line.split(' ')).collect();
-        let output = ask.run(&argv)?;
+        let output = ask.run(&argv("swarmlet", line))?;
         ensure!(
             output.ok() && output.stdout.lines().count() == lines,
             "{output}"

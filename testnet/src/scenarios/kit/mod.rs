@@ -34,7 +34,7 @@ pub fn soon<T>(what: &str, probe: impl FnMut() -> Result<T>) -> Result<T> {
     Ok(wait_for(what, SOON, probe)?)
 }
 
-/// Runs `swarmlet` with the words of `line`, which it does not unquote, and
+/// Runs `swarmlet` with the words of `line`, which are not unquoted, and
 /// returns what it printed.
 pub fn swarmlet(host: &Host, line: &str) -> Result<String> {
     Ok(host.ok(&argv("swarmlet", line))?)
@@ -55,16 +55,16 @@ pub fn docker(host: &Host, line: &str) -> Result<String> {
 /// Runs `swarmlet` and holds it to a refusal: an exit code that is not zero,
 /// nothing on stdout, and `wanted` in what it says on stderr.
 pub fn refused(host: &Host, line: &str, wanted: &str) -> Result<()> {
-    refused_argv(host, &argv("swarmlet", line), wanted)
+    refused_with(host, &argv("swarmlet", line), wanted)
 }
 
-/// [`refused`] for arguments with spaces.
-pub fn refused_argv(host: &Host, argv: &[&str], wanted: &str) -> Result<()> {
+/// [`refused`] for arguments with spaces, after [`argv`].
+pub fn refused_with(host: &Host, argv: &[&str], wanted: &str) -> Result<()> {
     let output = host.run(argv)?;
     let line = argv.join(" ");
     ensure!(!output.ok(), "`{line}` was not refused:\n{output}");
     ensure!(
-        output.status.code().is_some(),
+        output.status.code().is_some_and(|code| code < 128),
         "`{line}` was killed:\n{output}"
     );
     ensure!(
@@ -102,8 +102,10 @@ pub fn await_ended(host: &Host, service: &str, states: &[&str], error: &str) -> 
     })
 }
 
-fn argv<'a>(program: &'a str, line: &'a str) -> Vec<&'a str> {
-    std::iter::once(program)
+/// The words of a command that is killed if it hangs.
+pub fn argv<'a>(program: &'a str, line: &'a str) -> Vec<&'a str> {
+    ["timeout", "--signal=KILL", "60", program]
+        .into_iter()
         .chain(line.split_whitespace())
         .collect()
 }
