@@ -208,11 +208,7 @@ pub async fn serve(manager: &Manager, connection: Connection) {
 
 async fn decide(manager: &Manager, request: Request, from: SocketAddr) -> Result<Grant, String> {
     // A token that was rotated a moment ago must not be accepted here.
-    manager
-        .raft
-        .read_barrier()
-        .await
-        .map_err(|error| format!("this manager cannot reach the others: {error}"))?;
+    catch_up(manager).await?;
     match request {
         Request::Join {
             token,
@@ -239,9 +235,18 @@ async fn decide(manager: &Manager, request: Request, from: SocketAddr) -> Result
                 })
                 .await
                 .map_err(|error| error.to_string())?;
+            // The leader has applied it; this manager may be behind.
+            catch_up(manager).await?;
             manager.grant(&csr, addr)
         }
         Request::Renew { csr } => manager.grant(&csr, from),
+    }
+}
+
+async fn catch_up(manager: &Manager) -> Result<(), String> {
+    match manager.raft.read_barrier().await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("this manager cannot reach the others: {error}")),
     }
 }
 
