@@ -27,13 +27,13 @@ const SAME: Duration = Duration::from_secs(2);
 /// clock: delays and monitors are counted on it.
 pub fn to_ours(status: &mut TaskStatus, theirs: Timestamp, ours: Timestamp) {
     let (ahead, behind) = (theirs.since(ours), ours.since(theirs));
-    let shift = |at: Timestamp| match (ahead > SAME, behind > SAME) {
-        (true, _) => at - ahead,
-        (_, true) => at + behind,
-        _ => at,
-    };
-    status.at = shift(status.at);
-    status.started = status.started.map(shift);
+    for at in std::iter::once(&mut status.at).chain(status.started.as_mut()) {
+        if ahead > SAME {
+            *at = *at - ahead;
+        } else if behind > SAME {
+            *at = *at + behind;
+        }
+    }
 }
 
 /// An unused id: 128 random bits.

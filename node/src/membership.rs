@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context;
 use certs::{Credentials, Identity, NodeId, Peer, Role};
@@ -19,21 +19,20 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::control::message::{Open, Renewal, SwarmNews};
-use crate::control::{ALPN_RAFT, Control, Protocols, frame};
+use crate::control::message::SwarmNews;
+use crate::control::{ALPN_RAFT, Control, Protocols};
 use crate::disk::{DataDir, NodeFile};
 use crate::join;
 use crate::manager::machine::Machine;
 use crate::manager::{Manager, hub::Hub, leader, observer::Observer, relay};
 use crate::runtime::Runtime;
-use crate::session::{client::SessionClient, server};
+use crate::session::client::SessionClient;
 use crate::worker::{Agent, AgentConfig};
-use crate::{clock, forward, logs};
+use crate::{clock, streams};
 
-const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
-const RENEWAL_RETRY: Duration = Duration::from_secs(5);
 /// For a manager to hear that this node leaves.
 const FAREWELL: Duration = Duration::from_secs(1);
+const HAND_OVER: Duration = Duration::from_millis(500);
 const CATCH_UP_RETRY: Duration = Duration::from_millis(200);
 const ROLE_RETRY: Duration = Duration::from_millis(500);
 
@@ -49,7 +48,7 @@ pub struct Membership {
     leaving: watch::Sender<bool>,
     /// Of the node file.
     listen: Option<SocketAddr>,
-    data: Arc<DataDir>,
+    pub data: Arc<DataDir>,
     manager: RwLock<Option<Arc<Manager>>>,
     /// Ends the manager's tasks alone.
     manager_stop: RwLock<CancellationToken>,
@@ -227,6 +226,11 @@ impl Membership {
         let manager = write(&self.manager).take();
         if let Some(manager) = manager {
             manager.hub.close();
+            if manager.leads() {
+                // Handing over takes milliseconds, an election most of a second.
+                let handed = manager.raft.transfer_leadership(None);
+                let _ = tokio::time::timeout(HAND_OVER, handed).await;
+            }
             manager.raft.shutdown().await;
         }
     }
@@ -293,133 +297,6 @@ impl Membership {
         tracing::info!(%role, "this node's role changed");
         Ok(())
     }
-
-    async fn renew_in_time(self: Arc<Self>) {
-        loop {
-            let at = self
-                .credentials
-                .identity()
-                .certificate()
-                .renew_at(rand::random());
-            // The clock may be set meanwhile: sleeping for weeks would miss it.
-            while let Ok(left) = at.duration_since(SystemTime::now()) {
-                tokio::time::sleep(left.min(RENEWAL_CHECK)).await;
-            }
-            match self
-                .renewed()
-                .await
-                .and_then(|certificate| self.install(certificate))
-            {
-                Ok(()) => tracing::info!("the certificate was renewed"),
-                Err(error) => {
-                    tracing::warn!(%error, "the certificate could not be renewed");
-                    tokio::time::sleep(RENEWAL_RETRY).await;
-                }
-            }
-        }
-    }
-
-    fn install(&self, certificate: certs::Certificate) -> anyhow::Result<()> {
-        let identity = self.credentials.identity();
-        let identity = identity.with_certificate(certificate.clone())?;
-        // A full disk must not cost the node its place: it is used all the same.
-        let saved = identity.save(&self.data.identity());
-        self.credentials.install(certificate)?;
-        Ok(saved?)
-    }
-
-    /// A new certificate from whichever manager answers, this node included.
-    async fn renewed(&self) -> anyhow::Result<certs::Certificate> {
-        let identity = self.credentials.identity();
-        let csr = identity.key().csr()?;
-        if let Some(manager) = self.manager()
-            && let Ok(grant) = manager.grant(&csr, self.addr)
-        {
-            return Ok(certs::Certificate::from_pem(&grant.certificate)?);
-        }
-        let managers = self.news.borrow().managers.clone();
-        if identity.certificate().not_after() <= SystemTime::now() {
-            let addrs: Vec<SocketAddr> = managers.iter().map(|(_, addr)| *addr).collect();
-            return Ok(join::renew_expired(&identity, &addrs).await?);
-        }
-        let mut last = anyhow::anyhow!("no manager is known");
-        for (id, addr) in managers.iter().filter(|(id, _)| *id != self.me) {
-            match self.renewed_by(*id, *addr, &csr).await {
-                Ok(certificate) => return Ok(certificate),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    async fn renewed_by(
-        &self,
-        manager: NodeId,
-        addr: SocketAddr,
-        csr: &[u8],
-    ) -> anyhow::Result<certs::Certificate> {
-        let connection = self.control.node(manager, addr).await?;
-        let (mut out, mut back) = connection.open_bi().await?;
-        frame::send(&mut out, &Open::Renew { csr: csr.to_vec() }).await?;
-        match frame::recv::<Renewal>(&mut back)
-            .await?
-            .context("no answer")?
-        {
-            Renewal::Granted { certificate } => Ok(certs::Certificate::from_pem(&certificate)?),
-            Renewal::Refused { reason } => anyhow::bail!("{reason}"),
-        }
-    }
-
-    /// One stream of the node protocol.
-    async fn stream(
-        self: Arc<Self>,
-        peer: Peer,
-        connection: Connection,
-        (mut out, mut from): (quinn::SendStream, quinn::RecvStream),
-    ) -> io::Result<()> {
-        let opening = tokio::time::timeout(Duration::from_secs(5), frame::recv(&mut from)).await;
-        let Some(open) = opening.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? else {
-            return Ok(());
-        };
-        // A demoted manager keeps its certificate until it has a new one; the
-        // state knows better.
-        let manager = self.manager();
-        let demoted = manager
-            .as_ref()
-            .and_then(|manager| manager.role_of(peer.id))
-            == Some(services::spec::Role::Worker);
-        let from_manager = peer.role == Role::Manager && !demoted;
-        match open {
-            open => {
-                let manager = manager.ok_or_else(|| io::Error::other("not a manager"))?;
-                match open {
-                    Open::Session(hello) => {
-                        server::serve(manager, &peer, hello, connection, (out, from)).await
-                    }
-                    Open::Relay if from_manager => relay::serve(&manager, peer.id, from).await,
-                    Open::Http if from_manager => forward::serve(&manager, out, from).await,
-                    Open::Logs(request) if from_manager => {
-                        logs::pass_on(&manager, request, out).await
-                    }
-                    Open::Renew { csr } => {
-                        let answer = match certs::node_of_csr(&csr) {
-                            Ok(node) if node == peer.id => manager.grant(&csr, self.addr),
-                            _ => Err("the request is for another node".into()),
-                        };
-                        let answer = match answer {
-                            Ok(grant) => Renewal::Granted {
-                                certificate: grant.certificate,
-                            },
-                            Err(reason) => Renewal::Refused { reason },
-                        };
-                        frame::send(&mut out, &answer).await?;
-                        out.finish().map_err(io::Error::other)
-                    }
-                    _ => Err(io::Error::other("a worker asked for what is the managers'")),
-                }
-            }
-        }
-    }
 }
 
 impl Protocols for Membership {
@@ -447,7 +324,8 @@ impl Protocols for Membership {
                 let membership = Arc::clone(&self);
                 let connection = connection.clone();
                 self.spawn(async move {
-                    if let Err(error) = membership.stream(peer, connection, streams).await {
+                    let served = streams::serve(&membership, peer, connection, streams);
+                    if let Err(error) = served.await {
                         tracing::debug!(peer = %peer.id, %error, "a stream ended");
                     }
                 });

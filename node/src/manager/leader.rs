@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use services::plan::{CHANGES_PER_PROPOSAL, Plan, plan};
-use services::{Change, Command, Id};
+use services::{Change, Command, Id, State};
+use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 
 use super::{Manager, ProposeError, roles};
@@ -16,6 +17,8 @@ use crate::clock;
 
 /// Reports come in bursts; a plan for each would be wasted.
 const SETTLE: Duration = Duration::from_millis(5);
+/// Tasks for which a plan takes some milliseconds.
+const PLANNED_AT_ONCE: usize = 1_000;
 /// The longest pause between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -92,14 +95,20 @@ async fn lead(manager: &Manager) {
 /// One look and what follows from it; returns how long it holds at most.
 async fn round(manager: &Manager) -> Option<Duration> {
     let (now, moment) = (clock::now(), clock::moment());
-    let (settled, Plan { changes, next }, described) = manager.read_state(|state| {
+    let look = |state: &State| {
         let settled = manager.observer.settle(state, moment, now);
         let described = manager.observer.undescribed(state);
         let plan = manager
             .observer
             .read(|observed| plan(state, observed, now, &mut new_id));
         (settled, plan, described)
-    });
+    };
+    // A plan for thousands of tasks takes longer than a heartbeat may.
+    let many = manager.read_state(|state| state.tasks().len() > PLANNED_AT_ONCE);
+    let (settled, Plan { changes, next }, described) = match many {
+        true => block_in_place(|| manager.read_state(look)),
+        false => manager.read_state(look),
+    };
     for (id, description, addr) in described {
         propose(
             manager,

@@ -10,18 +10,20 @@ use raft::{Member, MemberStatus};
 use services::State;
 use services::spec::Role;
 use services::{NodeHealth, Observed};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Manager, node_id, node_key};
 
-const ROUND: Duration = Duration::from_millis(200);
+const ROUND: Duration = Duration::from_millis(500);
 /// A learner this close to the end of the log may vote.
 const CAUGHT_UP: u64 = 100;
 
 /// Runs until it is dropped, which happens when this manager leads no more.
 pub async fn run(manager: &Manager) {
+    let mut status = manager.raft.watch();
     loop {
-        sleep(ROUND).await;
+        // Health is seen, not agreed on, and wakes nobody here.
+        let _ = timeout(ROUND, status.changed()).await;
         let Some(step) = manager.next_step() else {
             continue;
         };
