@@ -9,7 +9,7 @@
 //! all run (the last `docker run` returned; the API says so), and when the
 //! engines *started* the last container.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -225,14 +225,14 @@ struct Field {
 impl Field {
     fn measure(&self, way: Way) -> Result<Sample> {
         self.engines.await_quiet()?;
-        let origin = SystemTime::now();
-        let told = match way {
+        let (origin, told) = match way {
             Way::DockerRun => self.engines.run_detached(self.replicas)?,
             Way::Swarmlet | Way::SwarmMode => {
+                let (origin, start) = (SystemTime::now(), Instant::now());
                 let api = self.manager(way)?;
                 api.create_service(SERVICE, self.replicas)?;
                 api.await_running(self.replicas, PATIENCE)?;
-                origin.elapsed()?
+                (origin, start.elapsed())
             }
         };
         let started = self.engines.last_start(origin, self.replicas);

@@ -132,8 +132,8 @@ impl Engines {
     }
 
     /// `docker run -d` of `count` containers, spread evenly, all at once.
-    /// Returns the time until the last of them has returned.
-    pub fn run_detached(&self, count: usize) -> Result<Duration> {
+    /// Returns when they were asked for and how long the last took to return.
+    pub fn run_detached(&self, count: usize) -> Result<(SystemTime, Duration)> {
         let run = [&["docker", "run", "-d", IMAGE], &ARGS[..]].concat();
         let mut commands: Vec<Command> = Vec::new();
         for host in self.hosts.iter().cycle().take(count) {
@@ -144,7 +144,7 @@ impl Engines {
                 .stderr(Stdio::piped());
             commands.push(command);
         }
-        let start = Instant::now();
+        let (origin, start) = (SystemTime::now(), Instant::now());
         let children: Vec<_> = commands.iter_mut().map(Command::spawn).collect();
         // All are awaited before the first failure is told.
         let outputs: Vec<_> = children
@@ -161,7 +161,7 @@ impl Engines {
                 output.status
             );
         }
-        Ok(took)
+        Ok((origin, took))
     }
 
     /// How long after `origin` the last container started; an error unless

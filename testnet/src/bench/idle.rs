@@ -18,9 +18,6 @@ use super::engines::Api;
 use super::figures::table;
 use super::usage::{Listing, SWARMLET, Watched, changed, data_dir};
 
-/// Three managers and a worker.
-pub const HOSTS: usize = 4;
-
 const CPU_PERCENT: f64 = 1.0;
 const MANAGER_MB: f64 = 40.0;
 const WORKER_MB: f64 = 25.0;
@@ -36,18 +33,18 @@ pub struct Idle {
     /// How long nothing is done
     #[arg(long, default_value_t = 60, value_name = "N",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub seconds: u64,
+    seconds: u64,
     /// How many tasks run meanwhile
     #[arg(long, default_value_t = 60, value_name = "N",
           value_parser = clap::value_parser!(u64).range(1..=400))]
-    pub replicas: u64,
+    replicas: u64,
     /// Print all figures as a line of JSON too
     #[arg(long)]
-    pub json: bool,
+    json: bool,
     /// Fail when a limit is missed
     #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true,
           default_missing_value = "all")]
-    pub check: Option<Check>,
+    check: Option<Check>,
 }
 
 /// Which limits must be kept.
@@ -96,12 +93,27 @@ struct Subject {
 }
 
 impl Idle {
+    /// Three managers and a worker.
+    pub const HOSTS: usize = 4;
+
+    /// What must be true on any machine.
+    pub fn minute_without_a_write() -> Self {
+        Self {
+            seconds: 60,
+            replicas: 60,
+            json: false,
+            check: Some(Check::Written),
+        }
+    }
+
     /// Measures on the hosts of `net`, which form a swarm.
     pub fn run(&self, net: &Testnet) -> Result<()> {
         let report = self.measure(net)?;
         println!(
-            "{} tasks on {HOSTS} hosts, {:.1} s without a request",
-            report.tasks, report.seconds
+            "{} tasks on {} hosts, {:.1} s without a request",
+            report.tasks,
+            Self::HOSTS,
+            report.seconds
         );
         print!("{}", table(&rows(&report.rows)));
         println!(

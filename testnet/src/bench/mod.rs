@@ -17,6 +17,8 @@ use swarmlet_testnet::{Artifacts, Options, Testnet, ensure_packages, target_dir}
 
 use crate::interrupt::Guard;
 
+pub use idle::Idle;
+
 /// The testnet that benchmarks use when no name is given.
 pub const DEFAULT_NAME: &str = "bench";
 
@@ -25,7 +27,7 @@ pub enum Bench {
     /// Time until many containers run: docker run, swarmlet, Docker's swarm mode
     Create(create::Create),
     /// Disk writes, CPU and memory of a swarm that has nothing to do
-    Idle(idle::Idle),
+    Idle(Idle),
 }
 
 /// Runs one benchmark on hosts of its own, which are gone afterwards.
@@ -43,6 +45,6 @@ pub fn run(name: &str, bench: &Bench) -> Result<()> {
     };
     guard.finish(match bench {
         Bench::Create(create) => up(create::HOSTS).and_then(|net| create.run(&net)),
-        Bench::Idle(idle) => up(idle::HOSTS).and_then(|net| idle.run(&net)),
+        Bench::Idle(idle) => up(Idle::HOSTS).and_then(|net| idle.run(&net)),
     })
 }

@@ -301,13 +301,17 @@ fn reach<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> 
 }
 
 fn scale<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> {
+    let before = swarm.running(SERVICE)?;
     let wanted = format!("{SERVICE}={MORE_REPLICAS}");
-    converge(
-        transcript,
-        swarm,
-        &["swarmlet", "service", "scale", &wanted],
-        MORE_REPLICAS,
-    )
+    let argv = ["swarmlet", "service", "scale", &wanted];
+    converge(transcript, swarm, &argv, MORE_REPLICAS)?;
+    let after = swarm.running(SERVICE)?;
+    let kept = before.iter().filter(|task| after.contains(task)).count();
+    ensure!(
+        kept == REPLICAS,
+        "expected: {REPLICAS} tasks that run on as they did\nseen:     {kept}"
+    );
+    Ok(())
 }
 
 fn lose_an_engine<W: Write>(

@@ -9,6 +9,7 @@ mod disks;
 mod driver;
 mod failures;
 mod hosts;
+mod idle;
 pub mod kit;
 mod leader;
 mod logs;
@@ -101,5 +102,9 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "init_and_join_start_a_daemon_where_none_runs",
         run: cli::init_and_join_start_a_daemon_where_none_runs,
+    },
+    Scenario {
+        name: "an_idle_swarm_writes_nothing",
+        run: idle::an_idle_swarm_writes_nothing,
     },
 ];
