@@ -34,8 +34,6 @@ pub const REMOVED: VarInt = VarInt::from_u32(2);
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
 const PORT_WITHIN: Duration = Duration::from_secs(1);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer than a heartbeat of Raft, so that acknowledgements find one to ride on.
-const ACK_DELAY: Duration = Duration::from_millis(150);
 /// Handshakes and strangers' connections under way at once; more are refused.
 const MAX_STRANGERS: usize = 64;
 
@@ -52,8 +50,9 @@ pub struct Control {
     me: NodeId,
     endpoint: Endpoint,
     credentials: Credentials,
-    /// Outbound connections of the node protocol, one per peer.
-    pool: Mutex<HashMap<NodeId, Connection>>,
+    /// Outbound connections of the node protocol, one per peer. Those that were
+    /// made in another role of this node are only kept for what runs over them.
+    pool: Mutex<HashMap<(NodeId, Role), Connection>>,
 }
 
 impl Control {
@@ -115,7 +114,8 @@ impl Control {
 
     /// The connection of the node protocol to `id`, kept while it lives.
     pub async fn node(&self, id: NodeId, hint: SocketAddr) -> io::Result<Connection> {
-        let pooled = lock(&self.pool).get(&id).cloned();
+        let role = self.credentials.identity().role();
+        let pooled = lock(&self.pool).get(&(id, role)).cloned();
         if let Some(connection) = pooled
             && connection.close_reason().is_none()
         {
@@ -124,7 +124,7 @@ impl Control {
         let connection = self.dial(id, hint, ALPN_NODE).await?;
         let mut pool = lock(&self.pool);
         pool.retain(|_, connection| connection.close_reason().is_none());
-        pool.insert(id, connection.clone());
+        pool.insert((id, role), connection.clone());
         Ok(connection)
     }
 
@@ -171,7 +171,7 @@ impl Control {
 
     /// Closes the connections that this node opened to removed nodes.
     pub fn forget(&self, removed: impl Fn(NodeId) -> bool) {
-        lock(&self.pool).retain(|id, connection| {
+        lock(&self.pool).retain(|(id, _), connection| {
             if removed(*id) {
                 connection.close(REMOVED, b"removed from the swarm");
             }
@@ -222,15 +222,8 @@ pub fn says_removed(ended: &ConnectionError) -> bool {
 
 /// A silent peer is noticed within 4 s; whoever needs to know sooner beats.
 pub fn transport() -> Arc<quinn::TransportConfig> {
-    // Most of what an idle swarm says are short questions with short answers:
-    // an acknowledgement that waits a little rides on one of them, and half of
-    // the packets, each a wake-up, are not sent at all.
-    let mut acks = quinn::AckFrequencyConfig::default();
-    acks.max_ack_delay(Some(ACK_DELAY))
-        .ack_eliciting_threshold(10u32.into());
     let mut transport = quinn::TransportConfig::default();
     transport
-        .ack_frequency_config(Some(acks))
         .keep_alive_interval(Some(Duration::from_secs(1)))
         .max_idle_timeout(Some(quinn::IdleTimeout::from(quinn::VarInt::from_u32(
             4_000,
