@@ -34,8 +34,6 @@ pub const REMOVED: VarInt = VarInt::from_u32(2);
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
 const PORT_WITHIN: Duration = Duration::from_secs(1);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer than a heartbeat of Raft, so that acknowledgements find one to ride on.
-const ACK_DELAY: Duration = Duration::from_millis(150);
 /// Handshakes and strangers' connections under way at once; more are refused.
 const MAX_STRANGERS: usize = 64;
 
@@ -224,15 +222,8 @@ pub fn says_removed(ended: &ConnectionError) -> bool {
 
 /// A silent peer is noticed within 4 s; whoever needs to know sooner beats.
 pub fn transport() -> Arc<quinn::TransportConfig> {
-    // Most of what an idle swarm says are short questions with short answers:
-    // an acknowledgement that waits a little rides on one of them, and half of
-    // the packets, each a wake-up, are not sent at all.
-    let mut acks = quinn::AckFrequencyConfig::default();
-    acks.max_ack_delay(Some(ACK_DELAY))
-        .ack_eliciting_threshold(10u32.into());
     let mut transport = quinn::TransportConfig::default();
     transport
-        .ack_frequency_config(Some(acks))
         .keep_alive_interval(Some(Duration::from_secs(1)))
         .max_idle_timeout(Some(quinn::IdleTimeout::from(quinn::VarInt::from_u32(
             4_000,
