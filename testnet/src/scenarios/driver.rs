@@ -15,8 +15,8 @@ const EVERYTHING: &str = "service create -d --name all \
     --label of=service --container-label of=container --container-label \
     com.docker.swarm.service.name=forged \
     --user 1234:2345 --group 3456 --workdir /work --hostname box --tty \
-    --mount type=bind,source=/srv/in,target=/in,readonly \
-    --mount type=bind,source=/srv/out,target=/out \
+    --mount type=bind,source=/run/in,target=/in,readonly \
+    --mount type=bind,source=/run/out,target=/out \
     --mount type=volume,source=data,target=/data,volume-label=kind=test \
     --mount type=tmpfs,target=/scratch,tmpfs-size=1m,tmpfs-mode=1777 \
     --limit-cpu 0.5 --limit-memory 64m --limit-pids 50 --reserve-memory 32m \
@@ -30,9 +30,9 @@ const EVERYTHING: &str = "service create -d --name all \
 pub fn a_container_is_what_its_service_says(context: &Context) -> Result<()> {
     let swarm = Swarm::of(context, 1)?;
     let h1 = swarm.host(1);
-    h1.ok(&["mkdir", "-p", "/srv/in", "/srv/out"])?;
-    h1.ok(&["chmod", "777", "/srv/out"])?;
-    h1.ok(&["sh", "-c", "echo from outside > /srv/in/file"])?;
+    h1.ok(&["mkdir", "-p", "/run/in", "/run/out"])?;
+    h1.ok(&["chmod", "777", "/run/out"])?;
+    h1.ok(&["sh", "-c", "echo from outside > /run/in/file"])?;
     // Ends by the signal that the service names, and says so.
     let script = "trap 'echo signalled > /out/last; exit 0' USR1; while :; do sleep 0.1; done";
     swarmlet_with(
@@ -51,7 +51,7 @@ pub fn a_container_is_what_its_service_says(context: &Context) -> Result<()> {
             ensure!(left.is_empty(), "{left:#?}");
             Ok(())
         })?;
-        let said = h1.ok(&["cat", "/srv/out/last"])?;
+        let said = h1.ok(&["cat", "/run/out/last"])?;
         ensure!(said == "signalled\n", "{said}");
         Ok(())
     })?;
@@ -195,7 +195,7 @@ fn seen_inside(h1: &Host, id: &str) -> Result<()> {
 
 fn healthy(swarm: &Swarm, h1: &Host) -> Result<()> {
     let line = "service create -d --name well --health-interval 200ms --health-retries 100 \
-                --mount type=bind,source=/srv/in,target=/in --health-cmd";
+                --mount type=bind,source=/run/in,target=/in --health-cmd";
     let mut argv = kit::argv("swarmlet", line);
     argv.extend(["test -e /in/well", "whoami"]);
     h1.ok(&argv)?;
@@ -209,7 +209,7 @@ fn healthy(swarm: &Swarm, h1: &Host) -> Result<()> {
         tasks.iter().all(|task| task.state == "starting"),
         "{tasks:#?}"
     );
-    h1.ok(&["touch", "/srv/in/well"])?;
+    h1.ok(&["touch", "/run/in/well"])?;
     let container = swarm.settled(h1, "well", 1)?.remove(0).container;
     same(
         &inspect(h1, &container)?["State"]["Health"],

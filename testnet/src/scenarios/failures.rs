@@ -20,7 +20,7 @@ pub fn failed_tasks_say_why_and_recover(context: &Context) -> Result<()> {
         port_of_another_service(&swarm, h1)
     })?;
 
-    h1.ok(&["mkdir", "-p", "/srv/cause"])?;
+    h1.ok(&["mkdir", "-p", "/run/cause"])?;
     docker(
         h1,
         "run -d --name occupant -p 8080:80 --stop-signal KILL whoami",
@@ -39,7 +39,7 @@ pub fn failed_tasks_say_why_and_recover(context: &Context) -> Result<()> {
     })?;
     claim("each recovers when its cause is gone", || {
         docker(h1, "tag whoami:latest nope:1")?;
-        h1.ok(&["touch", "/srv/cause/gone"])?;
+        h1.ok(&["touch", "/run/cause/gone"])?;
         docker(h1, "rm -f occupant")?;
         swarmlet(h1, "service update -d --reserve-memory 16m big")?;
         swarmlet(h1, "node update --label-add here=yes self")?;
@@ -99,7 +99,7 @@ fn port_of_another_service(swarm: &Swarm, h1: &Host) -> Result<()> {
 fn hopeless(h1: &Host) -> Result<()> {
     let create = "service create -d --restart-delay 0s";
     swarmlet(h1, &format!("{create} --name noimage nope:1"))?;
-    let mount = "--mount type=bind,source=/srv/cause,target=/cause";
+    let mount = "--mount type=bind,source=/run/cause,target=/cause";
     kit::swarmlet_with(
         h1,
         &format!("{create} --name exits {mount} busybox sh -c"),
