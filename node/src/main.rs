@@ -34,11 +34,9 @@ fn start_daemon(args: DaemonArgs) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
-    // One thread carries a node's control plane: with more, most of what an
-    // idle node does is waking the other one. What may take long blocks in
-    // place, and the runtime goes on elsewhere meanwhile.
+    // Two threads carry a node's control plane; more only cost memory.
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
+        .worker_threads(2)
         .enable_all()
         .build()?
         .block_on(daemon::run(args))

@@ -76,6 +76,10 @@ fn next_step(
             .get(&node_key(id))
             .is_some_and(|seen| seen.health == NodeHealth::Ready)
     };
+    // A swarm that is being founded has a member and no node yet.
+    if state.nodes().len() == 0 {
+        return None;
+    }
     let unwanted = members.keys().copied().find(|id| {
         state
             .node(node_key(*id))
