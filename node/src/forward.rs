@@ -60,12 +60,20 @@ pub async fn to_leader(
                 Ok(_) => return Ok(Route::Here),
                 Err(error) => tracing::debug!(%error, "elected, but not yet able to lead"),
             },
-            Some((id, addr)) => match send(manager, (id, addr), parts, body).await {
-                Ok(answer) if answer.headers().contains_key(NOT_LEADER) => {}
-                Ok(answer) => return Ok(Route::Answered(answer)),
-                Err(Unsent::Never(error)) => tracing::debug!(%error, "the leader is not reached"),
-                Err(Unsent::Unknown(error)) => return Err(ForwardError::Unknown(error)),
-            },
+            Some((id, addr)) => {
+                let sent = tokio::select! {
+                    sent = send(manager, (id, addr), parts, body) => sent,
+                    () = in_vain(manager, id, parts) => continue,
+                };
+                match sent {
+                    Ok(answer) if answer.headers().contains_key(NOT_LEADER) => {}
+                    Ok(answer) => return Ok(Route::Answered(answer)),
+                    Err(Unsent::Never(error)) => {
+                        tracing::debug!(%error, "the leader is not reached");
+                    }
+                    Err(Unsent::Unknown(error)) => return Err(ForwardError::Unknown(error)),
+                }
+            }
             None => {}
         }
         // Another leader may be elected, or this one reached again.
@@ -75,6 +83,19 @@ pub async fn to_leader(
             return Err(ForwardError::NoLeader);
         }
     }
+}
+
+/// Until waiting for the answer of `leader` makes no sense: a question can be
+/// put to the next one. What a request has changed only this one can tell.
+async fn in_vain(manager: &Manager, leader: certs::NodeId, parts: &Parts) {
+    if parts.method.is_safe() {
+        let mut status = manager.raft.watch();
+        let gone = status.wait_for(|status| status.leader != Some(leader));
+        if gone.await.is_ok() {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 enum Unsent {
