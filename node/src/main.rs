@@ -26,9 +26,9 @@ fn run_daemon(args: DaemonArgs) -> ExitCode {
 }
 
 fn start_daemon(args: DaemonArgs) -> anyhow::Result<()> {
-    // openraft tells everything it does at level info; a filter that names it
-    // comes later and wins.
-    let filter = EnvFilter::try_new(format!("openraft=warn,{}", args.start.log_level))?;
+    // openraft tells all that it does, and warns of every attempt at a peer that
+    // is away; a filter that names it comes later and wins.
+    let filter = EnvFilter::try_new(format!("openraft=error,{}", args.start.log_level))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
