@@ -146,13 +146,10 @@ fn form<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> {
     transcript.step(
         first.name(),
         &command.join(" "),
-        "every node is ready",
+        "every node is ready, every manager reachable",
         |notes| {
-            expect("three nodes that are ready", PATIENCE, || {
-                let ready = swarm.ready()?;
-                ensure!(ready.len() == HOSTS, "ready are {ready:?}");
-                Ok(())
-            })?;
+            let expected = format!("{HOSTS} nodes that are ready and reachable");
+            expect(&expected, PATIENCE, || swarm.is_complete())?;
             notes.say(from_column("HOSTNAME", &first.ok(&command)?));
             Ok(())
         },

@@ -32,6 +32,16 @@ impl Swarm {
         Ok(node.message)
     }
 
+    /// Holds when every host is a node that is ready and a manager that the
+    /// leader reaches.
+    pub fn is_complete(&self) -> Result<()> {
+        let mut nodes = kit::nodes(&self.host)?;
+        nodes.retain(|node| node.state == "ready" && node.reachability == "reachable");
+        let names: Vec<String> = nodes.into_iter().map(|node| node.name).collect();
+        ensure!(names.len() == self.hosts.len(), "they are {names:?}");
+        Ok(())
+    }
+
     /// Names of the nodes that are ready.
     pub fn ready(&self) -> Result<Vec<String>> {
         let nodes = kit::nodes(&self.host)?.into_iter();
