@@ -12,7 +12,7 @@ use crate::runner::Context;
 
 const ELECTION: Duration = Duration::from_secs(2);
 
-/// `kill -9` of the leader's daemon: what runs does not notice.
+/// `kill -9` of the leader's daemon, then SIGSTOP: what runs does not notice.
 pub fn a_killed_leader_is_replaced_and_nothing_restarts(context: &Context) -> Result<()> {
     let swarm = Swarm::of(context, 3)?;
     let ask = swarm.host(1);
@@ -44,14 +44,18 @@ pub fn a_killed_leader_is_replaced_and_nothing_restarts(context: &Context) -> Re
         swarm.complete(&[first])?;
         let listed = swarmlet(first, "service ls")?;
         ensure!(listed.contains("meanwhile"), "{listed}");
-        swarm.settled(first, "meanwhile", 1)?;
-        its_vote_counts(&swarm, first)
+        swarm.settled(first, "meanwhile", 1).map(drop)
     })?;
+    claim("its vote counts again", || its_vote_counts(&swarm, first))?;
+    claim(
+        "a frozen leader is replaced and follows when it wakes",
+        || frozen(&swarm),
+    )?;
     claim("no container was restarted", || unchanged(&swarm, &before))
 }
 
 /// Every one of `ask` names a leader other than `old`, in time.
-fn await_new_leader(old: &Host, ask: &[&Host], killed: Instant) -> Result<()> {
+fn await_new_leader(old: &Host, ask: &[&Host], lost: Instant) -> Result<()> {
     for host in ask {
         let what = format!("{} to have a new leader", host.name());
         wait_for(&what, ELECTION, || {
@@ -60,7 +64,7 @@ fn await_new_leader(old: &Host, ask: &[&Host], killed: Instant) -> Result<()> {
             Ok(())
         })?;
     }
-    let took = killed.elapsed();
+    let took = lost.elapsed();
     ensure!(took < ELECTION, "the election took {took:.2?}");
     Ok(())
 }
@@ -73,15 +77,28 @@ fn its_vote_counts(swarm: &Swarm, returned: &Host) -> Result<()> {
         second.name() != returned.name(),
         "it leads before it has caught up"
     );
+    let killed = Instant::now();
     second.daemon().kill()?;
+    await_new_leader(second, &[returned], killed)?;
     let pinned = returned.name();
     let line =
         format!("service create -d --name after --constraint node.hostname=={pinned} whoami");
-    kit::soon("the returned manager and another to agree", || {
-        swarmlet(returned, &line)
-    })?;
+    swarmlet(returned, &line)?;
     second.daemon().start()?;
     swarm.settled(second, "after", 1)?;
+    Ok(())
+}
+
+fn frozen(swarm: &Swarm) -> Result<()> {
+    let old = swarm.leader(swarm.host(1))?;
+    let since = Instant::now();
+    old.daemon().pause()?;
+    let replaced = await_new_leader(old, &swarm.others(old), since);
+    old.daemon().resume()?;
+    replaced?;
+    swarm.complete(&[old])?;
+    let leader = kit::leader(old)?;
+    ensure!(leader != old.name(), "{leader} took the lead back");
     Ok(())
 }
 

@@ -83,6 +83,11 @@ fn cable_cut(swarm: &Swarm, worker: &Host) -> Result<()> {
         ensure!(elsewhere.count() == 8, "{running:#?}");
         Ok(())
     })?;
+    let listed = swarmlet(ask, "service ls")?;
+    ensure!(
+        listed.contains("8/8"),
+        "it counts the lost ones too: {listed}"
+    );
     // What it was given still runs there: it cannot know better.
     ensure!(kit::containers(worker, "web")?.iter().any(|c| c.runs));
 

@@ -79,7 +79,7 @@ fn tokens(h1: &Host, h2: &Host, swarm: &Swarm) -> Result<()> {
         "invalid join token",
     )?;
     let (prefix, digest) = pin.rsplit_once('-').context("an odd token")?;
-    let foreign = format!("{prefix}-0{}-{secret}", &digest[1..]);
+    let foreign = format!("{prefix}-{}-{secret}", other(digest));
     refused(
         h2,
         &join(&foreign, "h1:2377"),
