@@ -6,6 +6,7 @@
 //! are checked against the API *and* against the engines, so that no one has
 //! to take swarmlet's word for it. [`story`] is the whole of it.
 
+mod outage;
 mod swarm;
 mod transcript;
 
@@ -119,7 +120,9 @@ fn story<W: Write>(transcript: &mut Transcript<W>, net: &Testnet) -> Result<()> 
     create(transcript, &swarm)?;
     reach(transcript, &swarm)?;
     scale(transcript, &swarm)?;
-    lose_an_engine(transcript, &swarm, &net.host("h3")?)
+    let victim = net.host("h3")?;
+    outage::kill_the_engine(transcript, &swarm, &victim)?;
+    outage::start_the_engine(transcript, &swarm, &victim)
 }
 
 fn form<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> {
@@ -238,17 +241,29 @@ fn converge<W: Write>(
         std::thread::scope(|scope| {
             let command = scope.spawn(|| swarm.host.ok(&bounded));
             let mut told = None;
-            expect(&format!("{replicas} tasks that run"), PATIENCE, || {
-                let seen = swarm.running(SERVICE)?.len();
-                if told.replace(seen) != Some(seen) {
+            let expected = format!("{replicas} tasks that run");
+            let seen = expect(&expected, PATIENCE, || {
+                let seen = swarm.running(SERVICE).map(|tasks| tasks.len());
+                if let Ok(seen) = seen
+                    && told.replace(seen) != Some(seen)
+                {
                     notes.say_when(format!("{seen} of {replicas} run"));
                 }
+                // A command that gave up has more to say than the API.
+                if command.is_finished() {
+                    return Ok(told);
+                }
+                let seen = seen?;
                 ensure!(seen == replicas, "{seen} run");
-                Ok(())
+                Ok(told)
             })?;
             let said = command
                 .join()
-                .map_err(|_| anyhow::anyhow!("the command's thread died"))??;
+                .map_err(|_| anyhow!("the command's thread died"))??;
+            ensure!(
+                seen == Some(replicas),
+                "expected: {expected}\nseen:     {seen:?} when the command was content"
+            );
             notes.say(said.trim_end().lines().next_back().unwrap_or_default());
             swarm.nothing_runs_twice(SERVICE)
         })
@@ -309,74 +324,6 @@ fn scale<W: Write>(transcript: &mut Transcript<W>, swarm: &Swarm) -> Result<()> 
         "expected: {REPLICAS} tasks that run on as they did\nseen:     {kept}"
     );
     Ok(())
-}
-
-fn lose_an_engine<W: Write>(
-    transcript: &mut Transcript<W>,
-    swarm: &Swarm,
-    victim: &Host,
-) -> Result<()> {
-    let name = victim.name();
-    let rest = HOSTS - 1;
-    let before = swarm.running(SERVICE)?;
-    let lost = before.iter().filter(|r| r.node == name).count();
-    let claim =
-        format!("its {lost} tasks are replaced, all {MORE_REPLICAS} run on the other {rest}");
-    transcript.step(name, "kill -9 $(pidof dockerd)", &claim, |notes| {
-        victim.engine().kill()?;
-        let reason = expect(&format!("{name} to be down"), PATIENCE, || {
-            swarm.down_reason(name)
-        })?;
-        notes.say_when(format!("node {name} is down: {reason}"));
-        let mut told = None;
-        expect(
-            &format!("{MORE_REPLICAS} tasks that run elsewhere"),
-            PATIENCE,
-            || {
-                let running = swarm.running(SERVICE)?;
-                let elsewhere = running.iter().filter(|r| r.node != name).count();
-                if told.replace(elsewhere) != Some(elsewhere) {
-                    notes.say_when(format!("{elsewhere} of {MORE_REPLICAS} run elsewhere"));
-                }
-                ensure!(elsewhere == MORE_REPLICAS, "{elsewhere} run elsewhere");
-                ensure!(
-                    running.len() == MORE_REPLICAS,
-                    "{} run in all",
-                    running.len()
-                );
-                Ok(())
-            },
-        )
-    })?;
-    transcript.step(
-        name,
-        "dockerd &",
-        &format!("{name} is ready, and nothing runs twice"),
-        |notes| {
-            victim.engine().start()?;
-            notes.say_when("the engine answers");
-            expect(&format!("{name} to be ready"), PATIENCE, || {
-                let ready = swarm.ready()?;
-                ensure!(ready.iter().any(|n| n == name), "ready are {ready:?}");
-                Ok(())
-            })?;
-            notes.say_when(format!("node {name} is ready"));
-            expect(
-                "a container for each running task and no other",
-                PATIENCE,
-                || swarm.nothing_runs_twice(SERVICE),
-            )?;
-            let running = swarm.running(SERVICE)?;
-            let spread = by_host(&running);
-            let counts: Vec<String> = swarm
-                .hosts
-                .iter()
-                .map(|h| format!("{} {}", h.name(), spread.get(h.name()).map_or(0, Vec::len)))
-                .collect();
-            notes.say_when(format!("containers: {}", counts.join(", ")));
-            Ok(())
-        },
-    )
 }
 
 #[cfg(test)]
