@@ -317,7 +317,21 @@ impl<S: StateMachine> Raft<S> {
     /// [`MemberError::Refused`] if there is no other voter, or it does not take
     /// over.
     pub async fn transfer_leadership(&self, to: Option<NodeId>) -> Result<(), MemberError> {
+        // Named by whoever asks: a request that is put again to the next leader
+        // must not send the leadership on, to and fro.
+        let to = to.or_else(|| self.successor());
         self.change(ChangeV1::TransferLeader(to)).await
+    }
+
+    /// The voter besides the leader whose log is the longest, as far as is known.
+    fn successor(&self) -> Option<NodeId> {
+        let status = self.inner.status.borrow().clone();
+        let progress = self.replication();
+        let voters = status.members.iter().filter(|(_, member)| member.voter);
+        let others = voters
+            .map(|(id, _)| *id)
+            .filter(|id| Some(*id) != status.leader);
+        others.max_by_key(|id| progress.get(id).and_then(|progress| progress.matched))
     }
 
     async fn change(&self, change: ChangeV1) -> Result<(), MemberError> {
