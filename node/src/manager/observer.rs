@@ -10,6 +10,7 @@ use services::object::NodeDescription;
 use services::{Id, NodeHealth, Observed, Timestamp};
 use tokio::sync::{Notify, watch};
 
+use super::node_key;
 use super::tracker::{Moment, Tracker};
 use crate::clock;
 use crate::control::lock;
@@ -63,7 +64,7 @@ impl Observer {
             Relayed::Alive(nodes) => {
                 let mut returned = false;
                 for node in nodes {
-                    let id = Id::from_u128(node.as_u128());
+                    let id = node_key(node);
                     inner.tracker.heard(id, now);
                     inner.via.insert(node, via);
                     let seen = inner.tracker.observed().nodes.get(&id);
@@ -75,7 +76,7 @@ impl Observer {
                 }
             }
             Relayed::Engine { node, addr, report } => {
-                let id = Id::from_u128(node.as_u128());
+                let id = node_key(node);
                 inner.via.insert(node, via);
                 match report {
                     EngineReport::Ready { description } => {
@@ -98,7 +99,7 @@ impl Observer {
                 complete,
                 statuses,
             } => {
-                let id = Id::from_u128(node.as_u128());
+                let id = node_key(node);
                 let ours = clock::now();
                 for (task, mut status) in statuses {
                     clock::to_ours(&mut status, theirs, ours);
@@ -125,7 +126,7 @@ impl Observer {
         } = &mut *inner;
         let nodes = state.nodes().map(|node| node.id).collect();
         let next = tracker.settle(&nodes, |task| state.task(task).is_some(), now, date);
-        let known = |node: &NodeId| nodes.contains(&Id::from_u128(node.as_u128()));
+        let known = |node: &NodeId| nodes.contains(&node_key(*node));
         via.retain(|node, _| known(node));
         described.retain(|node, _| known(node));
         next
@@ -143,18 +144,14 @@ impl Observer {
     pub fn undescribed(&self, state: &State) -> Vec<(Id, NodeDescription, SocketAddr)> {
         let mut inner = lock(&self.inner);
         inner.described.retain(|node, (description, addr)| {
-            state
-                .node(Id::from_u128(node.as_u128()))
-                .is_some_and(|known| {
-                    known.description.as_ref() != Some(description) || known.addr != *addr
-                })
+            state.node(node_key(*node)).is_some_and(|known| {
+                known.description.as_ref() != Some(description) || known.addr != *addr
+            })
         });
         inner
             .described
             .iter()
-            .map(|(node, (description, addr))| {
-                (Id::from_u128(node.as_u128()), description.clone(), *addr)
-            })
+            .map(|(node, (description, addr))| (node_key(*node), description.clone(), *addr))
             .collect()
     }
 }

@@ -121,7 +121,7 @@ impl Told {
         manager: &Manager,
         node: NodeId,
     ) -> io::Result<(Vec<AssignmentBatch>, Vec<Id>)> {
-        let id = Id::from_u128(node.as_u128());
+        let id = node_key(node);
         let applied = manager.raft.watch().borrow().applied;
         if self.begun && applied == self.applied {
             return Ok((Vec::new(), Vec::new()));

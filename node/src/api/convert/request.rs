@@ -9,8 +9,7 @@ use super::node;
 use crate::api::backend::{Advertise, AdvertiseHost, InitRequest, JoinRequest};
 use crate::api::dto;
 use crate::api::error::ApiError;
-
-const CONTROL_PORT: u16 = 2377;
+use crate::control::CONTROL_PORT;
 
 /// # Errors
 /// 400 in Docker's words, 501 for what is not in this version.

@@ -7,9 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::{AvailabilityName, Format};
 use crate::cli::values::{Invalid, Nanos, duration};
-
-/// The control port where none is said.
-pub const CONTROL_PORT: u16 = 2377;
+use crate::control::CONTROL_PORT;
 
 /// `swarmlet daemon`.
 #[derive(Debug, Clone, Args)]
