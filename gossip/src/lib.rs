@@ -1,0 +1,19 @@
+//! Who is here: LAN discovery, membership, failure detection, and the facts
+//! that each node publishes about itself.
+//!
+//! The core decides ([`machine`]): a state machine without sockets or clock
+//! that is handed what was heard and says what to send. Around it, `driver`
+//! performs that over libp2p, on connections of the control endpoint that TLS
+//! has already admitted. [`discovery`] is the only part that strangers hear.
+//!
+//! What gossip says is a hint: managers act early on it and the data plane
+//! routes by it, but it overrides nothing that the swarm has agreed on.
+
+pub mod facts;
+pub mod view;
+
+pub use facts::{Endpoint, EndpointState, Facts, Load, Platform, Resources, Ticket};
+pub use view::{Liveness, Member, Through};
+
+/// The protocol of gossip connections on the control endpoint.
+pub const ALPN: &[u8] = b"swl-gossip/1";
