@@ -9,9 +9,13 @@
 //! What gossip says is a hint: managers act early on it and the data plane
 //! routes by it, but it overrides nothing that the swarm has agreed on.
 
+pub mod discovery;
+pub mod driver;
 pub mod facts;
 pub mod view;
 
+pub use discovery::{Announcement, Discovery, Found};
+pub use driver::{Config, Dial, Gossip};
 pub use facts::{Endpoint, EndpointState, Facts, Load, Platform, Resources, Ticket};
 pub use view::{Liveness, Member, Through};
 
