@@ -92,7 +92,7 @@ fn client_builder(
         .with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
-fn finish_client(
+pub(crate) fn finish_client(
     mut config: rustls::ClientConfig,
     alpn: &[&[u8]],
 ) -> Result<quinn::ClientConfig, Error> {
@@ -102,11 +102,11 @@ fn finish_client(
     Ok(quinn::ClientConfig::new(Arc::new(config)))
 }
 
-fn protocols(alpn: &[&[u8]]) -> Vec<Vec<u8>> {
+pub(crate) fn protocols(alpn: &[&[u8]]) -> Vec<Vec<u8>> {
     alpn.iter().map(|protocol| protocol.to_vec()).collect()
 }
 
-fn no_initial_suite(error: quinn::crypto::rustls::NoInitialCipherSuite) -> Error {
+pub(crate) fn no_initial_suite(error: quinn::crypto::rustls::NoInitialCipherSuite) -> Error {
     Error::Tls(rustls::Error::General(error.to_string()))
 }
 

@@ -354,6 +354,7 @@ fn new_cluster(key: NodeKey, spec: ClusterSpec) -> Result<(Cluster, Identity), c
             worker: JoinToken::generate(digest)?.to_string(),
             manager: JoinToken::generate(digest)?.to_string(),
         },
+        site: None,
     };
     let root = authority.root().clone();
     Ok((cluster, Identity::new(key, certificate, root)?))

@@ -32,6 +32,19 @@ pub struct Cluster {
     pub spec: ClusterSpec,
     pub ca: ClusterCa,
     pub join_tokens: JoinTokens,
+    /// `None`: devices join with a token only.
+    pub site: Option<SiteSecret>,
+}
+
+/// What the site key was stretched to: whoever proves that it knows it may
+/// join. Only ever in sealed files and memory.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteSecret(pub [u8; 32]);
+
+impl std::fmt::Debug for SiteSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SiteSecret").finish_non_exhaustive()
+    }
 }
 
 /// The certificate authority, PEM. Only ever in sealed files and memory.

@@ -10,7 +10,7 @@ use super::{CodecError, arc_from_json, from_json, to_json};
 use crate::assignment::Assignment;
 use crate::command::{Answer, Change, Command, Proposal, Refusal};
 use crate::id::Id;
-use crate::object::{Cluster, ClusterCa, JoinTokens, Meta, TaskState};
+use crate::object::{Cluster, ClusterCa, JoinTokens, Meta, SiteSecret, TaskState};
 use crate::spec::{Role, ServiceSpec};
 use crate::time::Timestamp;
 
@@ -77,6 +77,7 @@ pub(super) struct ClusterV1 {
     spec_json: String,
     ca: ClusterCa,
     join_tokens: JoinTokens,
+    site: Option<SiteSecret>,
 }
 
 impl ClusterV1 {
@@ -87,6 +88,7 @@ impl ClusterV1 {
             spec_json: to_json(&cluster.spec)?,
             ca: cluster.ca.clone(),
             join_tokens: cluster.join_tokens.clone(),
+            site: cluster.site.clone(),
         })
     }
 
@@ -97,6 +99,7 @@ impl ClusterV1 {
             spec: from_json(&self.spec_json)?,
             ca: self.ca,
             join_tokens: self.join_tokens,
+            site: self.site,
         })
     }
 }

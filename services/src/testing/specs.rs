@@ -1,7 +1,7 @@
 //! Specs to test with.
 
 use crate::id::Id;
-use crate::object::{Cluster, ClusterCa, JoinTokens, Meta};
+use crate::object::{Cluster, ClusterCa, JoinTokens, Meta, SiteSecret};
 use crate::spec::{
     ClusterSpec, EndpointSpec, Mode, PortSpec, Protocol, PublishMode, ResourceAmounts, Resources,
     ServiceSpec,
@@ -20,6 +20,7 @@ pub(crate) fn cluster() -> Cluster {
             worker: "SWMTKN-1-w".to_owned(),
             manager: "SWMTKN-1-m".to_owned(),
         },
+        site: Some(SiteSecret([7; 32])),
     }
 }
 

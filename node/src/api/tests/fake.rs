@@ -106,6 +106,7 @@ impl Swarm {
                 worker: "SWMTKN-1-a-b".into(),
                 manager: "SWMTKN-1-a-c".into(),
             },
+            site: None,
         };
         let cluster = Box::new(cluster);
         self.apply(Command::CreateCluster { cluster }).unwrap();
