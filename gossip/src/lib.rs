@@ -9,10 +9,14 @@
 //! What gossip says is a hint: managers act early on it and the data plane
 //! routes by it, but it overrides nothing that the swarm has agreed on.
 
+mod codec;
 pub mod discovery;
 pub mod driver;
 pub mod facts;
+pub mod machine;
+pub mod record;
 pub mod view;
+pub mod wire;
 
 pub use discovery::{Announcement, Discovery, Found};
 pub use driver::{Config, Dial, Gossip};
