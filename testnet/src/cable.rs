@@ -5,7 +5,9 @@
 //! the switch has the host's name, the other end is the host's `eth0`. Cutting
 //! takes the port down, so the host sees the loss of carrier as on real wire.
 //! There is no router: whatever is not on this LAN is unreachable at once.
+//! The switch can also lose what one port sends to another, and only that way.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 
 use crate::command::succeed;
@@ -13,6 +15,11 @@ use crate::error::Result;
 use crate::plan::HostPlan;
 
 const BRIDGE: &str = "br0";
+/// The switch's table of packets that do not pass.
+const FAULTS: &str = "faults";
+const LOST: &str = "lost";
+/// There is no default route that would do for it.
+const MULTICAST_ROUTE: &str = "route replace 224.0.0.0/4 dev eth0\n";
 
 /// Makes the bridge in the namespace held by process `switch`.
 pub(crate) fn lay_bridge(switch: i32) -> Result<()> {
@@ -22,12 +29,40 @@ pub(crate) fn lay_bridge(switch: i32) -> Result<()> {
          link add {BRIDGE} type bridge mcast_snooping 0 forward_delay 0\n\
          link set {BRIDGE} up\n"
     );
-    ip("the switch", switch, &script)
+    ip("the switch", switch, &script)?;
+    // Not ARP: without it nothing would pass the other way either.
+    let filter = format!(
+        "table bridge {FAULTS} {{\n\
+           set {LOST} {{ type ifname . ifname; }}\n\
+           chain forward {{\n\
+             type filter hook forward priority 0;\n\
+             iifname . oifname @{LOST} ether type != arp drop;\n\
+           }}\n\
+         }}\n"
+    );
+    nft(switch, &filter)
 }
 
-/// Runs a cable from the switch to the host whose init is `init`.
-pub(crate) fn plug(switch: i32, init: i32, host: &HostPlan, connected: bool) -> Result<()> {
-    let (port, mac, ip_addr) = (&host.name, host.mac(), host.ip);
+/// From now on the switch loses exactly what goes from the first to the second
+/// port of each of `pairs`.
+pub(crate) fn lose(switch: i32, pairs: &[(&str, &str)]) -> Result<()> {
+    let mut script = format!("flush set bridge {FAULTS} {LOST}\n");
+    for (from, to) in pairs {
+        script += &format!("add element bridge {FAULTS} {LOST} {{ \"{from}\" . \"{to}\" }}\n");
+    }
+    nft(switch, &script)
+}
+
+/// Runs a cable from the switch to the host whose init is `init`, with
+/// `address` at its end.
+pub(crate) fn plug(
+    switch: i32,
+    init: i32,
+    host: &HostPlan,
+    address: Ipv4Addr,
+    connected: bool,
+) -> Result<()> {
+    let (port, mac) = (&host.name, host.mac());
     unplug(switch, host)?;
     ip(
         "the switch",
@@ -43,9 +78,23 @@ pub(crate) fn plug(switch: i32, init: i32, host: &HostPlan, connected: bool) -> 
         init,
         &format!(
             "link set lo up\n\
-             addr add {ip_addr}/24 dev eth0\n\
+             addr add {address}/24 dev eth0\n\
              link set eth0 up\n\
-             route add 224.0.0.0/4 dev eth0\n"
+             {MULTICAST_ROUTE}"
+        ),
+    )
+}
+
+/// Gives the host whose init is `init` another address, as a DHCP client does
+/// when its lease has ended: the old one goes first, and takes all routes along.
+pub(crate) fn readdress(init: i32, host: &HostPlan, address: Ipv4Addr) -> Result<()> {
+    ip(
+        &host.name,
+        init,
+        &format!(
+            "addr flush dev eth0 scope global\n\
+             addr add {address}/24 dev eth0\n\
+             {MULTICAST_ROUTE}"
         ),
     )
 }
@@ -77,6 +126,15 @@ fn ip(place: &str, netns_of: i32, script: &str) -> Result<()> {
     succeed(
         place,
         in_netns(netns_of).args(["ip", "-batch", "-"]),
+        script,
+    )
+    .map(drop)
+}
+
+fn nft(switch: i32, script: &str) -> Result<()> {
+    succeed(
+        "the switch",
+        in_netns(switch).args(["nft", "-f", "-"]),
         script,
     )
     .map(drop)

@@ -1,4 +1,4 @@
-//! One host: run things in it, cut its cable, take its power.
+//! One host: run things in it, cut its cable, take its power or its address.
 //!
 //! A `Host` is a name and a folder, nothing more; what it tells is asked of
 //! the kernel and of the host's init each time, so any number of them, also in
@@ -63,7 +63,7 @@ impl Host {
 
     /// Its address on the testnet's LAN.
     pub fn ip(&self) -> Ipv4Addr {
-        self.plan.ip
+        self.disk().address().unwrap_or(self.plan.ip)
     }
 
     /// Where its disk is on this machine; survives its power.
@@ -164,6 +164,15 @@ impl Host {
         http::get_from(self.init()?, SocketAddr::new(ip, port), &path)
     }
 
+    /// Does `work` as if on this host's network: sockets that it opens are there.
+    pub fn on_network<T: Send>(
+        &self,
+        work: impl FnOnce() -> std::io::Result<T> + Send,
+    ) -> Result<T> {
+        http::on_network(self.init()?, work)
+            .context(|| format!("work on the network of {}", self.name()))
+    }
+
     /// A path inside the running host, as this machine reaches it.
     pub fn path(&self, inside: &str) -> Result<PathBuf> {
         Ok(self.path_in(self.init()?, inside.as_ref()))
@@ -185,6 +194,17 @@ impl Host {
     /// Plugs the network cable in again.
     pub fn heal(&self) -> Result<()> {
         self.set_cable(true)
+    }
+
+    /// Gives it the other one of its addresses, as a DHCP server may when a
+    /// lease ends, and returns it. Names still lead to the first one.
+    pub fn change_address(&self) -> Result<Ipv4Addr> {
+        let (_net, _host) = (self.net.share()?, self.disk().own()?);
+        let [first, second] = self.plan.leases();
+        let next = if self.ip() == first { second } else { first };
+        cable::readdress(self.init()?, &self.plan, next)?;
+        self.disk().set_address(next)?;
+        Ok(next)
     }
 
     /// Takes the power: everything in the host dies at once, the disk stays.
@@ -210,6 +230,9 @@ impl Host {
     }
 
     pub(crate) fn power_off(&self) -> Result<()> {
+        // First, or its kernel would say goodbye (resets, unreachable ports)
+        // in the name of processes that are gone.
+        cable::connect(self.switch()?, &self.plan, false)?;
         procs::end(
             &self.net.path,
             |role| matches!(role, Role::Init { host } | Role::Launcher { host } if host == self.name()),
@@ -224,7 +247,8 @@ impl Host {
             return Err(Error::HostOn(self.name().to_owned()));
         }
         self.launch()?;
-        cable::plug(self.switch()?, self.init()?, &self.plan, self.cable_in())?;
+        let (switch, init) = (self.switch()?, self.init()?);
+        cable::plug(switch, init, &self.plan, self.ip(), self.cable_in())?;
 
         let (daemon, engine) = (self.daemon(), self.engine());
         let has_daemon = daemon.is_installed()?;

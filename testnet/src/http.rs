@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -46,20 +47,30 @@ pub fn over_unix(socket: &Path, method: &str, path: &str, body: &str) -> Result<
 /// `GET` of `address` and `path` from the network namespace of process `pid`.
 pub(crate) fn get_from(pid: i32, address: SocketAddr, path: &str) -> Result<Response> {
     let what = || format!("GET http://{address}{path}");
-    let netns = std::fs::File::open(format!("/proc/{pid}/ns/net")).context(what)?;
+    on_network(pid, || {
+        let stream = TcpStream::connect_timeout(&address, CONNECT)?;
+        stream.set_read_timeout(Some(ANSWER))?;
+        exchange(stream, "GET", &address.to_string(), path, "")
+    })
+    .context(what)
+}
+
+/// Does `work` in the network namespace of process `pid`: sockets that it opens
+/// stay there.
+pub(crate) fn on_network<T: Send>(
+    pid: i32,
+    work: impl FnOnce() -> std::io::Result<T> + Send,
+) -> std::io::Result<T> {
+    let netns = std::fs::File::open(format!("/proc/{pid}/ns/net"))?;
     // A namespace is a property of the thread: this one is thrown away after.
-    let got = std::thread::scope(|scope| {
-        let request = scope.spawn(|| {
-            use std::os::fd::AsFd;
+    let done = std::thread::scope(|scope| {
+        let there = scope.spawn(|| {
             move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
-            let stream = TcpStream::connect_timeout(&address, CONNECT)?;
-            stream.set_read_timeout(Some(ANSWER))?;
-            exchange(stream, "GET", &address.to_string(), path, "")
+            work()
         });
-        request.join()
+        there.join()
     });
-    got.unwrap_or_else(|_| Err(std::io::Error::other("the request's thread died")))
-        .context(what)
+    done.unwrap_or_else(|_| Err(std::io::Error::other("the thread died")))
 }
 
 /// Splits `http://host[:port][/path]`.

@@ -4,8 +4,9 @@
 //! set of namespaces with an init of ours as PID 1, a disk, a Docker Engine
 //! and a swarmlet daemon. Hosts can lose their cable and their power, and each
 //! service in them can be killed, paused and started, so that what happens to
-//! devices in the field happens here in seconds. Start reading at [`Testnet`]
-//! and [`Host`]; `plan` says what a testnet looks like, `init` what a host is.
+//! devices in the field happens here in seconds; what happens to networks is in
+//! `faults`. Start reading at [`Testnet`] and [`Host`]; `plan` says what a
+//! testnet looks like, `init` what a host is.
 
 mod artifacts;
 mod cable;
@@ -13,6 +14,7 @@ pub mod cgroups;
 mod command;
 mod control;
 mod error;
+mod faults;
 mod host;
 mod http;
 mod images;
@@ -21,6 +23,7 @@ mod packages;
 pub mod plan;
 pub mod procs;
 mod service;
+mod starve;
 mod store;
 mod swarm;
 mod testnet;
@@ -37,5 +40,6 @@ pub use init::run as run_init;
 pub use packages::ensure_packages;
 pub use procs::Usage;
 pub use service::Service;
+pub use starve::Starving;
 pub use testnet::{Options, Testnet, run_switch};
 pub use wait::wait_for;

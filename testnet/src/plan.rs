@@ -17,6 +17,9 @@ pub const MAX_HOSTS: usize = 8;
 /// How many of the first hosts become managers when the swarm is formed.
 pub const MANAGERS: usize = 3;
 
+/// How far a host's second address is above its first.
+const OTHER_LEASE: u8 = 100;
+
 /// A whole testnet; stored as `testnet.json`, never changed while it is up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -88,6 +91,13 @@ impl HostPlan {
     pub fn mac(&self) -> String {
         let [a, b, c, d] = self.ip.octets();
         format!("02:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+    }
+
+    /// The addresses that it may be given: its first one, and another for
+    /// tests of a changed lease.
+    pub fn leases(&self) -> [Ipv4Addr; 2] {
+        let [a, b, c, d] = self.ip.octets();
+        [self.ip, Ipv4Addr::new(a, b, c, d + OTHER_LEASE)]
     }
 }
 
@@ -173,6 +183,13 @@ mod tests {
         assert_eq!(free_subnet(&BTreeSet::new()).unwrap(), 1);
         assert_eq!(free_subnet(&BTreeSet::from([1, 2, 4])).unwrap(), 3);
         assert!(free_subnet(&(0..=255).collect()).is_err());
+    }
+
+    #[test]
+    fn no_two_hosts_are_ever_given_the_same_address() {
+        let plan = Plan::new("x", 1, MAX_HOSTS).unwrap();
+        let leases: BTreeSet<_> = plan.hosts().flat_map(|host| host.leases()).collect();
+        assert_eq!(leases.len(), 2 * MAX_HOSTS);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ use crate::plan::{self, Plan};
 
 const BASE: &str = "/var/tmp/swarmlet-testnet";
 const PLAN_FILE: &str = "testnet.json";
+const ADDRESS_FILE: &str = "address";
 
 /// All testnets of this machine.
 #[derive(Debug, Clone)]
@@ -218,6 +220,18 @@ impl HostDir {
         }
     }
 
+    /// The address of its last lease, when that is not the planned one.
+    pub(crate) fn address(&self) -> Option<Ipv4Addr> {
+        fs::read_to_string(self.0.join(ADDRESS_FILE))
+            .ok()?
+            .parse()
+            .ok()
+    }
+
+    pub(crate) fn set_address(&self, address: Ipv4Addr) -> Result<()> {
+        write(&self.0.join(ADDRESS_FILE), address.to_string().as_bytes())
+    }
+
     /// One writer per host: power and cable.
     pub(crate) fn own(&self) -> Result<File> {
         lock_dir(&self.0, FlockOperation::LockExclusive)?
@@ -315,6 +329,16 @@ mod tests {
         store.remove(&dir).unwrap();
         drop(lock);
         assert!(matches!(dir.own(), Err(Error::NotUp(_))));
+    }
+
+    #[test]
+    fn the_last_lease_is_remembered() {
+        let (_temp, store) = store();
+        let host = store.create("a", 1, &[]).unwrap().host("h1");
+        assert_eq!(host.address(), None);
+        let lease = Ipv4Addr::new(10, 99, 1, 101);
+        host.set_address(lease).unwrap();
+        assert_eq!(host.address(), Some(lease));
     }
 
     #[test]

@@ -202,6 +202,11 @@ impl Testnet {
         cable::lay_bridge(pid)
     }
 
+    pub(crate) fn switch(&self) -> Result<i32> {
+        procs::switch_of(&self.dir.path)
+            .ok_or_else(|| Error::Machine("the switch is gone: take the testnet down".into()))
+    }
+
     fn boot_all(&self) -> Result<()> {
         let hosts = self.hosts();
         thread::scope(|scope| {

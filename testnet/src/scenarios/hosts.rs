@@ -1,5 +1,6 @@
 //! The test bed itself: what the other scenarios take for granted.
 
+mod network;
 mod traces;
 
 use std::process::{Command, Stdio};
@@ -13,7 +14,7 @@ use traces::Traces;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Up, exec, cut, heal, kill, boot, down on two hosts.
+/// Up, exec, cut, heal, lose, split, kill, boot, down on two hosts.
 pub fn hosts_have_cables_power_disks_and_engines(context: &Context) -> Result<()> {
     let before = Traces::take()?;
     let net = context.up_engines(context.options(2))?;
@@ -25,6 +26,7 @@ pub fn hosts_have_cables_power_disks_and_engines(context: &Context) -> Result<()
     let processes = h1.ok(&["sh", "-c", "cat /proc/1/cmdline"])?;
     ensure!(processes.contains(procs::INIT_VERB), "pid 1 is {processes}");
     cables(&h1, &h2)?;
+    network::is_as_in_the_field(&net, &h1, &h2)?;
     containers(&h1)?;
     power(&h1, &h2)?;
 
@@ -90,6 +92,8 @@ fn containers(h1: &Host) -> Result<()> {
 }
 
 fn power(h1: &Host, h2: &Host) -> Result<()> {
+    // A number that nobody else sleeps for.
+    let forever = (1_000_000 + std::process::id()).to_string();
     h1.ok(&[
         "sh",
         "-c",
@@ -103,11 +107,19 @@ fn power(h1: &Host, h2: &Host) -> Result<()> {
         "--name=idle",
         "busybox",
         "sleep",
-        "1000",
+        &forever,
     ])?;
+    let beside = h1.spawn(&["sleep", &forever])?;
+    wait_for("the sleepers", SOON, || match processes_with(&forever) {
+        // One in the container, one beside it, and the nsenter of that one.
+        Ok(3) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })?;
     h1.cut()?;
     h1.kill()?;
     ensure!(h1.power() == Power::Off);
+    beside.wait_with_output()?;
+    ensure!(processes_with(&forever)? == 0, "a power cut left a process");
     ensure!(h1.kill().is_err(), "a host without power was killed");
     ensure!(
         h1.run(&["true"]).is_err(),
@@ -128,6 +140,14 @@ fn power(h1: &Host, h2: &Host) -> Result<()> {
         "h2 sees the disk of h1"
     );
     Ok(())
+}
+
+/// How many processes of this machine have `word` as their last argument.
+fn processes_with(word: &str) -> Result<usize> {
+    let end = format!("\0{word}\0");
+    let processes = std::fs::read_dir("/proc")?.flatten();
+    let cmdlines = processes.filter_map(|p| std::fs::read(p.path().join("cmdline")).ok());
+    Ok(cmdlines.filter(|c| c.ends_with(end.as_bytes())).count())
 }
 
 /// Kill, pause and start of an engine; containers outlive it.
