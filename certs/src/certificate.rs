@@ -32,6 +32,7 @@ const MAX_CERTIFICATE_BYTES: usize = 8192;
 pub struct Certificate {
     der: CertificateDer<'static>,
     node_id: NodeId,
+    public_key: [u8; 32],
     role: Role,
     cluster_id: ClusterId,
     not_before: SystemTime,
@@ -55,6 +56,7 @@ impl Certificate {
         }
         Ok(Self {
             node_id,
+            public_key: key.to_bytes(),
             role: only(subject.iter_organizational_unit())
                 .and_then(Role::from_organizational_unit)
                 .ok_or(Error::InvalidCertificate("its OU is not a role"))?,
@@ -85,6 +87,11 @@ impl Certificate {
     /// The node that holds the key.
     pub fn node_id(&self) -> NodeId {
         self.node_id
+    }
+
+    /// The raw Ed25519 public key.
+    pub fn public_key(&self) -> [u8; 32] {
+        self.public_key
     }
 
     /// What the node may do.

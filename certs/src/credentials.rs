@@ -4,7 +4,7 @@
 //! certificate, a new role or a removed node takes effect at the next handshake, while connections
 //! that are up stay up; closing those of a removed node is for whoever holds them.
 
-use std::{collections::BTreeSet, slice, sync::Arc};
+use std::{collections::BTreeSet, slice, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::{
@@ -81,6 +81,15 @@ impl Credentials {
     /// Whether the node was removed from the cluster.
     pub fn is_revoked(&self, node: NodeId) -> bool {
         self.0.revoked.load().contains(&node)
+    }
+
+    /// Judges a certificate (DER) that came by another way than a handshake, as a handshake at
+    /// this time would: it must be that of a current member of this cluster.
+    pub fn check_member(&self, der: &[u8], now: SystemTime) -> Result<Certificate, Refusal> {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH);
+        let now = UnixTime::since_unix_epoch(now.map_err(|_| Refusal::OutsideValidity)?);
+        self.0
+            .check(&CertificateDer::from(der), &[], Usage::Client, now)
     }
 
     /// For accepting connections of these protocols (ALPN, preferred first).

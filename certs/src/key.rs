@@ -63,6 +63,12 @@ impl NodeKey {
         NodeId::of_public_key(self.public_key())
     }
 
+    /// The Ed25519 signature (RFC 8032) of a message.
+    pub fn sign(&self, message: &[u8]) -> Result<[u8; 64], Error> {
+        let signature = self.0.try_sign(message)?;
+        signature.as_ref().try_into().map_err(|_| Error::Crypto)
+    }
+
     /// A signing request (PKCS#10, RFC 2986, DER) that proves possession of the key.
     pub fn csr(&self) -> Result<Vec<u8>, Error> {
         let request = CertificateParams::default()
@@ -96,9 +102,9 @@ impl PublicKeyData for NodeKey {
 
 impl rcgen::SigningKey for NodeKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        let signature = self.0.try_sign(message);
+        let signature = NodeKey::sign(self, message);
         let signature = signature.map_err(|_| rcgen::Error::RemoteKeyError)?;
-        Ok(signature.as_ref().to_vec())
+        Ok(signature.to_vec())
     }
 }
 
@@ -119,9 +125,9 @@ impl NodePublicKey {
         let info = &request.certification_request_info;
         let key = Self::from_spki(&info.subject_pki)
             .ok_or(Error::InvalidRequest("its key is not Ed25519"))?;
-        UnparsedPublicKey::new(&signature::ED25519, key.0)
-            .verify(info.raw, &request.signature_value.data)
-            .map_err(|_| Error::InvalidRequest("its signature does not fit its key"))?;
+        if !verify_signature(&key.0, info.raw, &request.signature_value.data) {
+            return Err(Error::InvalidRequest("its signature does not fit its key"));
+        }
         Ok(key)
     }
 
@@ -140,6 +146,10 @@ impl NodePublicKey {
     pub(crate) fn node_id(&self) -> NodeId {
         NodeId::of_public_key(&self.0)
     }
+
+    pub(crate) fn to_bytes(&self) -> [u8; 32] {
+        self.0
+    }
 }
 
 impl PublicKeyData for NodePublicKey {
@@ -152,6 +162,14 @@ impl PublicKeyData for NodePublicKey {
     }
 }
 
+/// Whether the holder of this raw Ed25519 public key made the signature (RFC 8032) of this message.
+/// Bytes that are no key or no signature verify nothing.
+pub fn verify_signature(public_key: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&signature::ED25519, public_key)
+        .verify(message, signature)
+        .is_ok()
+}
+
 /// The node that made this signing request (DER), after checking that it holds the key.
 ///
 /// This is all that a manager needs to renew the certificate of a member whose own has expired:
@@ -159,4 +177,42 @@ impl PublicKeyData for NodePublicKey {
 /// that only the holder of the key can use.
 pub fn node_of_csr(der: &[u8]) -> Result<NodeId, Error> {
     Ok(NodePublicKey::from_csr(der)?.node_id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_of_one_key_and_one_message() {
+        let (key, other) = (NodeKey::generate().unwrap(), NodeKey::generate().unwrap());
+        let public = |key: &NodeKey| key.public_key().try_into().unwrap();
+        let signature = key.sign(b"alive").unwrap();
+        assert!(verify_signature(&public(&key), b"alive", &signature));
+        assert!(!verify_signature(&public(&key), b"dead", &signature));
+        assert!(!verify_signature(&public(&other), b"alive", &signature));
+        assert!(!verify_signature(&public(&key), b"alive", &signature[..63]));
+        assert!(!verify_signature(&[0xff; 32], b"alive", &signature));
+    }
+
+    #[test]
+    fn a_signature_of_rfc_8032_verifies() {
+        // Its second test vector.
+        let bytes = |hex: &str| -> Vec<u8> {
+            (0..hex.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+                .collect()
+        };
+        let key = bytes("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c");
+        let signature = bytes(
+            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da\
+             085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+        );
+        assert!(verify_signature(
+            &key.try_into().unwrap(),
+            &[0x72],
+            &signature
+        ));
+    }
 }

@@ -37,7 +37,7 @@ pub use credentials::Credentials;
 pub use error::Error;
 pub use id::{ClusterId, NodeId, ParseIdError, Role};
 pub use identity::Identity;
-pub use key::{MAX_REQUEST_BYTES, NodeKey, node_of_csr};
+pub use key::{MAX_REQUEST_BYTES, NodeKey, node_of_csr, verify_signature};
 pub use peer::{Peer, peer_of, pinned_root_of};
 pub use refusal::Refusal;
 pub use site::{ChannelBinding, MIN_SITE_KEY, SITE_BYTES, Side, SiteKeyError, SiteSecret};

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::common::{Cluster, HOUR};
 use certs::{
-    BACKDATE, Certificate, CertificateAuthority, Error, NodeKey, Role, RootCertificate, node_of_csr,
+    BACKDATE, Certificate, CertificateAuthority, Error, NodeKey, Refusal, Role, RootCertificate,
+    node_of_csr,
 };
 use proptest::prelude::*;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
@@ -214,4 +215,27 @@ proptest! {
             decode_everything(&good[..cut % good.len()]);
         }
     }
+}
+
+#[test]
+fn a_certificate_that_came_by_mail_is_judged_as_in_a_handshake() {
+    let (ours, theirs) = (Cluster::new(), Cluster::new());
+    let me = ours.member(Role::Worker);
+    let key = NodeKey::generate().unwrap();
+    let now = SystemTime::now();
+    let certificate = ours.certificate(&key, Role::Manager);
+    let admitted = me.check_member(certificate.der(), now).unwrap();
+    assert_eq!(admitted.public_key(), key.public_key());
+    assert_eq!(admitted.role(), Role::Manager);
+
+    let refused = |der: &[u8], now| me.check_member(der, now).unwrap_err();
+    let foreign = theirs.certificate(&key, Role::Worker);
+    assert_eq!(refused(foreign.der(), now), Refusal::Untrusted);
+    assert_eq!(refused(b"no certificate", now), Refusal::Invalid);
+    assert_eq!(
+        refused(certificate.der(), now + 2 * HOUR),
+        Refusal::OutsideValidity
+    );
+    me.set_revoked([key.node_id()].into());
+    assert_eq!(refused(certificate.der(), now), Refusal::Revoked);
 }
