@@ -8,6 +8,7 @@ mod cli;
 mod disks;
 mod driver;
 mod failures;
+mod formation;
 mod hosts;
 mod idle;
 pub mod kit;
@@ -15,6 +16,7 @@ mod leader;
 mod logs;
 mod losses;
 mod members;
+mod presence;
 mod refusals;
 mod rollout;
 
@@ -58,6 +60,14 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "a_lost_node_is_noticed_and_its_tasks_are_replaced",
         run: losses::a_lost_node_is_noticed_and_its_tasks_are_replaced,
+    },
+    Scenario {
+        name: "devices_form_a_swarm_without_addresses",
+        run: formation::devices_form_a_swarm_without_addresses,
+    },
+    Scenario {
+        name: "every_device_knows_who_is_here",
+        run: presence::every_device_knows_who_is_here,
     },
     Scenario {
         name: "failed_tasks_say_why_and_recover",

@@ -34,11 +34,24 @@ pub struct Node {
     pub state: String,
     /// Why it is in that state, if there is something to say.
     pub message: String,
+    /// As the manager that leads would dial it, without a port.
+    pub address: String,
     pub availability: String,
     pub role: String,
     /// Empty for workers.
     pub reachability: String,
     pub leads: bool,
+}
+
+/// A device as another one sees it, without asking a manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub name: String,
+    /// `alive`, `suspect`, `dead` or `left`.
+    pub state: String,
+    pub incarnation: u64,
+    /// Who hears it: `me`, `direct`, the name of another device, `watchers`.
+    pub through: String,
 }
 
 /// A container in one host's engine, whatever its state.
@@ -89,6 +102,26 @@ pub fn node(ask: &Host, name: &str) -> Result<Node> {
     all.into_iter()
         .find(|node| node.name == name)
         .with_context(|| format!("{} lists no node {name}", ask.name()))
+}
+
+/// Everyone whom `ask` itself knows.
+pub fn members(ask: &Host) -> Result<Vec<Member>> {
+    let answer = get(ask, "/swarmlet/members")?;
+    let read = |member: &Value| Member {
+        name: text(&member["Hostname"]),
+        state: text(&member["State"]),
+        incarnation: member["Incarnation"].as_u64().unwrap_or_default(),
+        through: text(&member["Through"]),
+    };
+    Ok(list(&answer)?.iter().map(read).collect())
+}
+
+/// The one called `name` among them.
+pub fn member(ask: &Host, name: &str) -> Result<Member> {
+    let all = members(ask)?;
+    all.into_iter()
+        .find(|member| member.name == name)
+        .with_context(|| format!("{} knows no member {name}", ask.name()))
 }
 
 /// The name of the leader.
@@ -159,6 +192,7 @@ fn read_node(node: &Value) -> Result<Node> {
         name: text(&node["Description"]["Hostname"]),
         state: text(&node["Status"]["State"]),
         message: text(&node["Status"]["Message"]),
+        address: text(&node["Status"]["Addr"]),
         availability: text(&node["Spec"]["Availability"]),
         role: text(&node["Spec"]["Role"]),
         reachability: text(&manager["Reachability"]),

@@ -14,12 +14,16 @@ use serde_json::Value;
 use swarmlet_testnet::{Host, wait_for};
 
 pub use api::{
-    Container, Task, containers, get, get_engine, leader, node, nodes, running, service, tasks,
+    Container, Task, containers, get, get_engine, leader, member, members, node, nodes, running,
+    service, tasks,
 };
 pub use swarm::Swarm;
 
 /// For what takes a few seconds at most; long, because the machine may be busy.
 pub const SOON: Duration = Duration::from_secs(40);
+
+/// A device that is lost is replaced within this time.
+pub const REPLACED: Duration = Duration::from_secs(3);
 
 /// Does what a scenario claims; tells how long it took, or what was not so.
 pub fn claim(what: &str, check: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -1,6 +1,7 @@
 //! A swarm that a scenario has to itself.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use swarmlet_testnet::{Host, Power, Testnet};
@@ -12,7 +13,7 @@ use crate::runner::Context;
 #[derive(Debug)]
 pub struct Swarm {
     hosts: Vec<Host>,
-    _net: Testnet,
+    net: Testnet,
 }
 
 impl Swarm {
@@ -32,8 +33,13 @@ impl Swarm {
         let net = context.up(&options)?;
         Ok(Self {
             hosts: net.hosts(),
-            _net: net,
+            net,
         })
+    }
+
+    /// Its network, to hurt it.
+    pub fn net(&self) -> &Testnet {
+        &self.net
     }
 
     pub fn hosts(&self) -> &[Host] {
@@ -87,6 +93,41 @@ impl Swarm {
             ensure!(wanted == there, "containers {there:?} for {running:#?}");
             Ok(running)
         })
+    }
+
+    /// Waits until `count` tasks of the service run on hosts other than `lost`;
+    /// tells how long after `since` that was.
+    pub fn replaced(
+        &self,
+        ask: &Host,
+        service: &str,
+        count: usize,
+        lost: &[&Host],
+        since: Instant,
+    ) -> Result<Duration> {
+        soon(
+            &format!("{count} tasks of {service} to run elsewhere"),
+            || {
+                let running = api::running(ask, service)?;
+                let is_lost = |task: &&Task| lost.iter().any(|host| host.name() == task.node);
+                let elsewhere = running.iter().filter(|task| !is_lost(task)).count();
+                ensure!(elsewhere == count, "{running:#?}");
+                Ok(since.elapsed())
+            },
+        )
+    }
+
+    /// Waits until each of `ask` holds all hosts for alive.
+    pub fn all_alive(&self, ask: &[&Host]) -> Result<()> {
+        for host in ask {
+            soon(&format!("{} to know everyone", host.name()), || {
+                let members = api::members(host)?;
+                let alive = members.iter().filter(|member| member.state == "alive");
+                ensure!(alive.count() == self.hosts.len(), "{members:#?}");
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Waits until every member is ready and every manager reachable, as each
