@@ -18,6 +18,7 @@ mod membership;
 mod renewal;
 pub mod runtime;
 mod session;
+mod site;
 mod streams;
 mod swarm;
 pub mod worker;
