@@ -179,7 +179,7 @@ impl RootCertificate {
 
     /// The SHA-256 of the DER form, which a join token carries.
     pub fn digest(&self) -> [u8; 32] {
-        digest_of(&self.der)
+        sha256(&self.der)
     }
 
     /// The subject's name as DER; Docker's `TLSInfo.CertIssuerSubject`.
@@ -197,7 +197,8 @@ impl RootCertificate {
     }
 }
 
-pub(crate) fn digest_of(der: &[u8]) -> [u8; 32] {
+/// The SHA-256 of some bytes.
+pub fn sha256(der: &[u8]) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
     digest

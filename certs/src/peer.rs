@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use rustls::pki_types::CertificateDer;
 
 use crate::{
-    certificate::{Certificate, RootCertificate, digest_of},
+    certificate::{Certificate, RootCertificate, sha256},
     id::{ClusterId, NodeId, Role},
 };
 
@@ -42,7 +42,7 @@ pub fn pinned_root_of(
 ) -> Option<RootCertificate> {
     chain_of(connection)?
         .iter()
-        .find(|der| digest_of(der) == ca_digest)
+        .find(|der| sha256(der) == ca_digest)
         .and_then(|der| RootCertificate::from_der(der).ok())
 }
 

@@ -24,7 +24,7 @@ use rustls::{
 };
 
 use crate::{
-    certificate::{RootCertificate, digest_of},
+    certificate::{RootCertificate, sha256},
     credentials::Live,
     error::Error,
     refusal::Refusal,
@@ -187,7 +187,7 @@ impl ServerCheck {
             ServerRule::PinnedManager(digest) => {
                 let root = intermediates
                     .iter()
-                    .find(|der| digest_of(der) == *digest)
+                    .find(|der| sha256(der) == *digest)
                     .ok_or(Refusal::Untrusted)?;
                 let root = RootCertificate::from_der(root).map_err(|_| Refusal::Invalid)?;
                 let certificate = Trust::new(&[root], self.provider.clone())

@@ -1,0 +1,165 @@
+//! The QUIC connections that gossip has, by node: libp2p sees their streams,
+//! the datagrams go past it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use certs::NodeId;
+use quinn::Connection;
+use tokio::time::Instant;
+
+use super::muxer::Muxer;
+
+/// With one peer: both may have dialled at the same moment.
+pub const MAX_PER_PEER: usize = 2;
+/// Two connections that are opened within this were dialled at one time.
+const SAME_TIME: Duration = Duration::from_secs(5);
+/// A connection that nobody has used for so long is closed.
+const IDLE: Duration = Duration::from_secs(15);
+/// The same while there are many.
+const IDLE_IF_MANY: Duration = Duration::from_secs(4);
+
+pub struct Links {
+    me: NodeId,
+    open: Mutex<HashMap<NodeId, Vec<Link>>>,
+}
+
+#[derive(Debug, Clone)]
+struct Link {
+    connection: Connection,
+    dialled: bool,
+    opened: Instant,
+    used: Instant,
+    /// Whether somebody reads its datagrams.
+    read: bool,
+}
+
+impl Links {
+    pub fn new(me: NodeId) -> Self {
+        Self {
+            me,
+            open: Mutex::default(),
+        }
+    }
+
+    /// Takes in a connection that TLS has admitted. The oldest of too many to
+    /// one peer goes: the peer may have been restarted.
+    pub fn open(&self, id: NodeId, connection: Connection, dialled: bool) -> Muxer {
+        let now = Instant::now();
+        let mut open = self.lock();
+        let links = open.entry(id).or_default();
+        links.retain(Link::lives);
+        if links.len() >= MAX_PER_PEER {
+            links.remove(0).connection.close(0u32.into(), b"replaced");
+        }
+        links.push(Link {
+            connection: connection.clone(),
+            dialled,
+            opened: now,
+            used: now,
+            read: false,
+        });
+        Muxer::new(connection)
+    }
+
+    /// The connections to `id` whose datagrams nobody reads yet.
+    pub fn unread(&self, id: NodeId) -> Vec<Connection> {
+        let mut open = self.lock();
+        let links = open.get_mut(&id).into_iter().flatten();
+        let unread = links.filter_map(|link| {
+            let read = std::mem::replace(&mut link.read, true);
+            (!read).then(|| link.connection.clone())
+        });
+        unread.collect()
+    }
+
+    /// Whether there was a connection to send it on.
+    pub fn send(&self, to: NodeId, datagram: Bytes) -> bool {
+        let mut open = self.lock();
+        let Some(link) = open.get_mut(&to).and_then(|links| best(self.me, to, links)) else {
+            return false;
+        };
+        link.used = Instant::now();
+        if let Err(error) = link.connection.send_datagram(datagram) {
+            tracing::debug!(%to, %error, "a datagram is lost");
+        }
+        true
+    }
+
+    /// Somebody on the other side uses the connection.
+    pub fn heard(&self, from: NodeId, on: usize) {
+        let mut open = self.lock();
+        let links = open.get_mut(&from).into_iter().flatten();
+        for link in links.filter(|link| link.connection.stable_id() == on) {
+            link.used = Instant::now();
+        }
+    }
+
+    /// An exchange may use any of them.
+    pub fn touch(&self, id: NodeId) {
+        let mut open = self.lock();
+        for link in open.get_mut(&id).into_iter().flatten() {
+            link.used = Instant::now();
+        }
+    }
+
+    /// Where `id` is, and how far away, if there is a connection to it.
+    pub fn seen(&self, id: NodeId) -> Option<(SocketAddr, Duration)> {
+        let mut open = self.lock();
+        let link = best(self.me, id, open.get_mut(&id)?)?;
+        Some((link.connection.remote_address(), link.connection.rtt()))
+    }
+
+    pub fn close(&self, id: NodeId) {
+        for link in self.lock().remove(&id).into_iter().flatten() {
+            link.connection.close(0u32.into(), b"");
+        }
+    }
+
+    pub fn close_all(&self) {
+        for link in self.lock().drain().flat_map(|(_, links)| links) {
+            link.connection.close(0u32.into(), b"");
+        }
+    }
+
+    /// Closes what is not in use, and forgets what has ended.
+    pub fn sweep(&self, many: usize) {
+        let mut open = self.lock();
+        let count: usize = open.values().map(Vec::len).sum();
+        let idle = if count > many { IDLE_IF_MANY } else { IDLE };
+        open.retain(|_, links| {
+            links.retain(|link| {
+                if link.used.elapsed() > idle {
+                    link.connection.close(0u32.into(), b"idle");
+                }
+                link.lives()
+            });
+            !links.is_empty()
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, Vec<Link>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Link {
+    fn lives(&self) -> bool {
+        self.connection.close_reason().is_none()
+    }
+}
+
+/// Both sides choose the same: the newest, or of two that were dialled at the
+/// same time that of the smaller id. The other falls idle and is closed.
+fn best(me: NodeId, peer: NodeId, links: &mut [Link]) -> Option<&mut Link> {
+    let newest = links.iter().filter(|link| link.lives());
+    let newest = newest.map(|link| link.opened).max()?;
+    let dialled_by_smaller = |link: &Link| link.dialled == (me < peer);
+    links
+        .iter_mut()
+        .filter(|link| link.lives() && newest - link.opened < SAME_TIME)
+        .max_by_key(|link| (dialled_by_smaller(link), link.opened))
+}
