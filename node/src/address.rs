@@ -33,6 +33,37 @@ pub fn guess() -> Result<IpAddr, String> {
     )
 }
 
+/// Whether an address is one of this device's.
+pub fn is_own(ip: IpAddr) -> bool {
+    own().is_some_and(|own| own.contains(&ip))
+}
+
+/// The address that takes the place of `before`, once this device does not have
+/// that any more: the one from which it reaches the others, or the only one
+/// that there is. `None` where it has it still, or has no other yet.
+pub fn successor(before: IpAddr, others: impl Iterator<Item = SocketAddr>) -> Option<IpAddr> {
+    succeed(before, &own()?, || {
+        let mut seen_from_others = others.filter_map(towards);
+        seen_from_others.next().or_else(|| guess().ok())
+    })
+}
+
+fn succeed(
+    before: IpAddr,
+    own: &[IpAddr],
+    choose: impl FnOnce() -> Option<IpAddr>,
+) -> Option<IpAddr> {
+    if own.contains(&before) {
+        return None;
+    }
+    choose().filter(|ip| own.contains(ip) && !ip.is_loopback())
+}
+
+fn own() -> Option<Vec<IpAddr>> {
+    let interfaces = if_addrs::get_if_addrs().ok()?;
+    Some(interfaces.iter().map(if_addrs::Interface::ip).collect())
+}
+
 /// The IPv4 address of an interface, or its first IPv6 address.
 pub fn of_interface(name: &str) -> Result<IpAddr, String> {
     let interfaces = if_addrs::get_if_addrs().map_err(|error| error.to_string())?;
@@ -94,6 +125,18 @@ mod tests {
             ("eth0", "10.0.0.7"),
         ]);
         assert_eq!(ip, Ok("10.0.0.7".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_address_is_given_up_only_for_another_one_of_this_device() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (old, new, loopback) = (ip("10.0.0.7"), ip("10.0.0.9"), ip("127.0.0.1"));
+        let chosen = |own: &[IpAddr], choice| succeed(old, own, || Some(choice));
+        assert_eq!(chosen(&[loopback, old, new], new), None);
+        assert_eq!(chosen(&[loopback, new], new), Some(new));
+        assert_eq!(chosen(&[loopback], new), None);
+        assert_eq!(chosen(&[loopback], loopback), None);
+        assert_eq!(succeed(old, &[new], || None), None);
     }
 
     #[test]

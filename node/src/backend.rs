@@ -45,7 +45,7 @@ impl Backend for Swarm {
             ),
             Phase::Active(membership) => LocalState::Active(LocalNode {
                 id: node_key(membership.me),
-                addr: membership.addr.ip(),
+                addr: membership.addr().ip(),
                 role: match membership.manager() {
                     Some(_) => Role::Manager,
                     None => Role::Worker,

@@ -32,6 +32,10 @@ pub struct NodeFile {
     pub listen: Option<SocketAddr>,
     /// Where this node answers, as it told the swarm.
     pub addr: SocketAddr,
+    /// `addr` was one of this device's own and nobody chose it: when the device
+    /// gets another one, that takes its place.
+    #[serde(default)]
+    pub follows: bool,
     pub managers: Vec<(NodeId, SocketAddr)>,
 }
 

@@ -4,7 +4,7 @@
 //! All tasks of the membership hang on one token; `stop` ends them and leaves
 //! the containers running, so that the daemon can be replaced under them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
@@ -13,34 +13,41 @@ use std::time::Duration;
 use anyhow::Context;
 use certs::{Credentials, Identity, NodeId, Peer, Role};
 use futures::future::BoxFuture;
+use gossip::{Facts, Gossip};
 use quinn::Connection;
 use raft::{Dial, Member, Raft};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::message::SwarmNews;
-use crate::control::{ALPN_RAFT, Control, Protocols};
+use crate::control::{ALPN_GOSSIP, ALPN_RAFT, Control, Protocols};
 use crate::disk::{DataDir, NodeFile};
 use crate::join;
 use crate::manager::machine::Machine;
-use crate::manager::{Manager, hub::Hub, leader, observer::Observer, relay};
+use crate::manager::{Manager, events::Events, hub::Hub, leader, observer::Observer, relay};
 use crate::runtime::Runtime;
 use crate::session::client::SessionClient;
 use crate::worker::{Agent, AgentConfig};
-use crate::{clock, streams};
+use crate::{address, clock, streams};
 
 /// For a manager to hear that this node leaves.
 const FAREWELL: Duration = Duration::from_secs(1);
 const HAND_OVER: Duration = Duration::from_millis(500);
 const CATCH_UP_RETRY: Duration = Duration::from_millis(200);
+const ADDRESS_CHECK: Duration = Duration::from_secs(1);
 const ROLE_RETRY: Duration = Duration::from_millis(500);
 
 pub struct Membership {
     pub me: NodeId,
-    pub addr: SocketAddr,
+    /// Where this node answers.
+    addr: watch::Sender<SocketAddr>,
+    /// See [`NodeFile::follows`].
+    follows: bool,
     pub credentials: Credentials,
     pub control: Arc<Control>,
+    pub gossip: Gossip,
     pub agent: Agent,
     pub news: watch::Sender<SwarmNews>,
     /// A manager said that this node was removed from the swarm.
@@ -83,6 +90,14 @@ impl Membership {
         let control = Control::bind(listen, credentials.clone())
             .await
             .with_context(|| format!("cannot listen on udp {listen}"))?;
+        let gossip = Gossip::start(
+            gossip::Config {
+                credentials: credentials.clone(),
+                facts: facts(&node, role),
+                hints: node.managers.clone(),
+            },
+            Arc::new(GossipDial(Arc::clone(&control))),
+        )?;
         let agent = Agent::start(
             AgentConfig {
                 dir: data.agent(),
@@ -99,9 +114,11 @@ impl Membership {
         });
         let membership = Arc::new(Self {
             me,
-            addr: node.addr,
+            addr: watch::Sender::new(node.addr),
+            follows: node.follows,
             credentials,
             control,
+            gossip,
             agent,
             news,
             listen: node.listen,
@@ -121,6 +138,11 @@ impl Membership {
         }
         membership.spawn_tasks();
         Ok(membership)
+    }
+
+    /// Where this node answers, as it tells the others.
+    pub fn addr(&self) -> SocketAddr {
+        *self.addr.borrow()
     }
 
     /// The manager of this node, where it is one.
@@ -157,7 +179,7 @@ impl Membership {
         });
         let session = SessionClient {
             me: self.me,
-            addr: self.addr,
+            addr: self.addr.subscribe(),
             control: Arc::clone(&self.control),
             agent: self.agent.clone(),
             news: self.news.clone(),
@@ -167,6 +189,10 @@ impl Membership {
         self.spawn(session.run());
         let following = Arc::clone(self);
         self.spawn(async move { following.follow_news().await });
+        if self.follows {
+            let following = Arc::clone(self);
+            self.spawn(async move { following.follow_address().await });
+        }
         let renewing = Arc::clone(self);
         self.spawn(async move { renewing.renew_in_time().await });
     }
@@ -183,7 +209,7 @@ impl Membership {
             self.data.raft(),
             Member {
                 id: self.me,
-                addr: self.addr,
+                addr: self.addr(),
             },
             self.credentials.cluster_id(),
             self.data.data_key()?,
@@ -203,6 +229,8 @@ impl Membership {
             raft,
             hub: Hub::default(),
             observer: Observer::new(clock::moment()),
+            events: Events::default(),
+            gossip: self.gossip.clone(),
             control: Arc::clone(&self.control),
         });
         let stop = self.stop.child_token();
@@ -239,8 +267,10 @@ impl Membership {
     /// should be, where the managers are.
     async fn follow_news(self: Arc<Self>) {
         let mut news = self.news.subscribe();
+        let mut addr = self.addr.subscribe();
         loop {
             let now = news.borrow_and_update().clone();
+            addr.mark_unchanged();
             let removed: BTreeSet<NodeId> = now.removed.iter().copied().collect();
             self.credentials.set_revoked(removed.clone());
             self.control.forget(|id| removed.contains(&id));
@@ -249,7 +279,8 @@ impl Membership {
             }
             let file = NodeFile {
                 listen: self.listen,
-                addr: self.addr,
+                addr: self.addr(),
+                follows: self.follows,
                 managers: now.managers.clone(),
             };
             if let Err(error) = self.data.save_node_file(&file) {
@@ -269,8 +300,35 @@ impl Membership {
             }
             tokio::select! {
                 changed = news.changed() => if changed.is_err() { return },
+                Ok(()) = addr.changed() => {}
                 () = sleep_or_never(retry) => {}
             }
+        }
+    }
+
+    /// A device may get another address at any time, say with its next DHCP
+    /// lease. It tells everyone, and stays the node that it is.
+    async fn follow_address(&self) {
+        let mut pause = tokio::time::interval(ADDRESS_CHECK);
+        pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            pause.tick().await;
+            let before = self.addr();
+            let managers = self.news.borrow().managers.clone();
+            let others = managers.iter().filter(|(id, _)| *id != self.me);
+            let others = others.map(|(_, addr)| *addr);
+            let Some(ip) = address::successor(before.ip(), others) else {
+                continue;
+            };
+            let addr = SocketAddr::new(ip, before.port());
+            tracing::info!(%before, %addr, "this device has another address");
+            self.addr.send_replace(addr);
+            self.gossip.publish(|facts| {
+                facts
+                    .addrs
+                    .retain(|known| *known != before && *known != addr);
+                facts.addrs.insert(0, addr);
+            });
         }
     }
 
@@ -377,6 +435,31 @@ impl Dial for RaftDial {
             .find(|(known, _)| *known == id)
             .map(|(_, addr)| *addr);
         Box::pin(async move { control.dial(id, known.unwrap_or(hint), ALPN_RAFT).await })
+    }
+}
+
+struct GossipDial(Arc<Control>);
+
+impl gossip::Dial for GossipDial {
+    fn dial(&self, id: NodeId, addr: SocketAddr) -> BoxFuture<'static, io::Result<Connection>> {
+        let control = Arc::clone(&self.0);
+        Box::pin(async move { control.dial_at(id, addr, ALPN_GOSSIP).await })
+    }
+}
+
+/// What this node says of itself when it starts.
+fn facts(node: &NodeFile, role: Role) -> Facts {
+    Facts {
+        addrs: vec![node.addr],
+        hostname: std::fs::read_to_string("/proc/sys/kernel/hostname")
+            .map(|name| name.trim().to_owned())
+            .unwrap_or_default(),
+        role,
+        version: env!("CARGO_PKG_VERSION").into(),
+        platform: gossip::Platform::default(),
+        resources: gossip::Resources::default(),
+        load: gossip::Load::default(),
+        endpoints: BTreeMap::new(),
     }
 }
 

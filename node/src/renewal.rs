@@ -59,7 +59,7 @@ impl Membership {
         let identity = self.credentials.identity();
         let csr = identity.key().csr()?;
         if let Some(manager) = self.manager()
-            && let Ok(grant) = manager.grant(&csr, self.addr)
+            && let Ok(grant) = manager.grant(&csr, self.addr())
         {
             return Ok(certs::Certificate::from_pem(&grant.certificate)?);
         }

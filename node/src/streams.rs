@@ -59,7 +59,7 @@ async fn renew(
     mut out: SendStream,
 ) -> io::Result<()> {
     let granted = match certs::node_of_csr(csr) {
-        Ok(node) if node == peer.id => manager.grant(csr, membership.addr),
+        Ok(node) if node == peer.id => manager.grant(csr, membership.addr()),
         _ => Err("the request is for another node".into()),
     };
     let answer = match granted {

@@ -137,6 +137,7 @@ impl Swarm {
         let node = data.node_file()?.unwrap_or(NodeFile {
             listen: None,
             addr: self.0.listen,
+            follows: false,
             managers: Vec::new(),
         });
         self.start(identity, node, false).await.map(Some)
@@ -154,6 +155,7 @@ impl Swarm {
         let node = NodeFile {
             listen: said,
             addr,
+            follows: options.advertise.is_none() && follows(listen, addr),
             managers: vec![(me, addr)],
         };
         let founded = async {
@@ -209,6 +211,7 @@ impl Swarm {
         let node = NodeFile {
             listen: said,
             addr: grant.addr,
+            follows: options.advertise.is_none() && follows(listen, grant.addr),
             managers: grant.managers,
         };
         let joined = async {
@@ -328,6 +331,12 @@ fn advertised(said: Option<SocketAddr>, listen: SocketAddr) -> Result<SocketAddr
     Ok(with_port(addr, listen.port()))
 }
 
+/// Whether an address that nobody chose is this device's own: one that others
+/// see instead (of a router in between) says nothing when it is not here.
+fn follows(listen: SocketAddr, addr: SocketAddr) -> bool {
+    listen.ip().is_unspecified() && crate::address::is_own(addr.ip())
+}
+
 fn with_port(mut addr: SocketAddr, port: u16) -> SocketAddr {
     if addr.port() == 0 {
         addr.set_port(port);
@@ -416,6 +425,8 @@ async fn hand_over(membership: &Membership, manager: &Manager) {
         return;
     };
     spec.role = Role::Worker;
+    // Or the autopilot makes it a manager again before it is gone.
+    spec.labels.remove(services::managing::CANDIDATE);
     let id = me;
     let demote = Command::UpdateNode { id, version, spec };
     let let_go = async {

@@ -12,6 +12,7 @@ pub mod codec;
 pub mod command;
 pub mod constraint;
 pub mod id;
+pub mod managing;
 pub mod object;
 pub mod observed;
 pub mod plan;

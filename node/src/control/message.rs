@@ -49,6 +49,8 @@ pub enum Up {
         complete: bool,
         statuses: Vec<(Id, TaskStatus)>,
     },
+    /// The node's daemon stops in order and leaves its containers running.
+    Pauses,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +127,8 @@ pub enum Relayed {
         complete: bool,
         statuses: Vec<(Id, TaskStatus)>,
     },
+    /// See [`Up::Pauses`].
+    Pauses(NodeId),
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

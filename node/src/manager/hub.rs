@@ -26,6 +26,8 @@ const MAX_STATUSES: usize = 20_000;
 #[derive(Debug, Default)]
 pub struct Hub {
     sessions: Mutex<BTreeMap<NodeId, Session>>,
+    /// Told by nodes whose sessions ended with it; the leader is to be told.
+    pausing: Mutex<BTreeSet<NodeId>>,
     /// Woken when there is something to tell the leader at once.
     pub news: Notify,
 }
@@ -93,6 +95,9 @@ impl Hub {
         let urgent = !matches!(up, Up::Beat);
         match up {
             Up::Beat => {}
+            Up::Pauses => {
+                lock(&self.pausing).insert(node);
+            }
             Up::Engine(report) => {
                 session.engine = Some(report);
                 session.untold.engine = true;
@@ -194,6 +199,9 @@ impl Hub {
         if !alive.is_empty() {
             frames.push(Relayed::Alive(alive));
         }
+        // After its last sign of life.
+        let pausing = std::mem::take(&mut *lock(&self.pausing));
+        frames.extend(pausing.into_iter().map(Relayed::Pauses));
         for (node, session) in sessions.iter_mut() {
             let untold = std::mem::take(&mut session.untold);
             if untold.engine

@@ -8,17 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use services::plan::{CHANGES_PER_PROPOSAL, Plan, plan};
-use services::{Change, Command, Id, State};
+use services::{Change, Command, Id, NodeHealth, State, Timestamp};
 use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 
-use super::{Manager, ProposeError, roles};
+use super::events::{Event, Kind};
+use super::observer::name;
+use super::{Manager, ProposeError, node_id, node_key, roles};
 use crate::clock;
 
 /// Reports come in bursts; a plan for each would be wasted.
 const SETTLE: Duration = Duration::from_millis(5);
 /// Tasks for which a plan takes some milliseconds.
 const PLANNED_AT_ONCE: usize = 1_000;
+/// A node that is ready for the first time so soon was not here before.
+const JUST_JOINED: Duration = Duration::from_secs(60);
 /// The longest pause between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -69,20 +73,27 @@ impl Manager {
         // What was relayed before the election was merged into what is gone.
         self.hub.tell_all();
         self.hub.news.notify_one();
-        tracing::info!("the leader of the swarm");
+        self.note(Kind::Manager, node_key(self.me), "leads the swarm");
         term
     }
 }
 
 async fn lead(manager: &Manager) {
     let mut status = manager.raft.watch();
+    let mut gossip = manager.gossip.changes();
+    gossip.mark_changed();
     loop {
         status.borrow_and_update();
+        if gossip.has_changed().unwrap_or(false) {
+            gossip.borrow_and_update();
+            manager.hear_gossip();
+        }
         let next = round(manager).await;
         let pause = next.map_or(ROUND, |pause| pause.min(ROUND));
         let woken = async {
             tokio::select! {
                 _ = status.changed() => {}
+                Ok(()) = gossip.changed() => gossip.mark_changed(),
                 () = manager.observer.news.notified() => {}
             }
         };
@@ -97,6 +108,7 @@ async fn round(manager: &Manager) -> Option<Duration> {
     let (now, moment) = (clock::now(), clock::moment());
     let look = |state: &State| {
         let settled = manager.observer.settle(state, moment, now);
+        manager.note_changes(state, now);
         let described = manager.observer.undescribed(state);
         let plan = manager
             .observer
@@ -124,6 +136,37 @@ async fn round(manager: &Manager) -> Option<Duration> {
     let settled = settled.map(|at| at.saturating_sub(clock::moment()));
     let next = next.map(|at| at.since(clock::now()));
     [settled, next].into_iter().flatten().min()
+}
+
+impl Manager {
+    fn hear_gossip(&self) {
+        let members = self.gossip.members();
+        let (ours, theirs) = (clock::moment(), self.gossip.now());
+        let to_ours = |at: Duration| ours.saturating_sub(theirs.saturating_sub(at));
+        self.read_state(|state| self.observer.gossip(&members, state, to_ours));
+    }
+
+    /// Tells people of the nodes that came and went.
+    fn note_changes(&self, state: &State, now: Timestamp) {
+        for change in self.observer.take_changes() {
+            let new = state
+                .node(change.node)
+                .is_some_and(|node| now.since(node.meta.created) < JUST_JOINED);
+            let text = match (&change.before, &change.after) {
+                (_, NodeHealth::Down { reason }) => format!("is down: {reason}"),
+                (NodeHealth::Down { .. }, NodeHealth::Ready) => "is back".to_owned(),
+                (NodeHealth::Unknown, NodeHealth::Ready) if new => "joined the swarm".to_owned(),
+                _ => continue,
+            };
+            self.events.add(Event {
+                at: now,
+                kind: Kind::Node,
+                node: change.node,
+                name: name(state, node_id(change.node)),
+                text,
+            });
+        }
+    }
 }
 
 async fn commit(manager: &Manager, changes: Vec<Change>) {

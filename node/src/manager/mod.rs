@@ -1,6 +1,8 @@
 //! What a manager does beside running tasks: it holds the state, serves
 //! sessions, relays to the leader, and, while it leads, plans.
 
+pub mod autopilot;
+pub mod events;
 pub mod hub;
 pub mod leader;
 pub mod machine;
@@ -13,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use certs::{ClusterId, NodeId};
+use gossip::Gossip;
 use raft::{Raft, Role as RaftRole};
 use services::State;
 use services::spec::Role;
@@ -21,6 +24,7 @@ use services::{Answer, Command, Id, Proposal, Refusal};
 use crate::clock;
 use crate::control::Control;
 use crate::control::message::SwarmNews;
+use events::{Event, Events, Kind};
 use hub::Hub;
 use machine::Machine;
 use observer::Observer;
@@ -31,6 +35,8 @@ pub struct Manager {
     pub raft: Raft<Machine>,
     pub hub: Hub,
     pub observer: Observer,
+    pub events: Events,
+    pub gossip: Gossip,
     pub control: Arc<Control>,
 }
 
@@ -94,6 +100,18 @@ impl Manager {
                 removed: state.removed_nodes().map(node_id).collect(),
             })
         })
+    }
+
+    /// Notes what happened to a node, for people.
+    fn note(&self, kind: Kind, node: Id, text: impl Into<String>) {
+        let name = self.read_state(|state| observer::name(state, node_id(node)));
+        self.events.add(Event {
+            at: clock::now(),
+            kind,
+            node,
+            name,
+            text: text.into(),
+        });
     }
 
     /// Where a manager answers.

@@ -1,17 +1,20 @@
-//! The leader's ear: what all managers relay of their sessions, merged.
+//! The leader's ear: what all managers relay of their sessions, and what gossip
+//! believes, merged.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use certs::NodeId;
+use gossip::{Liveness, Member};
 use services::State;
 use services::object::NodeDescription;
 use services::{Id, NodeHealth, Observed, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use super::node_key;
-use super::tracker::{Moment, Tracker};
+use super::tracker::{self, Moment, Rumour, Tracker};
 use crate::clock;
 use crate::control::lock;
 use crate::control::message::{EngineReport, Relayed};
@@ -75,12 +78,15 @@ impl Observer {
                     return;
                 }
             }
+            Relayed::Pauses(node) => {
+                inner.tracker.pauses(node_key(node), now);
+            }
             Relayed::Engine { node, addr, report } => {
                 let id = node_key(node);
                 inner.via.insert(node, via);
                 match report {
                     EngineReport::Ready { description } => {
-                        inner.tracker.engine(id, None, now);
+                        inner.tracker.engine(id, None);
                         match serde_json::from_slice(&description) {
                             Ok(description) => {
                                 inner.described.insert(node, (description, addr));
@@ -89,7 +95,7 @@ impl Observer {
                         }
                     }
                     EngineReport::Unavailable { reason } => {
-                        inner.tracker.engine(id, Some(reason), now);
+                        inner.tracker.engine(id, Some(reason));
                     }
                 }
             }
@@ -108,12 +114,22 @@ impl Observer {
                     }
                 }
                 if complete {
-                    inner.tracker.told_all(id, now);
+                    inner.tracker.told_all(id);
                 }
             }
         }
         drop(inner);
         self.news.notify_one();
+    }
+
+    /// Takes what gossip believes of everyone. `since` brings gossip's moments
+    /// to those of this process.
+    pub fn gossip(&self, members: &[Member], state: &State, since: impl Fn(Moment) -> Moment) {
+        let mut inner = lock(&self.inner);
+        for member in members {
+            let rumour = rumour(member, state, &since);
+            inner.tracker.rumour(node_key(member.id), rumour);
+        }
     }
 
     /// Settles who is up; returns the next moment at which that may change.
@@ -134,6 +150,16 @@ impl Observer {
 
     pub fn read<R>(&self, look: impl FnOnce(&Observed) -> R) -> R {
         look(lock(&self.inner).tracker.observed())
+    }
+
+    /// Whose health changed since this was asked last.
+    pub fn take_changes(&self) -> Vec<tracker::Change> {
+        lock(&self.inner).tracker.take_changes()
+    }
+
+    /// How long a node has not been there; `None` where it is, or may be.
+    pub fn absence(&self, node: Id, now: Moment) -> Option<Duration> {
+        lock(&self.inner).tracker.absence(node, now)
     }
 
     pub fn via(&self, node: NodeId) -> Option<NodeId> {
@@ -164,4 +190,45 @@ impl Inner {
             described: BTreeMap::new(),
         }
     }
+}
+
+fn rumour(member: &Member, state: &State, since: impl Fn(Moment) -> Moment) -> Option<Rumour> {
+    let since = since(member.since);
+    match &member.liveness {
+        Liveness::Alive | Liveness::Suspect => Some(Rumour::Alive),
+        Liveness::Dead { by, witnesses } => {
+            let silence = member
+                .last_heard
+                .map(|heard| member.since.saturating_sub(heard));
+            let why = silent(&name(state, *by), *witnesses, silence);
+            Some(Rumour::Dead { since, why })
+        }
+        Liveness::Left => {
+            let why = "it said that it leaves".into();
+            Some(Rumour::Dead { since, why })
+        }
+    }
+}
+
+/// "not heard by h1 and 2 others for 0.9 s"
+fn silent(by: &str, witnesses: u8, silence: Option<Duration>) -> String {
+    let others = match witnesses {
+        0 => String::new(),
+        1 => " and another node".into(),
+        more => format!(" and {more} others"),
+    };
+    let time = silence.map_or(String::new(), |silence| {
+        format!(" for {:.1} s", silence.as_secs_f64())
+    });
+    format!("not heard by {by}{others}{time}")
+}
+
+/// What people call a node.
+pub fn name(state: &State, node: NodeId) -> String {
+    let known = state.node(node_key(node));
+    let hostname = known
+        .and_then(|node| node.description.as_ref())
+        .map(|description| description.hostname.clone())
+        .filter(|name| !name.is_empty());
+    hostname.unwrap_or_else(|| node.to_string())
 }

@@ -1,18 +1,24 @@
 //! The leader brings the members of the Raft group in line with the nodes'
-//! wanted roles: one step at a time, a learner before a voter, and never a
-//! step that needs a node which is not there.
+//! wanted roles and addresses: one step at a time, a learner before a voter, and
+//! never a step that needs a node which is not there. Once they are in line, it
+//! asks the autopilot which role should change next.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use certs::NodeId;
 use raft::{Member, MemberStatus};
-use services::State;
+use services::managing::{self, CANDIDATE};
 use services::spec::Role;
-use services::{NodeHealth, Observed};
+use services::{Command, Id, NodeHealth, Observed, State};
 use tokio::time::{sleep, timeout};
 
+use super::autopilot::{self, Presence, REPLACED_AFTER, Situation, Vote};
+use super::events::Kind;
+use super::observer::{Observer, name};
+use super::tracker::Moment;
 use super::{Manager, node_id, node_key};
+use crate::clock;
 
 const ROUND: Duration = Duration::from_millis(500);
 /// A learner this close to the end of the log may vote.
@@ -25,17 +31,21 @@ pub async fn run(manager: &Manager) {
         // Health is seen, not agreed on, and wakes nobody here.
         let _ = timeout(ROUND, status.changed()).await;
         let Some(step) = manager.next_step() else {
+            manager.steer().await;
             continue;
         };
         tracing::info!(?step, "changing the managers");
         let done = match step.clone() {
-            Step::AddLearner(member) => manager.raft.add_learner(member).await,
+            Step::AddLearner(member) | Step::Move(member) => manager.raft.add_learner(member).await,
             Step::Promote(id) => manager.raft.promote(id).await,
             Step::Remove(id) => manager.raft.remove(id).await,
         };
-        if let Err(error) = done {
-            tracing::warn!(?step, %error, "could not change the managers");
-            sleep(Duration::from_secs(1)).await;
+        match done {
+            Ok(()) => manager.note_step(&step),
+            Err(error) => {
+                tracing::warn!(?step, %error, "could not change the managers");
+                sleep(Duration::from_secs(1)).await;
+            }
         }
     }
 }
@@ -55,11 +65,105 @@ impl Manager {
             })
         })
     }
+
+    fn note_step(&self, step: &Step) {
+        let (id, text) = match step {
+            Step::AddLearner(member) => (member.id, "is about to be a manager".into()),
+            Step::Move(member) => (member.id, format!("answers at {} now", member.addr)),
+            Step::Promote(id) => (*id, "is a manager now".into()),
+            Step::Remove(id) => (*id, "is a manager no more".into()),
+        };
+        self.note(Kind::Manager, node_key(id), text);
+    }
+
+    /// Lets the autopilot change one role, if it wants to.
+    async fn steer(&self) {
+        let status = self.raft.watch().borrow().clone();
+        let now = clock::moment();
+        let step = self.read_state(|state| {
+            let situation = situation(state, &self.observer, &status, now)?;
+            autopilot::decide(&situation)
+        });
+        let Some(step) = step else {
+            return;
+        };
+        let update = self.read_state(|state| {
+            let node = state.node(step.node)?;
+            let mut spec = node.spec.clone();
+            spec.role = step.role;
+            if step.role == Role::Worker {
+                // It has been trusted with the role: it may have it again.
+                spec.labels.insert(CANDIDATE.into(), "true".into());
+            }
+            let (id, version) = (node.id, node.meta.version);
+            Some(Command::UpdateNode { id, version, spec })
+        });
+        let Some(update) = update else {
+            return;
+        };
+        match self.propose(update).await {
+            Ok(_) => self.note(Kind::Autopilot, step.node, step.reason),
+            Err(error) => tracing::warn!(%error, ?step, "the autopilot could not do its step"),
+        }
+    }
+}
+
+/// `None` where the autopilot is off.
+fn situation(
+    state: &State,
+    observer: &Observer,
+    status: &raft::Status,
+    now: Moment,
+) -> Option<Situation> {
+    let labels = &state.cluster()?.spec.labels;
+    // Labels are checked when they are set; what an older release let through
+    // means nothing.
+    if !managing::autopilot(labels).unwrap_or(true) {
+        return None;
+    }
+    let node = |node: &services::object::Node| {
+        let id = node_id(node.id);
+        let known = autopilot::Node {
+            name: name(state, id),
+            role: node.spec.role,
+            vote: match status.members.get(&id) {
+                None => Vote::None,
+                Some(member) if member.voter => Vote::Voter,
+                Some(_) => Vote::Learner,
+            },
+            candidate: managing::candidate(&node.spec.labels).unwrap_or(false),
+            zone: node.spec.labels.get(managing::ZONE).cloned(),
+            presence: presence(observer, node.id, now),
+        };
+        (node.id, known)
+    };
+    Some(Situation {
+        nodes: state.nodes().map(|known| node(known)).collect(),
+        wanted: managing::managers(labels).unwrap_or(None),
+        leader: status.leader.map(node_key)?,
+    })
+}
+
+fn presence(observer: &Observer, node: Id, now: Moment) -> Presence {
+    match observer.absence(node, now) {
+        Some(time) if time >= REPLACED_AFTER => Presence::Gone(time),
+        Some(_) => Presence::Unsure,
+        None => observer.read(|observed| {
+            let seen = observed.nodes.get(&node).map(|seen| &seen.health);
+            match seen {
+                Some(NodeHealth::Ready) => Presence::Ready,
+                Some(NodeHealth::Down { .. }) => Presence::Faulty,
+                Some(NodeHealth::Unknown) | None => Presence::Unsure,
+            }
+        }),
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     AddLearner(Member),
+    /// It answers elsewhere now.
+    Move(Member),
     Promote(NodeId),
     Remove(NodeId),
 }
@@ -93,11 +197,10 @@ fn next_step(
         .filter(|node| node.spec.role == Role::Manager && is_ready(node_id(node.id)))
         .find_map(|node| {
             let id = node_id(node.id);
+            let addr = node.addr;
             match members.get(&id) {
-                None => Some(Step::AddLearner(Member {
-                    id,
-                    addr: node.addr,
-                })),
+                None => Some(Step::AddLearner(Member { id, addr })),
+                Some(member) if member.addr != addr => Some(Step::Move(Member { id, addr })),
                 Some(member) if !member.voter && caught_up(id) => Some(Step::Promote(id)),
                 Some(_) => None,
             }
@@ -106,8 +209,10 @@ fn next_step(
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use services::spec::{Availability, Labels, NodeSpec};
-    use services::{Command, Id, NodeObserved, Proposal, Timestamp};
+    use services::{NodeObserved, Proposal, Timestamp};
 
     use super::*;
 
@@ -179,6 +284,22 @@ mod tests {
         world.check(true, Some(Step::Promote(2.into())));
         let world = world.member(2, true);
         world.check(true, None);
+    }
+
+    #[test]
+    fn a_manager_that_moved_is_noted_where_it_is() {
+        let mut world = World::new(&[(1, Role::Manager, true), (2, Role::Manager, true)]);
+        world = world.member(1, true).member(2, true);
+        let before: SocketAddr = "192.0.2.7:2377".parse().unwrap();
+        let id = NodeId::from(2);
+        let voter = true;
+        let moved = MemberStatus {
+            addr: before,
+            voter,
+        };
+        world.members.insert(id, moved);
+        let addr = ADDR.parse().unwrap();
+        world.check(true, Some(Step::Move(Member { id, addr })));
     }
 
     #[test]

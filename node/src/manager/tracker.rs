@@ -1,12 +1,16 @@
-//! Who is there, as the leader sees it: a node that was heard of lately is
-//! ready, one whose engine does not answer is down at once, and one that was
-//! silent for five seconds is down too. A node that is heard but has not said
-//! yet what its engine is like and what it runs is neither.
+//! Who is there, as the leader sees it: what the sessions relay and what gossip
+//! believes, merged.
 //!
-//! A leader that has just taken over has heard nobody. It gives every node the
-//! same five seconds from its election on, so that a change of leader never
-//! looks like a mass death. Until gossip takes over, this is the whole of the
-//! failure detection.
+//! A node that was heard over a session lately is ready, one whose engine does
+//! not answer is down at once, and one that is heard but has not said yet what
+//! its engine is like and what it runs is neither. A node that its watchers in
+//! gossip agree to be silent is down as soon as its session has missed a beat
+//! too. Silence of the session alone is not enough for a while, and for longer
+//! where gossip still hears the node: its way to the managers may be what broke.
+//!
+//! A leader that has just taken over has heard nobody. What gossip calls dead
+//! is down for it at once; every other node gets the full patience from the
+//! election on, so that a change of leader never looks like a mass death.
 //!
 //! Silence is measured on a clock that nobody sets ([`Moment`]): the first time
 //! server that a device reaches after its boot may move the calendar by years.
@@ -17,8 +21,18 @@ use std::time::Duration;
 use services::object::{TaskState, TaskStatus};
 use services::{Id, NodeHealth, NodeObserved, Observed, Timestamp};
 
-/// A node whose session has been silent for so long is down.
+/// A node whose session is silent for so long is down, if gossip knows nothing.
 pub const SILENCE: Duration = Duration::from_secs(5);
+/// The same where gossip says that the node is alive.
+pub const SILENCE_OF_THE_LIVING: Duration = Duration::from_secs(15);
+/// A session that gossip calls dead must be silent for this long too: one beat,
+/// and a fifth for the way.
+const MISSED_BEAT: Duration = Duration::from_millis(600);
+/// A word that comes so long after gossip's verdict was not on its way already:
+/// the verdict is wrong, and the session's silence counts alone.
+const REFUTES: Duration = Duration::from_secs(1);
+/// A daemon that stops in order is back within this time, or is not coming.
+const RESTART: Duration = Duration::from_secs(10);
 
 /// Time since some fixed moment of this process.
 pub type Moment = Duration;
@@ -27,20 +41,51 @@ pub type Moment = Duration;
 pub struct Tracker {
     elected: Moment,
     nodes: BTreeMap<Id, Heard>,
+    rumours: BTreeMap<Id, Rumour>,
+    /// The nodes that are not there, and since when; not those whose engine
+    /// alone is at fault.
+    absent: BTreeMap<Id, Moment>,
     observed: Observed,
+    /// Not taken yet.
+    changes: Vec<Change>,
 }
 
-#[derive(Debug)]
+/// A change of a node's health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub node: Id,
+    pub before: NodeHealth,
+    pub after: NodeHealth,
+}
+
+/// What gossip believes of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rumour {
+    Alive,
+    /// Its watchers agree that it is silent, or it said that it goes.
+    Dead {
+        /// When that was agreed.
+        since: Moment,
+        /// For people.
+        why: String,
+    },
+}
+
+#[derive(Debug, Default)]
 struct Heard {
-    last: Moment,
+    /// `None`: only others' old reports of it were heard.
+    last: Option<Moment>,
+    /// Its daemon is being restarted and has until then.
+    pausing: Option<Moment>,
     engine: Engine,
     /// It has told of all its tasks.
     told_all: bool,
 }
 
 /// As the node itself said.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Engine {
+    #[default]
     Unknown,
     Ready,
     /// Why it cannot run tasks.
@@ -53,7 +98,10 @@ impl Tracker {
         Self {
             elected: now,
             nodes: BTreeMap::new(),
+            rumours: BTreeMap::new(),
+            absent: BTreeMap::new(),
             observed: Observed::default(),
+            changes: Vec::new(),
         }
     }
 
@@ -61,31 +109,42 @@ impl Tracker {
         &self.observed
     }
 
+    /// How long a node has not been there; `None` where it is, or may be.
+    pub fn absence(&self, node: Id, now: Moment) -> Option<Duration> {
+        let since = self.absent.get(&node)?;
+        Some(now.saturating_sub(*since))
+    }
+
+    /// A live session with the node said something.
     pub fn heard(&mut self, node: Id, now: Moment) {
-        self.nodes
-            .entry(node)
-            .and_modify(|heard| heard.last = heard.last.max(now))
-            .or_insert(Heard {
-                last: now,
-                engine: Engine::Unknown,
-                told_all: false,
-            });
+        let heard = self.nodes.entry(node).or_default();
+        heard.last = heard.last.max(Some(now));
+        heard.pausing = None;
     }
 
-    /// `fault` is `None` where the engine is ready.
-    pub fn engine(&mut self, node: Id, fault: Option<String>, now: Moment) {
-        self.heard(node, now);
-        if let Some(heard) = self.nodes.get_mut(&node) {
-            heard.engine = fault.map_or(Engine::Ready, Engine::Faulty);
-        }
+    /// The node's daemon stops in order and leaves its containers running.
+    pub fn pauses(&mut self, node: Id, now: Moment) {
+        self.nodes.entry(node).or_default().pausing = Some(now + RESTART);
     }
 
-    /// All that the node runs has been told: what is not known of it is not there.
-    pub fn told_all(&mut self, node: Id, now: Moment) {
-        self.heard(node, now);
-        if let Some(heard) = self.nodes.get_mut(&node) {
-            heard.told_all = true;
-        }
+    /// What gossip believes now; `None` where it has never heard of the node.
+    pub fn rumour(&mut self, node: Id, rumour: Option<Rumour>) {
+        match rumour {
+            Some(rumour) => self.rumours.insert(node, rumour),
+            None => self.rumours.remove(&node),
+        };
+    }
+
+    /// `fault` is `None` where the engine is ready. A manager may tell this of a
+    /// session that ended long ago, so it is no sign of life.
+    pub fn engine(&mut self, node: Id, fault: Option<String>) {
+        self.nodes.entry(node).or_default().engine = fault.map_or(Engine::Ready, Engine::Faulty);
+    }
+
+    /// All that the node runs has been told: what is not known of it is not
+    /// there. No sign of life, as [`engine`](Self::engine).
+    pub fn told_all(&mut self, node: Id) {
+        self.nodes.entry(node).or_default().told_all = true;
     }
 
     /// The later report of a task wins: by state, then by time.
@@ -108,156 +167,113 @@ impl Tracker {
         date: Timestamp,
     ) -> Option<Moment> {
         self.nodes.retain(|id, _| nodes.contains(id));
+        self.rumours.retain(|id, _| nodes.contains(id));
+        self.absent.retain(|id, _| nodes.contains(id));
         self.observed.nodes.retain(|id, _| nodes.contains(id));
         self.observed.tasks.retain(|id, _| is_task(*id));
 
         let mut next: Option<Moment> = None;
         for id in nodes {
-            let (health, until) = self.judge(*id, now);
-            if let Some(until) = until {
-                next = Some(next.map_or(until, |next| next.min(until)));
-            }
-            let known = self.observed.nodes.get(id);
-            if known.is_none_or(|known| known.health != health) {
-                let since = date;
-                let seen = NodeObserved { health, since };
-                self.observed.nodes.insert(*id, seen);
-            }
+            let health = match self.presence(*id, now) {
+                Presence::Absent { reason } => {
+                    if self.absent.contains_key(id) {
+                        // Why it was given up first is what people ask.
+                        continue;
+                    }
+                    self.absent.insert(*id, now);
+                    NodeHealth::Down { reason }
+                }
+                Presence::Until(deadline) => {
+                    next = Some(next.map_or(deadline, |next| next.min(deadline)));
+                    self.absent.remove(id);
+                    self.nodes
+                        .get(id)
+                        .map_or(NodeHealth::Unknown, Heard::health)
+                }
+            };
+            self.note(*id, health, date);
         }
         next
     }
 
-    /// The health of a node, and until when it holds if nothing is heard.
-    fn judge(&self, node: Id, now: Moment) -> (NodeHealth, Option<Moment>) {
-        let heard = self.nodes.get(&node);
-        let deadline = heard.map_or(self.elected, |heard| heard.last) + SILENCE;
-        if now >= deadline {
-            let reason = format!("no word from it for {} s", SILENCE.as_secs());
-            return (NodeHealth::Down { reason }, None);
+    fn note(&mut self, node: Id, health: NodeHealth, since: Timestamp) {
+        let known = self.observed.nodes.get(&node);
+        if known.is_some_and(|known| known.health == health) {
+            return;
         }
-        let health = match heard {
-            None => NodeHealth::Unknown,
-            Some(heard) => match (&heard.engine, heard.told_all) {
-                (Engine::Faulty(fault), _) => NodeHealth::Down {
-                    reason: fault.clone(),
-                },
-                (Engine::Ready, true) => NodeHealth::Ready,
-                _ => NodeHealth::Unknown,
-            },
+        self.changes.push(Change {
+            node,
+            before: known.map_or(NodeHealth::Unknown, |known| known.health.clone()),
+            after: health.clone(),
+        });
+        let seen = NodeObserved { health, since };
+        self.observed.nodes.insert(node, seen);
+    }
+
+    /// What changed since this was asked last.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Whether a node is there, and until when that holds if nothing is heard.
+    fn presence(&self, node: Id, now: Moment) -> Presence {
+        let heard = self.nodes.get(&node);
+        let last = heard.and_then(|heard| heard.last);
+        let pausing = heard.and_then(|heard| heard.pausing);
+        let (deadline, reason) = match self.rumours.get(&node) {
+            Some(Rumour::Dead { since, why })
+                if last.is_none_or(|last| last <= *since + REFUTES) =>
+            {
+                let deadline = last.map_or(Moment::ZERO, |last| last + MISSED_BEAT);
+                (deadline, why.clone())
+            }
+            Some(Rumour::Alive) => (
+                last.unwrap_or(self.elected) + SILENCE_OF_THE_LIVING,
+                format!(
+                    "no manager has heard it for {} s, though other nodes do",
+                    SILENCE_OF_THE_LIVING.as_secs()
+                ),
+            ),
+            Some(Rumour::Dead { .. }) | None => (
+                last.unwrap_or(self.elected) + SILENCE,
+                format!("no word from it for {} s", SILENCE.as_secs()),
+            ),
         };
-        (health, Some(deadline))
+        match pausing {
+            Some(until) if now >= until.max(deadline) => Presence::Absent {
+                reason: format!(
+                    "its daemon was stopped and is not back after {} s",
+                    RESTART.as_secs()
+                ),
+            },
+            Some(until) => Presence::Until(until.max(deadline)),
+            None if now >= deadline => Presence::Absent { reason },
+            None => Presence::Until(deadline),
+        }
+    }
+}
+
+enum Presence {
+    /// If it is not heard before.
+    Until(Moment),
+    Absent {
+        reason: String,
+    },
+}
+
+impl Heard {
+    /// Of a node that is there.
+    fn health(&self) -> NodeHealth {
+        match (&self.engine, self.told_all, self.last) {
+            (_, _, None) => NodeHealth::Unknown,
+            (Engine::Faulty(fault), _, _) => NodeHealth::Down {
+                reason: fault.clone(),
+            },
+            (Engine::Ready, true, _) => NodeHealth::Ready,
+            _ => NodeHealth::Unknown,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NODE: Id = Id::from_u128(1);
-    const TASK: Id = Id::from_u128(2);
-
-    fn at(seconds: u64) -> Moment {
-        Moment::from_secs(seconds)
-    }
-
-    /// A node that has said all that it has to say.
-    fn introduced(now: Moment) -> Tracker {
-        let mut tracker = Tracker::new(at(0));
-        tracker.engine(NODE, None, now);
-        tracker.told_all(NODE, now);
-        tracker
-    }
-
-    fn settle(tracker: &mut Tracker, now: Moment) -> (NodeHealth, Option<Moment>) {
-        let next = tracker.settle(&BTreeSet::from([NODE]), |_| true, now, Timestamp(1));
-        (tracker.observed().nodes[&NODE].health.clone(), next)
-    }
-
-    fn status(state: TaskState, now: Moment) -> TaskStatus {
-        TaskStatus {
-            state,
-            at: Timestamp(0) + now,
-            message: String::new(),
-            error: None,
-            container: None,
-            ports: Vec::new(),
-            started: None,
-        }
-    }
-
-    #[test]
-    fn a_new_leader_gives_up_nobody_before_the_silence_has_passed() {
-        let mut tracker = Tracker::new(at(100));
-        assert_eq!(
-            settle(&mut tracker, at(104)),
-            (NodeHealth::Unknown, Some(at(105)))
-        );
-        assert!(matches!(
-            settle(&mut tracker, at(105)).0,
-            NodeHealth::Down { .. }
-        ));
-    }
-
-    #[test]
-    fn silence_takes_a_node_down_and_a_word_brings_it_back() {
-        let mut tracker = introduced(at(10));
-        assert_eq!(
-            settle(&mut tracker, at(14)),
-            (NodeHealth::Ready, Some(at(15)))
-        );
-        assert!(matches!(
-            settle(&mut tracker, at(15)).0,
-            NodeHealth::Down { .. }
-        ));
-        tracker.heard(NODE, at(20));
-        assert_eq!(settle(&mut tracker, at(20)).0, NodeHealth::Ready);
-    }
-
-    #[test]
-    fn an_engine_that_does_not_answer_takes_its_node_down_at_once() {
-        let mut tracker = introduced(at(1));
-        tracker.engine(NODE, Some("engine: refused".into()), at(1));
-        assert_eq!(
-            settle(&mut tracker, at(1)).0,
-            NodeHealth::Down {
-                reason: "engine: refused".into()
-            }
-        );
-        tracker.engine(NODE, None, at(2));
-        assert_eq!(settle(&mut tracker, at(2)).0, NodeHealth::Ready);
-    }
-
-    #[test]
-    fn a_node_is_not_used_before_all_is_known_of_it() {
-        let mut tracker = Tracker::new(at(0));
-        tracker.heard(NODE, at(1));
-        assert_eq!(settle(&mut tracker, at(1)).0, NodeHealth::Unknown);
-        tracker.engine(NODE, None, at(1));
-        assert_eq!(settle(&mut tracker, at(1)).0, NodeHealth::Unknown);
-        tracker.told_all(NODE, at(1));
-        assert_eq!(settle(&mut tracker, at(1)).0, NodeHealth::Ready);
-    }
-
-    #[test]
-    fn a_late_report_does_not_bring_a_task_back() {
-        let mut tracker = Tracker::new(at(0));
-        tracker.task(TASK, status(TaskState::Failed, at(5)));
-        tracker.task(TASK, status(TaskState::Running, at(6)));
-        assert_eq!(
-            tracker.observed().tasks[&TASK].state,
-            TaskState::Failed,
-            "states only move forward"
-        );
-    }
-
-    #[test]
-    fn what_left_the_state_is_forgotten() {
-        let mut tracker = Tracker::new(at(0));
-        tracker.heard(NODE, at(1));
-        tracker.task(TASK, status(TaskState::Running, at(1)));
-        tracker.settle(&BTreeSet::new(), |_| false, at(1), Timestamp(1));
-        assert!(tracker.observed().nodes.is_empty());
-        assert!(tracker.observed().tasks.is_empty());
-        assert!(tracker.nodes.is_empty());
-    }
-}
+mod tests;

@@ -29,7 +29,8 @@ const STATUSES_PER_FRAME: usize = 500;
 
 pub struct SessionClient {
     pub me: NodeId,
-    pub addr: SocketAddr,
+    /// Where this node answers.
+    pub addr: watch::Receiver<SocketAddr>,
     pub control: Arc<Control>,
     pub agent: Agent,
     /// What the last manager said of the swarm; kept over sessions.
@@ -102,13 +103,19 @@ impl SessionClient {
         manager: NodeId,
         addr: SocketAddr,
     ) -> io::Result<()> {
+        let mut here = self.addr.clone();
+        let hello = Hello {
+            addr: *here.borrow_and_update(),
+        };
         let (mut up, down) = connection.open_bi().await?;
-        frame::send(&mut up, &Open::Session(Hello { addr: self.addr })).await?;
+        frame::send(&mut up, &Open::Session(hello)).await?;
         tracing::info!(%manager, %addr, "a session with a manager");
         tokio::select! {
             ended = self.tell(up) => ended,
             ended = self.listen(down) => ended,
             ended = self.answer(connection) => ended,
+            // The next session begins with the new one.
+            Ok(()) = here.changed() => Ok(()),
         }
     }
 
