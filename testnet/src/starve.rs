@@ -1,6 +1,6 @@
-//! A device whose daemon hardly gets to run.
+//! A service that hardly gets to run.
 //!
-//! Its daemon is stopped and continued in a rhythm, and shares the one CPU that
+//! Its process is stopped and continued in a rhythm, and shares the one CPU that
 //! it may use with a busy loop of higher priority. The loop is a thread of the
 //! harness: to the scheduler it is all the same whose it is, and it cannot
 //! outlive the test. Only that CPU is taken; the other hosts have the rest.
@@ -17,43 +17,43 @@ use rustix::process::{
 use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
 use crate::error::{Context, Error, Result};
-use crate::host::Host;
+use crate::service::Service;
 
-/// For how long the daemon is stopped, and for how long it then may run.
+/// For how long the process is stopped, and for how long it then may run.
 const RHYTHM: Duration = Duration::from_millis(300);
 const CPU: usize = 0;
 /// Nine times the weight of a thread with none.
 const NICENESS: i32 = -10;
 
-/// A daemon that starves until this is dropped.
+/// A process that starves until this is dropped.
 #[derive(Debug)]
 pub struct Starving {
-    daemon: Pid,
+    process: Pid,
     before: CpuSet,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Host {
-    /// Starves the host's daemon.
+impl Service {
+    /// Starves its process.
     pub fn starve(&self) -> Result<Starving> {
-        let what = || format!("{}: starve the daemon", self.name());
-        let number = self.daemon().pid()?;
-        let daemon = Pid::from_raw(number).ok_or(Error::NoProcess(number))?;
-        let handle = pidfd_open(daemon, PidfdFlags::empty()).context(what)?;
-        let before = sched_getaffinity(Some(daemon)).context(what)?;
+        let number = self.pid()?;
+        let what = || format!("starve process {number}");
+        let process = Pid::from_raw(number).ok_or(Error::NoProcess(number))?;
+        let handle = pidfd_open(process, PidfdFlags::empty()).context(what)?;
+        let before = sched_getaffinity(Some(process)).context(what)?;
         let mut starving = Starving {
-            daemon,
+            process,
             before,
             stop: Arc::default(),
             threads: Vec::new(),
         };
         let mut only = CpuSet::new();
         only.set(CPU);
-        pin(daemon, &only).context(what)?;
+        pin(process, &only).context(what)?;
         starving.spawn(move |stop| {
             while !stop.load(Ordering::Relaxed) {
-                // Fails when the daemon has ended, which is not for us to tell.
+                // Fails when the process has ended, which is not for us to tell.
                 let _ = pidfd_send_signal(&handle, Signal::STOP);
                 thread::sleep(RHYTHM);
                 let _ = pidfd_send_signal(&handle, Signal::CONT);
@@ -86,8 +86,8 @@ impl Drop for Starving {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        if let Err(e) = pin(self.daemon, &self.before) {
-            eprintln!("the daemon stays on one CPU: {e}");
+        if let Err(e) = pin(self.process, &self.before) {
+            eprintln!("it stays on one CPU: {e}");
         }
     }
 }

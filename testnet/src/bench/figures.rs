@@ -13,6 +13,15 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
+/// The smallest value that at least `percent` of 100 values do not exceed, and
+/// 0 of none.
+pub fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+}
+
 /// Lines of right-aligned columns below a first, left-aligned one.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -51,6 +60,15 @@ mod tests {
         assert!(is(median(&[4.0, 1.0, 2.0, 3.0]), 2.5));
         assert!(is(median(&[7.0]), 7.0));
         assert!(is(median(&[]), 0.0));
+    }
+
+    #[test]
+    fn percentiles_are_values_that_occurred() {
+        let values = [4.0, 1.0, 3.0, 2.0];
+        assert!(is(percentile(&values, 50), 2.0));
+        assert!(is(percentile(&values, 99), 4.0));
+        assert!(is(percentile(&values, 100), 4.0));
+        assert!(is(percentile(&[], 99), 0.0));
     }
 
     #[test]

@@ -6,9 +6,11 @@
 //! time except where the figure is about time.
 
 mod create;
+mod detect;
 mod engines;
 mod figures;
 mod idle;
+mod starve;
 mod usage;
 
 use anyhow::Result;
@@ -28,6 +30,10 @@ pub enum Bench {
     Create(create::Create),
     /// Disk writes, CPU and memory of a swarm that has nothing to do
     Idle(Idle),
+    /// Time until a lost device is known to be lost and its tasks run elsewhere
+    Detect(detect::Detect),
+    /// Whom a starving device takes down with it
+    Starve(starve::Starve),
 }
 
 /// Runs one benchmark on hosts of its own, which are gone afterwards.
@@ -46,5 +52,11 @@ pub fn run(name: &str, bench: &Bench) -> Result<()> {
     guard.finish(match bench {
         Bench::Create(create) => up(create::HOSTS).and_then(|net| create.run(&net)),
         Bench::Idle(idle) => up(Idle::HOSTS).and_then(|net| idle.run(&net)),
+        Bench::Detect(detect) => {
+            up(usize::try_from(detect.hosts)?).and_then(|net| detect.run(&net))
+        }
+        Bench::Starve(starve) => {
+            up(usize::try_from(starve.hosts)?).and_then(|net| starve.run(&net))
+        }
     })
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use swarmlet_testnet::{Host, Options, Power, ServiceState, Testnet, procs, wait_for};
+use swarmlet_testnet::{Host, Options, Power, Service, ServiceState, Testnet, procs, wait_for};
 
 use crate::runner::Context;
 use traces::Traces;
@@ -163,6 +163,7 @@ pub fn services_die_and_start_only_when_told(context: &Context) -> Result<()> {
     engine.resume()?;
     ensure!(engine.answers());
     ensure!(engine.start().is_err(), "it was started twice");
+    starves(&engine)?;
 
     // A starting engine stops what ran on; with SIGTERM that is 10 s of grace.
     let run = ["docker", "run", "-d", "--stop-signal=KILL", "busybox"];
@@ -178,6 +179,24 @@ pub fn services_die_and_start_only_when_told(context: &Context) -> Result<()> {
     ensure!(engine.pid()? != first);
     engine.stop(SOON)?;
     engine.start()?;
+    Ok(())
+}
+
+/// It stands still and goes on in turn, and then as before.
+fn starves(engine: &Service) -> Result<()> {
+    let starving = engine.starve()?;
+    for _ in 0..2 {
+        wait_for("it to stand still", SOON, || match engine.state() {
+            Ok(ServiceState::Paused { .. }) => Ok(()),
+            other => Err(format!("{other:?}")),
+        })?;
+        wait_for("it to go on", SOON, || match engine.state() {
+            Ok(ServiceState::Running { .. }) => Ok(()),
+            other => Err(format!("{other:?}")),
+        })?;
+    }
+    drop(starving);
+    ensure!(engine.answers());
     Ok(())
 }
 

@@ -29,7 +29,7 @@ pub fn every_device_knows_who_is_here(context: &Context) -> Result<()> {
         one_way(&swarm, h4, h5)
     })?;
     claim("a device that starves takes nobody down", || {
-        let starving = h5.starve()?;
+        let starving = h5.daemon().starve()?;
         let watched = nobody_dies(&swarm, STARVED, &[h5]);
         drop(starving);
         watched?;
