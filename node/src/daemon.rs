@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use gossip::Discovery;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,6 +20,7 @@ use crate::api;
 use crate::cli::args::DaemonArgs;
 use crate::disk::DataDir;
 use crate::runtime::{DockerConfig, DockerRuntime, Runtime};
+use crate::site::lan::{Deaf, Lan};
 use crate::swarm::Swarm;
 
 const SOCKET: &str = "swarmlet.sock";
@@ -39,7 +41,7 @@ pub async fn run(args: DaemonArgs) -> anyhow::Result<()> {
         let config = DockerConfig::new(&for_swarm, node);
         Arc::new(DockerRuntime::new(config)) as Arc<dyn Runtime>
     });
-    let swarm = Swarm::new(data, engine, args.listen_addr);
+    let swarm = Swarm::new(data, engine, lan(), args.listen_addr);
     let mut api = tokio::spawn(api::serve(listener, Arc::new(swarm.clone()), engine_socket));
 
     let mut term = signal(SignalKind::terminate())?;
@@ -55,6 +57,17 @@ pub async fn run(args: DaemonArgs) -> anyhow::Result<()> {
     swarm.stop().await;
     let _ = fs::remove_file(args.run_dir.join(SOCKET));
     ended
+}
+
+/// Without multicast a device can still be told addresses.
+fn lan() -> Arc<dyn Lan> {
+    match Discovery::start() {
+        Ok(discovery) => Arc::new(discovery),
+        Err(error) => {
+            tracing::warn!(%error, "no mDNS: other devices are not found by themselves");
+            Arc::new(Deaf::default())
+        }
+    }
 }
 
 fn engine_socket(host: &str) -> anyhow::Result<PathBuf> {

@@ -15,6 +15,7 @@ mod join;
 mod logs;
 mod manager;
 mod membership;
+mod presence;
 mod renewal;
 pub mod runtime;
 mod session;

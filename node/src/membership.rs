@@ -4,7 +4,7 @@
 //! All tasks of the membership hang on one token; `stop` ends them and leaves
 //! the containers running, so that the daemon can be replaced under them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context;
 use certs::{Credentials, Identity, NodeId, Peer, Role};
 use futures::future::BoxFuture;
-use gossip::{Facts, Gossip};
+use gossip::Gossip;
 use quinn::Connection;
 use raft::{Dial, Member, Raft};
 use tokio::sync::watch;
@@ -22,13 +22,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::message::SwarmNews;
-use crate::control::{ALPN_GOSSIP, ALPN_RAFT, Control, Protocols};
+use crate::control::{ALPN_RAFT, Control, Protocols};
 use crate::disk::{DataDir, NodeFile};
 use crate::join;
 use crate::manager::machine::Machine;
 use crate::manager::{Manager, events::Events, hub::Hub, leader, observer::Observer, relay};
+use crate::presence::{self, GossipDial};
 use crate::runtime::Runtime;
 use crate::session::client::SessionClient;
+use crate::site::lan::Lan;
 use crate::worker::{Agent, AgentConfig};
 use crate::{address, clock, streams};
 
@@ -70,6 +72,7 @@ pub struct Start {
     pub node: NodeFile,
     pub data: Arc<DataDir>,
     pub runtime: Arc<dyn Runtime>,
+    pub lan: Arc<dyn Lan>,
     /// Found a new swarm: a Raft group of this node alone.
     pub found: bool,
 }
@@ -82,6 +85,7 @@ impl Membership {
             node,
             data,
             runtime,
+            lan,
             found,
         } = start;
         let me = identity.node_id();
@@ -93,11 +97,14 @@ impl Membership {
         let gossip = Gossip::start(
             gossip::Config {
                 credentials: credentials.clone(),
-                facts: facts(&node, role),
+                facts: presence::facts(&node, role),
                 hints: node.managers.clone(),
             },
             Arc::new(GossipDial(Arc::clone(&control))),
         )?;
+        control.book.consult_gossip(gossip.clone());
+        let swarm = credentials.identity().root().digest();
+        control.book.consult_lan(Arc::clone(&lan), swarm);
         let agent = Agent::start(
             AgentConfig {
                 dir: data.agent(),
@@ -136,7 +143,7 @@ impl Membership {
             membership.stop().await;
             return Err(error);
         }
-        membership.spawn_tasks();
+        membership.spawn_tasks(lan);
         Ok(membership)
     }
 
@@ -154,6 +161,7 @@ impl Membership {
     pub async fn stop(&self) {
         self.stop.cancel();
         self.close_manager().await;
+        self.gossip.shutdown().await;
         self.control.close().await;
         self.tasks.close();
         self.tasks.wait().await;
@@ -165,13 +173,14 @@ impl Membership {
         if let Err(error) = self.agent.remove_all().await {
             tracing::warn!(%error, "leaving all the same");
         }
+        self.gossip.leave().await;
         self.leaving.send_replace(true);
         // Nobody may be there to hear it.
         let _ = tokio::time::timeout(FAREWELL, self.leaving.closed()).await;
         self.stop().await;
     }
 
-    fn spawn_tasks(self: &Arc<Self>) {
+    fn spawn_tasks(self: &Arc<Self>, lan: Arc<dyn Lan>) {
         let serving = Arc::clone(self);
         self.spawn(async move {
             let control = Arc::clone(&serving.control);
@@ -195,6 +204,9 @@ impl Membership {
         }
         let renewing = Arc::clone(self);
         self.spawn(async move { renewing.renew_in_time().await });
+        self.spawn(Arc::clone(self).publish_description());
+        self.spawn(Arc::clone(self).publish_load());
+        self.spawn(Arc::clone(self).follow_lan(lan));
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -274,9 +286,13 @@ impl Membership {
             let removed: BTreeSet<NodeId> = now.removed.iter().copied().collect();
             self.credentials.set_revoked(removed.clone());
             self.control.forget(|id| removed.contains(&id));
+            for (id, addr) in &now.managers {
+                self.gossip.hint(*id, vec![*addr]);
+            }
             if let Some(manager) = self.manager() {
                 manager.hub.close_removed(|id| removed.contains(&id));
             }
+            self.gossip.set_revoked(removed);
             let file = NodeFile {
                 listen: self.listen,
                 addr: self.addr(),
@@ -376,6 +392,10 @@ impl Protocols for Membership {
         })
     }
 
+    fn gossip(self: Arc<Self>, peer: Peer, connection: Connection) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.gossip.serve(peer, connection).await })
+    }
+
     fn node(self: Arc<Self>, peer: Peer, connection: Connection) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             while let Ok(streams) = connection.accept_bi().await {
@@ -435,31 +455,6 @@ impl Dial for RaftDial {
             .find(|(known, _)| *known == id)
             .map(|(_, addr)| *addr);
         Box::pin(async move { control.dial(id, known.unwrap_or(hint), ALPN_RAFT).await })
-    }
-}
-
-struct GossipDial(Arc<Control>);
-
-impl gossip::Dial for GossipDial {
-    fn dial(&self, id: NodeId, addr: SocketAddr) -> BoxFuture<'static, io::Result<Connection>> {
-        let control = Arc::clone(&self.0);
-        Box::pin(async move { control.dial_at(id, addr, ALPN_GOSSIP).await })
-    }
-}
-
-/// What this node says of itself when it starts.
-fn facts(node: &NodeFile, role: Role) -> Facts {
-    Facts {
-        addrs: vec![node.addr],
-        hostname: std::fs::read_to_string("/proc/sys/kernel/hostname")
-            .map(|name| name.trim().to_owned())
-            .unwrap_or_default(),
-        role,
-        version: env!("CARGO_PKG_VERSION").into(),
-        platform: gossip::Platform::default(),
-        resources: gossip::Resources::default(),
-        load: gossip::Load::default(),
-        endpoints: BTreeMap::new(),
     }
 }
 

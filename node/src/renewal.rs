@@ -50,7 +50,9 @@ impl Membership {
         let identity = identity.with_certificate(certificate.clone())?;
         // A full disk must not cost the node its place: it is used all the same.
         let saved = identity.save(&self.data.identity());
-        self.credentials.install(certificate)?;
+        let role = self.credentials.install(certificate)?.role();
+        self.gossip.certificate_changed();
+        self.gossip.publish(|facts| facts.role = role);
         Ok(saved?)
     }
 

@@ -22,6 +22,7 @@ use crate::join::{self, Applicant, JoinError};
 use crate::manager::{Manager, node_key};
 use crate::membership::{Membership, Start};
 use crate::runtime::Runtime;
+use crate::site::lan::Lan;
 
 /// For the group of one manager to elect itself and agree on the first objects.
 const FOUND_WITHIN: Duration = Duration::from_secs(10);
@@ -37,6 +38,7 @@ pub struct Swarm(Arc<Inner>);
 struct Inner {
     data: Arc<DataDir>,
     engine: Engine,
+    lan: Arc<dyn Lan>,
     listen: SocketAddr,
     phase: RwLock<Phase>,
     /// Held through every change of `phase`.
@@ -98,10 +100,11 @@ pub enum SwarmError {
 }
 
 impl Swarm {
-    pub fn new(data: DataDir, engine: Engine, listen: SocketAddr) -> Self {
+    pub fn new(data: DataDir, engine: Engine, lan: Arc<dyn Lan>, listen: SocketAddr) -> Self {
         Self(Arc::new(Inner {
             data: Arc::new(data),
             engine,
+            lan,
             listen,
             phase: RwLock::new(Phase::Resuming),
             changing: Mutex::new(()),
@@ -279,6 +282,7 @@ impl Swarm {
             node,
             data: Arc::clone(&self.0.data),
             runtime,
+            lan: Arc::clone(&self.0.lan),
             found,
         })
         .await

@@ -1,10 +1,11 @@
 //! The control port: one QUIC endpoint for all that nodes say to each other.
 //!
 //! The ALPN says which protocol a connection speaks: joining (the only one for
-//! strangers), Raft, or the node protocol (sessions, forwarding, logs). TLS
+//! strangers), Raft, gossip, or the node protocol (sessions, forwarding, logs). TLS
 //! has already refused every certificate that is not of this swarm; here a
 //! connection without a certificate gets no further than joining.
 
+pub mod book;
 pub mod frame;
 pub mod message;
 
@@ -14,8 +15,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use book::Book;
 use certs::{Credentials, NodeId, Peer, Role};
+use futures::StreamExt;
 use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use quinn::{Connection, ConnectionError, Endpoint, Incoming, VarInt};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -26,12 +30,15 @@ pub const CONTROL_PORT: u16 = 2377;
 
 pub const ALPN_JOIN: &[u8] = b"swl-join/1";
 pub const ALPN_RAFT: &[u8] = raft::ALPN;
+pub const ALPN_GOSSIP: &[u8] = gossip::ALPN;
 pub const ALPN_NODE: &[u8] = b"swl-node/1";
 
 /// Closes the connections of a node that is not part of the swarm any more.
 pub const REMOVED: VarInt = VarInt::from_u32(2);
 
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// That an address has before the next one is tried too.
+const HEAD_START: Duration = Duration::from_millis(200);
 const PORT_WITHIN: Duration = Duration::from_secs(1);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Handshakes and strangers' connections under way at once; more are refused.
@@ -42,6 +49,7 @@ pub trait Protocols: Send + Sync + 'static {
     /// A connection of someone with no certificate, who may only join.
     fn joining(self: Arc<Self>, connection: Connection) -> BoxFuture<'static, ()>;
     fn raft(self: Arc<Self>, peer: Peer, connection: Connection) -> BoxFuture<'static, ()>;
+    fn gossip(self: Arc<Self>, peer: Peer, connection: Connection) -> BoxFuture<'static, ()>;
     fn node(self: Arc<Self>, peer: Peer, connection: Connection) -> BoxFuture<'static, ()>;
 }
 
@@ -50,6 +58,8 @@ pub struct Control {
     me: NodeId,
     endpoint: Endpoint,
     credentials: Credentials,
+    /// Asked for every address.
+    pub book: Book,
     /// Outbound connections of the node protocol, one per peer. Those that were
     /// made in another role of this node are only kept for what runs over them.
     pool: Mutex<HashMap<(NodeId, Role), Connection>>,
@@ -59,7 +69,7 @@ impl Control {
     /// Listens on `listen`; an error says that the port is taken or why not.
     pub async fn bind(listen: SocketAddr, credentials: Credentials) -> io::Result<Arc<Self>> {
         let mut server = credentials
-            .server_config(&[ALPN_JOIN, ALPN_RAFT, ALPN_NODE])
+            .server_config(&[ALPN_JOIN, ALPN_RAFT, ALPN_GOSSIP, ALPN_NODE])
             .map_err(io::Error::other)?;
         server.transport_config(transport());
         // A swarm that was left a moment ago may still be letting go of the port:
@@ -79,6 +89,7 @@ impl Control {
             me: credentials.node_id(),
             endpoint,
             credentials,
+            book: Book::default(),
             pool: Mutex::default(),
         }))
     }
@@ -87,18 +98,45 @@ impl Control {
         Ok(self.endpoint.local_addr()?.port())
     }
 
-    /// A new connection to exactly this node. `hint` is where it was last seen.
-    pub async fn dial(&self, id: NodeId, hint: SocketAddr, alpn: &[u8]) -> io::Result<Connection> {
+    /// A new connection to exactly this node, wherever the book says that it
+    /// is. `known`: where the swarm says so.
+    pub async fn dial(&self, id: NodeId, known: SocketAddr, alpn: &[u8]) -> io::Result<Connection> {
+        let addrs = match id == self.me {
+            true => vec![self.loopback()?],
+            false => self.book.addrs(id, known),
+        };
+        let mut addrs = addrs.into_iter();
+        let mut attempts = FuturesUnordered::new();
+        loop {
+            match addrs.next() {
+                Some(addr) => attempts.push(self.dial_at(id, addr, alpn)),
+                None if attempts.is_empty() => return Err(io::ErrorKind::AddrNotAvailable.into()),
+                None => {}
+            }
+            let more = addrs.len() > 0;
+            tokio::select! {
+                Some(attempt) = attempts.next() => match attempt {
+                    Ok(connection) => return Ok(connection),
+                    Err(error) if !more && attempts.is_empty() => return Err(error),
+                    Err(_) => {}
+                },
+                () = tokio::time::sleep(HEAD_START), if more => {}
+            }
+        }
+    }
+
+    /// A new connection to exactly this node, at this address.
+    pub async fn dial_at(
+        &self,
+        id: NodeId,
+        addr: SocketAddr,
+        alpn: &[u8],
+    ) -> io::Result<Connection> {
         let mut client = self
             .credentials
             .client_config(id, &[alpn])
             .map_err(io::Error::other)?;
         client.transport_config(transport());
-        let addr = if id == self.me {
-            self.loopback()?
-        } else {
-            hint
-        };
         let connecting = self
             .endpoint
             .connect_with(client, addr, certs::SERVER_NAME)
@@ -113,7 +151,7 @@ impl Control {
     }
 
     /// The connection of the node protocol to `id`, kept while it lives.
-    pub async fn node(&self, id: NodeId, hint: SocketAddr) -> io::Result<Connection> {
+    pub async fn node(&self, id: NodeId, known: SocketAddr) -> io::Result<Connection> {
         let role = self.credentials.identity().role();
         let pooled = lock(&self.pool).get(&(id, role)).cloned();
         if let Some(connection) = pooled
@@ -121,7 +159,7 @@ impl Control {
         {
             return Ok(connection);
         }
-        let connection = self.dial(id, hint, ALPN_NODE).await?;
+        let connection = self.dial(id, known, ALPN_NODE).await?;
         let mut pool = lock(&self.pool);
         pool.retain(|_, connection| connection.close_reason().is_none());
         pool.insert((id, role), connection.clone());
@@ -150,6 +188,10 @@ impl Control {
                     (ALPN_RAFT, Some(peer)) if peer.role == Role::Manager => {
                         drop(permit);
                         protocols.raft(peer, connection).await;
+                    }
+                    (ALPN_GOSSIP, Some(peer)) => {
+                        drop(permit);
+                        protocols.gossip(peer, connection).await;
                     }
                     (ALPN_NODE, Some(peer)) => {
                         drop(permit);

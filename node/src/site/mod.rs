@@ -8,6 +8,7 @@
 //! `presence` announces this device, and `discover` asks around for anyone.
 
 pub mod decide;
+pub mod lan;
 pub mod seen;
 pub mod view;
 

@@ -175,7 +175,12 @@ impl Node {
 fn daemon(dir: &TempDir, engine: &FakeRuntime, addr: SocketAddr) -> Swarm {
     let engine = engine.clone();
     let engine = Box::new(move |_| Arc::new(engine.clone()) as Arc<dyn Runtime>);
-    Swarm::new(DataDir::open(dir.path()).unwrap(), engine, addr)
+    Swarm::new(
+        DataDir::open(dir.path()).unwrap(),
+        engine,
+        Arc::new(crate::site::lan::Deaf::default()),
+        addr,
+    )
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {
