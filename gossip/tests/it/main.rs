@@ -1,0 +1,12 @@
+//! Gossip as its users see it: real sockets and certificates, on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy.toml exempts test functions but not the helpers beside them"
+)]
+
+mod bytes;
+mod common;
+mod members;
+mod strangers;
