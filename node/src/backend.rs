@@ -20,11 +20,13 @@ use crate::api::backend::{
     self, Advertise, AdvertiseHost, Backend, InitRequest, JoinRequest, Lead, LocalNode, LocalState,
     LogStream, ManagerView, View,
 };
-use crate::api::dto::TlsInfo;
+use crate::api::convert;
+use crate::api::dto::{Member, TlsInfo};
 use crate::api::error::{ApiError, texts};
 use crate::api::not_a_manager;
 use crate::forward::{self, ForwardError, Route};
 use crate::join::JoinError;
+use crate::manager::events::Event;
 use crate::manager::{Manager, ProposeError, node_id, node_key};
 use crate::runtime::LogOptions;
 use crate::swarm::{InitOptions, JoinOptions, Phase, Swarm, SwarmError};
@@ -100,6 +102,16 @@ impl Backend for Swarm {
             Ok(Swarm::join(self, options).await?)
         }
         .boxed()
+    }
+
+    fn members(&self) -> Option<Vec<Member>> {
+        let Phase::Active(membership) = self.phase() else {
+            return None;
+        };
+        let gossip = &membership.gossip;
+        let (now, members) = (gossip.now(), gossip.members());
+        let show = |member| convert::member(member, membership.me, now);
+        Some(members.iter().map(show).collect())
     }
 
     fn leave(&self, force: bool) -> BoxFuture<'_, Result<(), ApiError>> {
@@ -279,6 +291,23 @@ impl backend::Manager for Manager {
         async move {
             Manager::propose(self, Command::RemoveNode { id }).await?;
             Ok(())
+        }
+        .boxed()
+    }
+
+    fn events(&self, seen: u64) -> (Vec<Event>, u64) {
+        self.events.after(seen)
+    }
+
+    fn next_event(&self, seen: u64) -> BoxFuture<'_, bool> {
+        async move {
+            let mut count = self.events.count();
+            let mut status = self.raft.watch();
+            let me = self.me;
+            tokio::select! {
+                more = count.wait_for(|count| *count > seen) => more.is_ok(),
+                _ = status.wait_for(|status| status.leader != Some(me)) => false,
+            }
         }
         .boxed()
     }

@@ -18,8 +18,9 @@ use futures::stream::BoxStream;
 use services::spec::{Availability, ClusterSpec, Role};
 use services::{Answer, Command, Id, Observed, State};
 
-use super::dto::TlsInfo;
+use super::dto::{Member, TlsInfo};
 use super::error::ApiError;
+use crate::manager::events::Event;
 use crate::runtime::{LogFrame, LogOptions};
 
 /// The node, whatever its place in the swarm.
@@ -35,6 +36,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Returns once this node is a member.
     fn join(&self, request: JoinRequest) -> BoxFuture<'_, Result<(), ApiError>>;
+
+    /// Who is here, as this node believes; `None` outside a swarm.
+    fn members(&self) -> Option<Vec<Member>>;
 
     fn leave(&self, force: bool) -> BoxFuture<'_, Result<(), ApiError>>;
 
@@ -83,6 +87,13 @@ pub trait Manager: Send + Sync + 'static {
     /// Takes the node out of the swarm for ever. Whether it may go was checked
     /// as far as the state knows (down or `force`, not a manager).
     fn remove_node(&self, node: Id, force: bool) -> BoxFuture<'_, Result<(), ApiError>>;
+
+    /// The events after the first `seen`, and how many there were in all.
+    fn events(&self, seen: u64) -> (Vec<Event>, u64);
+
+    /// Waits until there are more than `seen`; `false` where this manager leads
+    /// no more and will not know.
+    fn next_event(&self, seen: u64) -> BoxFuture<'_, bool>;
 
     /// What the task's container wrote. The stream ends with the container's
     /// log, or with `follow` when the task is gone for good.

@@ -178,6 +178,14 @@ pub(super) async fn leave(backend: &dyn Backend, query: &Query) -> Reply {
     Ok(StatusCode::OK.into_response())
 }
 
+/// Answered from what this node itself believes, with no manager in reach.
+pub(super) fn members(backend: &dyn Backend) -> Reply {
+    let members = backend
+        .members()
+        .ok_or_else(|| ApiError::unavailable(texts::NOT_IN_SWARM))?;
+    Ok(Json(members).into_response())
+}
+
 /// Nothing is ever locked in this version.
 pub(super) fn unlock(backend: &dyn Backend) -> ApiError {
     match backend.local() {

@@ -95,6 +95,7 @@ impl Api {
             Route::Join => local::join(backend, &body).await,
             Route::Leave => local::leave(backend, &query).await,
             Route::Unlock => Err(local::unlock(backend)),
+            Route::Members => local::members(backend),
             Route::Swarm(route) => match backend.lead(&head, &body).await? {
                 Lead::Here(manager) => swarm_answer(manager, route, version, &head, body).await,
                 Lead::Elsewhere(answer) => Ok(answer),

@@ -56,6 +56,8 @@ pub enum Route<'a> {
     Join,
     Leave,
     Unlock,
+    /// Who this node believes to be here.
+    Members,
     Swarm(SwarmRoute<'a>),
     /// A path of the swarm half that does not exist.
     Unknown,
@@ -86,6 +88,8 @@ pub enum SwarmRoute<'a> {
     FileList,
     File(&'static str, &'a str),
     FileCreate(&'static str),
+    /// What happened lately.
+    Events,
 }
 
 /// The route of a request, and the API version that its path names.
@@ -128,6 +132,8 @@ fn of_parts<'a>(method: &Method, parts: [Option<&'a str>; 4]) -> Route<'a> {
         ("swarm", Some("join"), None) if post => return Route::Join,
         ("swarm", Some("leave"), None) if post => return Route::Leave,
         ("swarm", Some("unlock"), None) if post => return Route::Unlock,
+        ("swarmlet", Some("members"), None) if get => return Route::Members,
+        ("swarmlet", Some("events"), None) if get => Swarm::Events,
         ("swarm", None, None) if get => Swarm::Inspect,
         ("swarm", Some("update"), None) if post => Swarm::Update,
         ("swarm", Some("unlockkey"), None) if get => Swarm::UnlockKey,
@@ -156,7 +162,9 @@ fn of_parts<'a>(method: &Method, parts: [Option<&'a str>; 4]) -> Route<'a> {
 
 fn of_unknown(first: Option<&str>) -> Route<'static> {
     match first {
-        Some("swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs") => Route::Unknown,
+        Some("swarm" | "swarmlet" | "nodes" | "services" | "tasks" | "secrets" | "configs") => {
+            Route::Unknown
+        }
         _ => Route::Engine,
     }
 }

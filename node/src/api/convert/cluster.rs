@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use services::managing;
 use services::object;
 use services::spec::{self, ClusterSpec};
 
@@ -58,6 +59,8 @@ pub fn cluster_spec(spec: SwarmSpec, before: &ClusterSpec) -> Result<ClusterSpec
             "minimum certificate expiry time is: 1h0m0s",
         ));
     }
+    managing::managers(&spec.labels)?;
+    managing::autopilot(&spec.labels)?;
     let heartbeat = match spec.dispatcher.heartbeat_period {
         0 => before.heartbeat,
         nanos => duration("heartbeat period", nanos)?,

@@ -15,6 +15,7 @@ mod request;
 mod service;
 mod task;
 mod update;
+mod watch;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub use node::{node, node_spec};
 pub use request::{init_request, join_request};
 pub use service::{insert_defaults, service, service_spec, show_service_spec};
 pub use task::task;
+pub use watch::{event, member};
 
 /// Nanoseconds, of which `field` must not have less than none.
 fn duration(field: &str, nanos: i64) -> Result<Duration, ApiError> {

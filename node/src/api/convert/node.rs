@@ -1,6 +1,7 @@
 //! Nodes.
 
 use services::NodeHealth;
+use services::managing;
 use services::object;
 use services::spec::{self, Availability, Role};
 
@@ -21,6 +22,7 @@ pub fn node_spec(dto: NodeSpec) -> Result<spec::NodeSpec, ApiError> {
             return Err(ApiError::bad_request(text));
         }
     };
+    managing::candidate(&dto.labels)?;
     Ok(spec::NodeSpec {
         name: said(dto.name),
         labels: dto.labels,
@@ -104,8 +106,8 @@ fn show_description(description: &object::NodeDescription, authority: &TlsInfo) 
 }
 
 fn status(node: &object::Node, view: View<'_>) -> NodeStatus {
-    let health = view.observed.nodes.get(&node.id).map(|seen| &seen.health);
-    let (state, message) = match health {
+    let seen = view.observed.nodes.get(&node.id);
+    let (state, message) = match seen.map(|seen| &seen.health) {
         None | Some(NodeHealth::Unknown) => ("unknown", String::new()),
         Some(NodeHealth::Ready) => ("ready", String::new()),
         Some(NodeHealth::Down { reason }) => ("down", reason.clone()),
@@ -113,6 +115,9 @@ fn status(node: &object::Node, view: View<'_>) -> NodeStatus {
     NodeStatus {
         state: state.into(),
         message,
+        since: seen
+            .filter(|seen| matches!(seen.health, NodeHealth::Down { .. }))
+            .map(|seen| Time(seen.since)),
         addr: node.addr.ip().to_string(),
     }
 }

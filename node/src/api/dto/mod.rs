@@ -16,6 +16,7 @@ mod node;
 mod service;
 mod swarm;
 mod task;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -42,6 +43,7 @@ pub use task::{
     ContainerStatus, Limit, Placement, PlacementPreference, Platform, PortStatus, Reservation,
     Resources, RestartPolicy, SpreadOver, Task, TaskSpec, TaskStatus,
 };
+pub use watch::{Member, SwarmEvent};
 
 pub type Labels = BTreeMap<String, String>;
 

@@ -87,6 +87,9 @@ pub struct NodeStatus {
     pub state: String,
     #[serde(skip_serializing_if = "is_default")]
     pub message: String,
+    /// Since when it is down; Docker has no such field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
     /// Without a port.
     #[serde(skip_serializing_if = "is_default")]
     pub addr: String,

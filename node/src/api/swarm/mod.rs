@@ -6,6 +6,7 @@
 //! refused with its words ([`ApiError`]'s `From<Refusal>`).
 
 mod cluster;
+mod events;
 mod logs;
 mod names;
 mod nodes;
@@ -56,6 +57,7 @@ pub(super) async fn answer(manager: Arc<dyn Manager>, route: SwarmRoute<'_>, cal
         SwarmRoute::TaskList => tasks::list(swarm, &call.query),
         SwarmRoute::Task(id) => tasks::inspect(swarm, id),
         SwarmRoute::TaskLogs(id) => logs::of_task(&manager, id, &call),
+        SwarmRoute::Events => events::list(&manager, &call),
         SwarmRoute::FileList => Ok(Json(serde_json::json!([])).into_response()),
         SwarmRoute::File(kind, id) => Err(ApiError::not_found(format!("{kind} {id} not found"))),
         SwarmRoute::FileCreate(kind) => Err(ApiError::unimplemented(format!(

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::response::IntoResponse;
+use services::managing::CANDIDATE;
 use services::object::Node;
 use services::spec::{Labels, Role};
 use services::{Command, NodeHealth};
@@ -67,11 +68,15 @@ pub(super) fn inspect(swarm: &dyn Manager, id: &str) -> Reply {
 pub(super) async fn update(swarm: &dyn Manager, id: &str, call: Call) -> Reply {
     let wanted: NodeSpec = json::decode(&call.body, "swarm.NodeSpec")?;
     let version = call.query.version("node")?;
-    let id = look(swarm, |view| {
+    let (id, role) = look(swarm, |view| {
         let node = view.state.find_node(id).map_err(ApiError::lookup)?;
-        Ok(node.id)
+        Ok((node.id, node.spec.role))
     })?;
-    let spec = convert::node_spec(wanted)?;
+    let mut spec = convert::node_spec(wanted)?;
+    if role == Role::Manager && spec.role == Role::Worker {
+        // Or the autopilot would soon undo what the user does.
+        spec.labels.remove(CANDIDATE);
+    }
     swarm
         .propose(Command::UpdateNode { id, version, spec })
         .await?;

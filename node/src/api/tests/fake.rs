@@ -22,9 +22,10 @@ use crate::api::backend::{
     Backend, InitRequest, JoinRequest, Lead, LocalNode, LocalState, LogStream, Manager,
     ManagerView, View,
 };
-use crate::api::dto::TlsInfo;
+use crate::api::dto::{Member, TlsInfo};
 use crate::api::error::{ApiError, texts};
 use crate::api::not_a_manager;
+use crate::manager::events::{Event, Events};
 use crate::runtime::{LogFrame, LogOptions};
 
 pub const TRUST_ROOT: &str = "-----BEGIN CERTIFICATE-----";
@@ -42,6 +43,10 @@ pub struct Swarm {
     pub logs: BTreeMap<Id, Result<Vec<LogFrame>, String>>,
     /// What `logs` was asked.
     pub log_options: watch::Sender<Vec<LogOptions>>,
+    pub members: Vec<Member>,
+    pub events: Arc<Events>,
+    /// There is another leader by the time of the next event.
+    pub deposed: bool,
     index: u64,
     ids: u128,
 }
@@ -60,6 +65,9 @@ impl Fake {
             },
             logs: BTreeMap::new(),
             log_options: watch::Sender::default(),
+            members: Vec::new(),
+            events: Arc::default(),
+            deposed: false,
             index: 0,
             ids: 0,
         })))
@@ -233,6 +241,13 @@ impl Backend for Fake {
         async { Ok(()) }.boxed()
     }
 
+    fn members(&self) -> Option<Vec<Member>> {
+        self.edit(|swarm| match swarm.local {
+            LocalState::Active(_) => Some(swarm.members.clone()),
+            _ => None,
+        })
+    }
+
     fn leave(&self, force: bool) -> BoxFuture<'_, Result<(), ApiError>> {
         async move {
             if force {
@@ -284,6 +299,20 @@ impl Manager for Fake {
         async move {
             self.edit(|swarm| swarm.apply(Command::RemoveNode { id }))
                 .map(|_| ())
+        }
+        .boxed()
+    }
+
+    fn events(&self, seen: u64) -> (Vec<Event>, u64) {
+        self.edit(|swarm| swarm.events.after(seen))
+    }
+
+    fn next_event(&self, seen: u64) -> BoxFuture<'_, bool> {
+        let events = self.edit(|swarm| Arc::clone(&swarm.events));
+        async move {
+            let mut count = events.count();
+            let more = count.wait_for(|count| *count > seen).await;
+            more.is_ok() && !self.edit(|swarm| swarm.deposed)
         }
         .boxed()
     }

@@ -5,6 +5,7 @@ mod logs;
 mod proxy;
 mod recorded;
 mod routes;
+mod watch;
 mod wire;
 
 use std::sync::Arc;

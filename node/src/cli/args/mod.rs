@@ -8,6 +8,7 @@ mod node;
 mod service;
 mod service_flags;
 mod swarm;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,8 @@ pub use swarm::{
     DaemonArgs, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, NodeAddresses, RoleName,
     StartFlags,
 };
+
+pub use watch::{EventsArgs, MembersArgs, SwarmUpdateArgs};
 
 use super::values::Invalid;
 
@@ -77,6 +80,12 @@ pub enum ClientCommand {
     JoinToken(JoinTokenArgs),
     /// Show this node and its part in the swarm
     Info(InfoArgs),
+    /// Change how the swarm is run
+    Update(SwarmUpdateArgs),
+    /// Show who is here, as this node believes; works with no manager in reach
+    Members(MembersArgs),
+    /// Show what happened in the swarm lately
+    Events(EventsArgs),
     /// Manage the nodes of the swarm
     #[command(subcommand)]
     Node(NodeCommand),

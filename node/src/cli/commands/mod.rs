@@ -6,6 +6,7 @@ mod node;
 mod service;
 mod service_change;
 mod swarm;
+mod watch;
 
 #[cfg(test)]
 mod fake;
@@ -41,6 +42,9 @@ impl Session<'_> {
             ClientCommand::Leave(args) => self.leave(&args).await,
             ClientCommand::JoinToken(args) => self.join_token(&args).await,
             ClientCommand::Info(args) => self.info(&args).await,
+            ClientCommand::Update(args) => self.update(&args).await,
+            ClientCommand::Members(args) => self.members(&args).await,
+            ClientCommand::Events(args) => self.events(&args).await,
             ClientCommand::Node(command) => self.node(command).await,
             ClientCommand::Service(command) => self.service(command).await,
         }

@@ -1,5 +1,6 @@
 //! Commands against a daemon that is played.
 
+use clap::Parser;
 use serde_json::json;
 
 use super::fake::{Answer, Daemon, Script, run_at};
@@ -460,4 +461,41 @@ async fn a_log_that_breaks_off_or_fails_is_an_error() {
         .result
         .unwrap_err();
     assert_eq!(error.to_string(), "Error response from daemon: gone");
+}
+
+#[tokio::test]
+async fn an_update_changes_what_is_said_and_keeps_the_rest() {
+    let daemon = Daemon::start(&[
+        ("GET /swarm", 200, swarm(5, "SWMTKN-w")),
+        ("POST /swarm/update", 200, json!("")),
+    ]);
+    let ended = daemon
+        .run(&["update", "--managers", "5", "--autopilot", "off"])
+        .await;
+    ended.result.unwrap();
+    assert_eq!(ended.out, "Swarm updated.\n");
+    insta::assert_snapshot!(daemon.changes().join("\n"), @r#"POST /swarm/update?version=5 {"Name":"default","Labels":{"swarmlet.autopilot":"off","swarmlet.managers":"5"},"Orchestration":{},"Raft":{"ElectionTick":0,"HeartbeatTick":0},"Dispatcher":{},"CAConfig":{},"TaskDefaults":{},"EncryptionConfig":{"AutoLockManagers":false}}"#);
+    for wrong in [&["update"][..], &["update", "--managers", "4"]] {
+        let line = [&["swarmlet"], wrong].concat();
+        assert!(crate::cli::args::Cli::try_parse_from(line).is_err());
+    }
+}
+
+#[tokio::test]
+async fn events_are_a_line_each() {
+    let event = |text: &str| {
+        json!({"Time": "2026-11-20T23:02:22.5Z", "Type": "autopilot", "NodeID": NODE,
+               "Hostname": "h1", "Message": text})
+    };
+    let lines = format!("{}\n{}\n", event("is made a manager"), event("is down"));
+    let daemon = Daemon::start(&[("GET /swarmlet/events", 200, Value::String(lines))]);
+    let ended = daemon.run(&["events", "--since", "1000"]).await;
+    ended.result.unwrap();
+    assert_eq!(
+        ended.out,
+        "2026-11-20T23:02:22.500Z  autopilot  h1 is made a manager\n\
+         2026-11-20T23:02:22.500Z  autopilot  h1 is down\n"
+    );
+    let asked = daemon.asked.lock().unwrap().join("\n");
+    assert_eq!(asked, "GET /swarmlet/events?since=1000");
 }

@@ -15,6 +15,7 @@ mod service_page;
 mod swarm;
 mod table;
 mod task;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -28,3 +29,4 @@ pub use service_page::service_page;
 pub use swarm::{demoted, initialized, initialized_only, join_command, joined, promoted, rotated};
 pub use table::json_lines;
 pub use task::{Names, TaskView, task_rows, task_table};
+pub use watch::{event_line, member_table};

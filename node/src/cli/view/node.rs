@@ -103,6 +103,9 @@ pub fn node_page(node: &Node) -> String {
     page.head("Status");
     page.line(1, "State", &title(&node.status.state));
     page.some(1, "Message", &title(&node.status.message));
+    if let Some(since) = node.status.since {
+        page.line(1, "Since", &super::swarm::time(since));
+    }
     page.line(1, "Availability", &title(&node.spec.availability));
     page.some(1, "Address", &node.status.addr);
     if let Some(manager) = &node.manager_status {
