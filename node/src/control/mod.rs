@@ -280,3 +280,6 @@ pub fn transport() -> Arc<quinn::TransportConfig> {
 pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
