@@ -24,14 +24,16 @@ pub(crate) fn encoded_len<T: Serialize>(value: &T) -> usize {
     bincode::serde::encode_into_std_write(value, &mut count, config::standard()).unwrap_or(0)
 }
 
-/// Reads a value of at most `LIMIT` bytes; all of them must belong to it.
-pub(crate) fn decode<const LIMIT: usize, T: DeserializeOwned>(
+/// Reads a value of at most `BYTES` bytes, all of which must belong to it.
+/// `CLAIMED` is bincode's own limit: what it reads and what it reserves for
+/// elements, which are larger in memory than on the wire.
+pub(crate) fn decode<const BYTES: usize, const CLAIMED: usize, T: DeserializeOwned>(
     bytes: &[u8],
 ) -> Result<T, WireError> {
-    if bytes.len() > LIMIT {
-        return Err(WireError(format!("{} bytes, at most {LIMIT}", bytes.len())));
+    if bytes.len() > BYTES {
+        return Err(WireError(format!("{} bytes, at most {BYTES}", bytes.len())));
     }
-    let config = config::standard().with_limit::<LIMIT>();
+    let config = config::standard().with_limit::<CLAIMED>();
     let (value, used) = bincode::serde::decode_from_slice(bytes, config)
         .map_err(|error| WireError(error.to_string()))?;
     if used != bytes.len() {

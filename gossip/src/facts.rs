@@ -29,6 +29,52 @@ pub struct Facts {
     pub endpoints: BTreeMap<(u128, u128), Endpoint>,
 }
 
+impl Facts {
+    /// With what is beyond the limits left out.
+    pub fn bounded(mut self) -> Self {
+        self.addrs.truncate(MAX_ADDRS);
+        for text in self.texts_mut() {
+            while text.len() > MAX_TEXT {
+                text.pop();
+            }
+        }
+        while self.endpoints.len() > MAX_ENDPOINTS {
+            self.endpoints.pop_last();
+        }
+        self
+    }
+
+    /// Whether all is within the limits.
+    pub fn is_bounded(&self) -> bool {
+        let tickets = self.endpoints.values().map(|endpoint| &endpoint.ticket);
+        let mut signatures = tickets.map(|ticket| ticket.signature.len());
+        self.addrs.len() <= MAX_ADDRS
+            && self.endpoints.len() <= MAX_ENDPOINTS
+            && self.texts().iter().all(|text| text.len() <= MAX_TEXT)
+            && signatures.all(|len| len <= MAX_TEXT)
+    }
+
+    fn texts(&self) -> [&String; 4] {
+        let platform = &self.platform;
+        [
+            &self.hostname,
+            &self.version,
+            &platform.os,
+            &platform.architecture,
+        ]
+    }
+
+    fn texts_mut(&mut self) -> [&mut String; 4] {
+        let platform = &mut self.platform;
+        [
+            &mut self.hostname,
+            &mut self.version,
+            &mut platform.os,
+            &mut platform.architecture,
+        ]
+    }
+}
+
 /// As Docker and Go name them: `linux`, `amd64`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Platform {

@@ -58,8 +58,10 @@ pub enum Opinion {
     Heard { age_ms: u32 },
     /// I do not hear it either.
     Silent,
-    /// I do not watch it, or not for long enough to say.
+    /// I watch it, but not for long enough to say.
     Unsure,
+    /// I do not watch it.
+    Unwatched,
 }
 
 /// What spreads to everyone.
@@ -134,7 +136,17 @@ pub struct Entry {
     pub id: NodeId,
     pub incarnation: u64,
     pub version: u64,
-    pub dead: Option<Verdict>,
+    pub claim: Claim,
+}
+
+/// What a list says of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Claim {
+    /// Nobody has said that this incarnation is dead.
+    Lives,
+    Dead(Verdict),
+    /// The sender hears nothing of it and found nobody to ask.
+    Unheard,
 }
 
 /// Who declared a member dead, and how many watchers agreed.
@@ -156,7 +168,7 @@ pub struct Parcel {
     pub head: Arc<Head>,
     /// Absent where the asker has it.
     pub body: Option<Arc<Body>>,
-    pub dead: Option<Verdict>,
+    pub claim: Claim,
 }
 
 /// The versions of the protocol.
@@ -171,6 +183,19 @@ impl Message for Datagram {}
 impl Message for Request {}
 impl Message for Response {}
 
+impl Buckets {
+    pub const NONE: Self = Self([0; BUCKETS / 8]);
+    pub const ALL: Self = Self([0xff; BUCKETS / 8]);
+
+    pub fn insert(&mut self, bucket: u8) {
+        self.0[usize::from(bucket / 8)] |= 1 << (bucket % 8);
+    }
+
+    pub fn contains(&self, bucket: u8) -> bool {
+        self.0[usize::from(bucket / 8)] & (1 << (bucket % 8)) != 0
+    }
+}
+
 /// The bytes of a frame.
 pub fn encode<M: Message>(message: &M) -> Vec<u8> {
     codec::encode(&Frame::V1(message))
@@ -183,17 +208,16 @@ pub fn encoded_len<M: Message>(message: &M) -> usize {
 
 /// At most [`MAX_DATAGRAM`] bytes and [`MAX_NEWS`] items.
 pub fn decode_datagram(bytes: &[u8]) -> Result<Datagram, WireError> {
-    let Frame::V1(datagram) = codec::decode::<MAX_DATAGRAM, _>(bytes)?;
-    match &datagram {
-        Datagram::News(news) => bounded(news.len(), MAX_NEWS)?,
-        _ => {}
+    let Frame::V1(datagram) = codec::decode::<MAX_DATAGRAM, { 8 * MAX_DATAGRAM }, _>(bytes)?;
+    if let Datagram::News(news) = &datagram {
+        bounded(news.len(), MAX_NEWS)?;
     }
     Ok(datagram)
 }
 
 /// At most [`MAX_EXCHANGE`] bytes, [`MAX_ENTRIES`] entries, [`MAX_WANTED`] wants.
 pub fn decode_request(bytes: &[u8]) -> Result<Request, WireError> {
-    let Frame::V1(request) = codec::decode::<MAX_EXCHANGE, _>(bytes)?;
+    let Frame::V1(request) = codec::decode::<MAX_EXCHANGE, { 8 * MAX_EXCHANGE }, _>(bytes)?;
     match &request {
         Request::Sync(_) => {}
         Request::List { entries, .. } => bounded(entries.len(), MAX_ENTRIES)?,
@@ -204,7 +228,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request, WireError> {
 
 /// At most [`MAX_EXCHANGE`] bytes and as many items as one may ask for.
 pub fn decode_response(bytes: &[u8]) -> Result<Response, WireError> {
-    let Frame::V1(response) = codec::decode::<MAX_EXCHANGE, _>(bytes)?;
+    let Frame::V1(response) = codec::decode::<MAX_EXCHANGE, { 8 * MAX_EXCHANGE }, _>(bytes)?;
     match &response {
         Response::Sync { buckets, .. } => bounded(buckets.len(), BUCKETS)?,
         Response::List { entries } => bounded(entries.len(), MAX_ENTRIES)?,

@@ -1,0 +1,499 @@
+//! Two members compare what they believe, and fetch what they lack.
+//!
+//! A beat carries a hash over everything that its sender believes. A watcher that
+//! keeps seeing another hash than its own begins an exchange: hashes by bucket,
+//! then entries of the buckets that differ, then the records themselves. While all
+//! believe the same this costs nothing. So that the halves of a split find each
+//! other, some member that is believed dead is called now and then; a hint about a
+//! member that is not known yet is followed at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use certs::NodeId;
+
+use super::rings::EVERYONE;
+use super::roster::Peer;
+use super::{Effect, MAX_HINTS, Machine, RequestId, Standing};
+use crate::codec;
+use crate::facts::MAX_ADDRS;
+use crate::record::base_of;
+use crate::view::Moment;
+use crate::wire::{
+    BUCKETS, Buckets, Claim, Entry, MAX_ENTRIES, MAX_WANTED, Parcel, Request, Response, Summary,
+    Want,
+};
+
+/// Requests without an answer, at most.
+const MAX_PENDING: usize = 16;
+/// After which an answer is not waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two comparisons that this node begins.
+const COMPARE: Duration = Duration::from_millis(1_000);
+/// Between two calls of members that are presumed dead, or are not known yet.
+const CALL: Duration = Duration::from_secs(2);
+/// The same for members that are dead, for each that is live.
+const CALL_PER_MEMBER: Duration = Duration::from_millis(10);
+/// Between two comparisons with just anyone.
+const ANYONE: Duration = Duration::from_secs(30);
+/// Records that are wanted at a time.
+const MAX_MISSING: usize = super::MAX_MEMBERS;
+/// With so few members, entries are compared and not buckets.
+const FEW: u32 = 200;
+/// Entries of this node in one list.
+const LIST: usize = 4_000;
+/// Bytes of records in one answer.
+const PAGE: usize = 256 << 10;
+/// Between two looks for certificates that have expired.
+const SWEEP: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(super) struct Exchanges {
+    next_id: u64,
+    pending: BTreeMap<RequestId, Pending>,
+    /// What is missing, by whom to ask.
+    missing: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    wanted: BTreeSet<NodeId>,
+    next_compare: Moment,
+    next_call: Moment,
+    next_anyone: Moment,
+}
+
+#[derive(Debug)]
+struct Pending {
+    to: NodeId,
+    until: Moment,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Sync,
+    /// `more`: there were more differences than one list could hold.
+    List {
+        more: bool,
+    },
+    Records(Vec<NodeId>),
+}
+
+impl Exchanges {
+    pub fn new(now: Moment) -> Self {
+        Self {
+            next_id: 0,
+            pending: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            next_compare: now,
+            next_call: now,
+            next_anyone: now + ANYONE,
+        }
+    }
+
+    fn is_busy_with(&self, peer: NodeId) -> bool {
+        self.pending.values().any(|pending| pending.to == peer)
+    }
+
+    fn pulls_from(&self, peer: NodeId) -> bool {
+        let mut pending = self.pending.values();
+        pending.any(|p| p.to == peer && matches!(p.kind, Kind::Records(_)))
+    }
+}
+
+impl Machine {
+    pub(super) fn on_hint(&mut self, id: NodeId, mut addrs: Vec<std::net::SocketAddr>) {
+        if id == self.me || self.revoked.contains(&id) {
+            return;
+        }
+        addrs.truncate(MAX_ADDRS);
+        if self.hints.len() >= MAX_HINTS && !self.hints.contains_key(&id) {
+            let useless = self
+                .hints
+                .keys()
+                .copied()
+                .find(|id| self.roster.get(*id).is_some());
+            let Some(useless) = useless else { return };
+            self.hints.remove(&useless);
+        }
+        self.hints.insert(id, addrs);
+        let in_touch = self
+            .roster
+            .get(id)
+            .is_some_and(|peer| peer.standing == Standing::Alive);
+        if !in_touch {
+            self.greet(id);
+        }
+        self.next_beat = self.next_beat.min(self.now() + self.config.beat);
+    }
+
+    /// Begins a comparison, unless one is on its way or there was one just now.
+    pub(super) fn compare(&mut self, with: NodeId) -> bool {
+        let now = self.now();
+        let busy = self.exchanges.wanted.len() >= MAX_WANTED;
+        let due = now >= self.exchanges.next_compare && !busy;
+        if due {
+            self.exchanges.next_compare = now + self.rng.around(COMPARE);
+            self.greet(with);
+        }
+        due
+    }
+
+    /// Begins a comparison, unless one is on its way.
+    pub(super) fn greet(&mut self, with: NodeId) {
+        if !self.exchanges.is_busy_with(with) {
+            let summary = self.summary(with);
+            self.request(with, Request::Sync(summary), Kind::Sync);
+        }
+    }
+
+    /// What is done now and then.
+    pub(super) fn keep_up(&mut self) {
+        let now = self.now();
+        let pending = std::mem::take(&mut self.exchanges.pending);
+        let (late, pending) = pending.into_iter().partition(|(_, p)| p.until <= now);
+        self.exchanges.pending = pending;
+        for pending in BTreeMap::into_values(late) {
+            self.give_up(pending);
+        }
+        if now >= self.exchanges.next_call {
+            self.call();
+        }
+        if now >= self.exchanges.next_anyone {
+            self.exchanges.next_anyone = now + self.rng.around(ANYONE);
+            let index = self.rng.below(self.roster.len());
+            let anyone = self.roster.at(index).filter(|peer| peer.is_live());
+            if let Some(id) = anyone.map(|peer| peer.id)
+                && self.roster.live_count() > EVERYONE
+                && id != self.me
+            {
+                self.greet(id);
+            }
+        }
+    }
+
+    /// Calls someone who is not in touch: a hint, someone presumed dead, or dead.
+    fn call(&mut self) {
+        let now = self.now();
+        let strangers = self
+            .hints
+            .keys()
+            .filter(|id| self.roster.get(**id).is_none());
+        let mut urgent: Vec<NodeId> = strangers.copied().collect();
+        let mut dead = Vec::new();
+        for peer in self.roster.iter().filter(|peer| peer.id != self.me) {
+            match peer.standing {
+                Standing::Presumed => urgent.push(peer.id),
+                Standing::Dead => dead.push(peer.id),
+                Standing::Alive | Standing::Shaken | Standing::Left => {}
+            }
+        }
+        let (candidates, pause) = if urgent.is_empty() {
+            let live = u32::try_from(self.roster.live_count()).unwrap_or(u32::MAX);
+            (dead, CALL.max(CALL_PER_MEMBER.saturating_mul(live)))
+        } else {
+            // The dead may be who brings the halves of a split together.
+            urgent.extend(dead);
+            (urgent, CALL)
+        };
+        self.exchanges.next_call = now + self.rng.around(pause);
+        if !candidates.is_empty() {
+            let chosen = candidates[self.rng.below(candidates.len())];
+            self.greet(chosen);
+        }
+    }
+
+    /// Forgets who is gone and could not come back with the certificate it had.
+    pub(super) fn sweep(&mut self) {
+        if self.now() < self.next_sweep {
+            return;
+        }
+        self.next_sweep = self.now() + SWEEP;
+        let wall = self.wall_ms();
+        let expired: Vec<NodeId> = (self.roster.iter())
+            .filter(|peer| !peer.is_live() && peer.card.expires_ms < wall)
+            .map(|peer| peer.id)
+            .collect();
+        for id in expired {
+            self.forget(id);
+        }
+    }
+
+    pub(super) fn on_request(&mut self, from: NodeId, id: RequestId, message: Request) {
+        let answer = match message {
+            Request::Sync(summary) => {
+                let differs = self.on_summary(from, summary);
+                let few = self.roster.len() <= FEW as usize;
+                let hashes = self.roster.bucket_hashes();
+                Response::Sync {
+                    summary: self.summary(from),
+                    buckets: match differs && !few {
+                        true => hashes.to_vec(),
+                        false => Vec::new(),
+                    },
+                }
+            }
+            Request::List { buckets, entries } => {
+                let mine = self.roster.entries(&buckets, MAX_ENTRIES);
+                for entry in entries.into_iter().take(MAX_ENTRIES) {
+                    self.consider(from, entry);
+                }
+                Response::List { entries: mine }
+            }
+            Request::Records { wanted } => Response::Records {
+                parcels: self.parcels(&wanted),
+            },
+        };
+        self.effects.push_back(Effect::Respond {
+            to: from,
+            id,
+            message: answer,
+        });
+        self.heard(from);
+    }
+
+    pub(super) fn on_response(&mut self, from: NodeId, id: RequestId, message: Response) {
+        match self.exchanges.pending.get(&id) {
+            Some(pending) if pending.to == from => {}
+            _ => return,
+        }
+        let Some(pending) = self.exchanges.pending.remove(&id) else {
+            return;
+        };
+        match (pending.kind, message) {
+            (Kind::Sync, Response::Sync { summary, buckets }) => {
+                let members = summary.members;
+                if self.on_summary(from, summary) {
+                    self.list(from, members, &buckets);
+                }
+            }
+            (Kind::List { more }, Response::List { entries }) => {
+                for entry in entries.into_iter().take(MAX_ENTRIES) {
+                    self.consider(from, entry);
+                }
+                // Else it goes on when what this list has shown is here.
+                if more && self.exchanges.wanted.len() < MAX_WANTED {
+                    self.greet(from);
+                }
+            }
+            (Kind::Records(ids), Response::Records { parcels }) => {
+                let (asked, arrived) = (ids.len(), !parcels.is_empty());
+                let mut missing: BTreeSet<NodeId> = ids.into_iter().collect();
+                for parcel in parcels.into_iter().take(MAX_WANTED) {
+                    let id = self.keys.node_of(&parcel.head.public_key);
+                    if missing.remove(&id) {
+                        self.exchanges.wanted.remove(&id);
+                    }
+                    self.on_parcel(from, parcel);
+                }
+                for id in missing {
+                    self.exchanges.wanted.remove(&id);
+                    if arrived {
+                        self.want(id, from);
+                    }
+                }
+                if asked >= MAX_WANTED && !self.exchanges.missing.contains_key(&from) {
+                    self.greet(from);
+                }
+            }
+            _ => {}
+        }
+        self.heard(from);
+    }
+
+    pub(super) fn on_failure(&mut self, to: NodeId, id: RequestId) {
+        if self
+            .exchanges
+            .pending
+            .get(&id)
+            .is_some_and(|pending| pending.to == to)
+            && let Some(pending) = self.exchanges.pending.remove(&id)
+        {
+            self.give_up(pending);
+        }
+    }
+
+    fn give_up(&mut self, pending: Pending) {
+        if let Kind::Records(ids) = pending.kind {
+            for id in ids {
+                self.exchanges.wanted.remove(&id);
+            }
+            let rest = self.exchanges.missing.remove(&pending.to);
+            for id in rest.into_iter().flatten() {
+                self.exchanges.wanted.remove(&id);
+            }
+        }
+    }
+
+    /// A member's record, or a newer one, is to be had there.
+    pub(super) fn want(&mut self, id: NodeId, from: NodeId) {
+        let exchanges = &mut self.exchanges;
+        if exchanges.wanted.len() >= MAX_MISSING || exchanges.wanted.contains(&id) {
+            return;
+        }
+        let missing = exchanges.missing.entry(from).or_default();
+        if missing.len() < MAX_ENTRIES {
+            missing.insert(id);
+            exchanges.wanted.insert(id);
+        }
+    }
+
+    /// Fetches what is missing, a page from each who has it.
+    pub(super) fn pull(&mut self) {
+        if self.exchanges.missing.is_empty() {
+            return;
+        }
+        let sources: Vec<NodeId> = self.exchanges.missing.keys().copied().collect();
+        for source in sources {
+            if self.exchanges.pulls_from(source) || self.exchanges.pending.len() >= MAX_PENDING {
+                continue;
+            }
+            let Some(mut ids) = self.exchanges.missing.remove(&source) else {
+                continue;
+            };
+            let asked: Vec<NodeId> = ids.iter().take(MAX_WANTED).copied().collect();
+            for id in &asked {
+                ids.remove(id);
+            }
+            if !ids.is_empty() {
+                self.exchanges.missing.insert(source, ids);
+            }
+            let wanted = (asked.iter())
+                .map(|id| Want {
+                    id: *id,
+                    have: self.roster.get(*id).map(|peer| base_of(&peer.card.digest)),
+                })
+                .collect();
+            self.request(source, Request::Records { wanted }, Kind::Records(asked));
+        }
+    }
+
+    fn request(&mut self, to: NodeId, message: Request, kind: Kind) {
+        if self.exchanges.pending.len() >= MAX_PENDING || self.revoked.contains(&to) {
+            let until = self.now();
+            self.give_up(Pending { to, until, kind });
+            return;
+        }
+        let id = RequestId(self.exchanges.next_id);
+        self.exchanges.next_id += 1;
+        let until = self.now() + PATIENCE;
+        (self.exchanges.pending).insert(id, Pending { to, until, kind });
+        self.effects.push_back(Effect::Request { to, id, message });
+    }
+
+    fn summary(&self, to: NodeId) -> Summary {
+        Summary {
+            head: self.own.head.clone(),
+            you: self.roster.get(to).map(Peer::entry),
+            root: self.roster.root(),
+            members: u32::try_from(self.roster.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Says whether the other believes something else.
+    fn on_summary(&mut self, from: NodeId, summary: Summary) -> bool {
+        let root = self.roster.root();
+        if let Some(you) = summary.you
+            && you.id == self.me
+        {
+            self.consider(from, you);
+        }
+        self.on_head(from, summary.head, |_, _, _| None);
+        root != summary.root
+    }
+
+    /// Shows this node's entries of the buckets that differ.
+    fn list(&mut self, to: NodeId, members: u32, theirs: &[u64]) {
+        let few = members.max(self.roster.len() as u32) <= FEW;
+        let mine = self.roster.bucket_hashes();
+        let (mut buckets, mut count, mut more) = (Buckets::NONE, 0, false);
+        let first = self.rng.below(BUCKETS);
+        for offset in 0..BUCKETS {
+            let bucket = (first + offset) % BUCKETS;
+            if !few && theirs.get(bucket) == Some(&mine[bucket]) {
+                continue;
+            }
+            // The other may have as many again that are unknown here.
+            let size = self
+                .roster
+                .bucket(bucket as u8)
+                .len()
+                .max(members as usize / BUCKETS);
+            if count > 0 && count + size > LIST {
+                more = true;
+                break;
+            }
+            count += size;
+            buckets.insert(bucket as u8);
+        }
+        let entries = self.roster.entries(&buckets, MAX_ENTRIES);
+        let request = Request::List { buckets, entries };
+        self.request(to, request, Kind::List { more });
+    }
+
+    /// What another believes of a member.
+    fn consider(&mut self, from: NodeId, entry: Entry) {
+        let Entry { id, claim, .. } = entry;
+        if id == self.me {
+            let mine = self.own.head.order();
+            let dead = matches!(claim, Claim::Dead(_)) && entry.incarnation == mine.0;
+            if (entry.incarnation, entry.version) > mine {
+                // Of an earlier life; the head itself shows whether it is true.
+                self.want(id, from);
+            } else if dead {
+                self.refute(entry.incarnation);
+            }
+            return;
+        }
+        let Some(peer) = self.roster.get(id) else {
+            if !self.revoked.contains(&id) {
+                self.want(id, from);
+            }
+            return;
+        };
+        let (mine, theirs) = (peer.head.order(), (entry.incarnation, entry.version));
+        let (standing, stale, live) = (peer.standing, peer.is_stale(), peer.is_live());
+        if theirs > mine || (theirs == mine && stale) {
+            self.want(id, from);
+        }
+        if entry.incarnation != mine.0 {
+            return;
+        }
+        match claim {
+            Claim::Dead(verdict) if live => {
+                self.accuse(Some(from), id, entry.incarnation, Some(verdict));
+            }
+            Claim::Dead(verdict) if standing == Standing::Presumed => {
+                self.update(id, |peer| {
+                    peer.standing = Standing::Dead;
+                    peer.by = verdict.by;
+                    peer.witnesses = verdict.witnesses;
+                });
+            }
+            Claim::Lives if standing == Standing::Shaken => {
+                self.update(id, |peer| peer.standing = Standing::Alive);
+            }
+            Claim::Dead(_) | Claim::Lives | Claim::Unheard => {}
+        }
+    }
+
+    fn parcels(&self, wanted: &[Want]) -> Vec<Parcel> {
+        let mut bytes = 0;
+        let mut parcels = Vec::new();
+        for want in wanted.iter().take(MAX_WANTED) {
+            let Some(peer) = self.roster.get(want.id).filter(|peer| !peer.is_stale()) else {
+                continue;
+            };
+            let has_body = want.have == Some(base_of(&peer.card.digest));
+            let parcel = Parcel {
+                head: peer.head.clone(),
+                body: (!has_body).then(|| peer.card.body.clone()),
+                claim: peer.claim(),
+            };
+            bytes += codec::encoded_len(&parcel);
+            if bytes > PAGE && !parcels.is_empty() {
+                break;
+            }
+            parcels.push(parcel);
+        }
+        parcels
+    }
+}
