@@ -54,29 +54,20 @@ pub fn every_device_knows_who_is_here(context: &Context) -> Result<()> {
 
 /// `deaf` no longer hears `speaker`; the others hear both.
 fn one_way(swarm: &Swarm, speaker: &Host, deaf: &Host) -> Result<()> {
+    let through_another = |wanted: bool| -> Result<()> {
+        let members = kit::members(deaf)?;
+        let member = kit::member(deaf, speaker.name())?;
+        let indirect = members.iter().any(|other| other.id == member.through);
+        ensure!(member.state == "alive" && indirect == wanted, "{member:?}");
+        Ok(())
+    };
     swarm.net().lose(&[(speaker, deaf)])?;
     soon("the deaf one to hear it through another", || {
-        let member = kit::member(deaf, speaker.name())?;
-        ensure!(
-            member.state == "alive" && is_a_host(&member.through),
-            "{member:?}"
-        );
-        Ok(())
+        through_another(true)
     })?;
     nobody_dies(swarm, WATCHED, &[])?;
     swarm.net().mend()?;
-    soon("it to hear for itself again", || {
-        let member = kit::member(deaf, speaker.name())?;
-        ensure!(
-            member.state == "alive" && !is_a_host(&member.through),
-            "{member:?}"
-        );
-        Ok(())
-    })
-}
-
-fn is_a_host(through: &str) -> bool {
-    through.starts_with('h')
+    soon("it to hear for itself again", || through_another(false))
 }
 
 /// Watches for a while that no device holds another one for dead, those in

@@ -46,11 +46,13 @@ pub struct Node {
 /// A device as another one sees it, without asking a manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
+    pub id: String,
     pub name: String,
     /// `alive`, `suspect`, `dead` or `left`.
     pub state: String,
     pub incarnation: u64,
-    /// Who hears it: `me`, `direct`, the name of another device, `watchers`.
+    /// How that is known: `self`, `direct`, `watchers`, or the id of another
+    /// device that hears it.
     pub through: String,
 }
 
@@ -108,6 +110,7 @@ pub fn node(ask: &Host, name: &str) -> Result<Node> {
 pub fn members(ask: &Host) -> Result<Vec<Member>> {
     let answer = get(ask, "/swarmlet/members")?;
     let read = |member: &Value| Member {
+        id: text(&member["ID"]),
         name: text(&member["Hostname"]),
         state: text(&member["State"]),
         incarnation: member["Incarnation"].as_u64().unwrap_or_default(),
