@@ -94,6 +94,14 @@ impl Membership {
         let control = Control::bind(listen, credentials.clone())
             .await
             .with_context(|| format!("cannot listen on udp {listen}"))?;
+        let agent = Agent::start(
+            AgentConfig {
+                dir: data.agent(),
+                data_key: data.data_key()?,
+            },
+            runtime,
+        )
+        .await?;
         let gossip = Gossip::start(
             gossip::Config {
                 credentials: credentials.clone(),
@@ -105,14 +113,6 @@ impl Membership {
         control.book.consult_gossip(gossip.clone());
         let swarm = credentials.identity().root().digest();
         control.book.consult_lan(Arc::clone(&lan), swarm);
-        let agent = Agent::start(
-            AgentConfig {
-                dir: data.agent(),
-                data_key: data.data_key()?,
-            },
-            runtime,
-        )
-        .await?;
         let news = watch::Sender::new(SwarmNews {
             at: 0,
             managers: node.managers,
