@@ -27,8 +27,10 @@ fn run_daemon(args: DaemonArgs) -> ExitCode {
 
 fn start_daemon(args: DaemonArgs) -> anyhow::Result<()> {
     // openraft tells all that it does, and warns of every attempt at a peer that
-    // is away; a filter that names it comes later and wins.
-    let filter = EnvFilter::try_new(format!("openraft=error,{}", args.start.log_level))?;
+    // is away; libp2p's mDNS tells of every device. A filter that names one of
+    // them comes later and wins.
+    let quiet = "openraft=error,libp2p_mdns=warn";
+    let filter = EnvFilter::try_new(format!("{quiet},{}", args.start.log_level))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
