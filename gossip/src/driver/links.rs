@@ -15,7 +15,7 @@ use super::muxer::Muxer;
 
 /// With one peer: both may have dialled at the same moment.
 pub const MAX_PER_PEER: usize = 2;
-/// Two connections that are opened within this were dialled at one time.
+/// Two connections to one peer that open within this were dialled at one time.
 const SAME_TIME: Duration = Duration::from_secs(5);
 /// A connection that nobody has used for so long is closed.
 const IDLE: Duration = Duration::from_secs(15);
@@ -45,15 +45,20 @@ impl Links {
         }
     }
 
-    /// Takes in a connection that TLS has admitted. The oldest of too many to
-    /// one peer goes: the peer may have been restarted.
+    /// Takes in a connection that TLS has admitted. An older one to the same
+    /// peer is of no use any more: whoever calls anew has lost it, or was
+    /// restarted. Unless both called each other at one time.
     pub fn open(&self, id: NodeId, connection: Connection, dialled: bool) -> Muxer {
         let now = Instant::now();
         let mut open = self.lock();
         let links = open.entry(id).or_default();
         links.retain(Link::lives);
-        if links.len() >= MAX_PER_PEER {
-            links.remove(0).connection.close(0u32.into(), b"replaced");
+        let old = links.iter().filter(|link| now - link.opened >= SAME_TIME);
+        let old = old
+            .count()
+            .max((links.len() + 1).saturating_sub(MAX_PER_PEER));
+        for link in links.drain(..old) {
+            link.connection.close(0u32.into(), b"replaced");
         }
         links.push(Link {
             connection: connection.clone(),
@@ -152,14 +157,10 @@ impl Link {
     }
 }
 
-/// Both sides choose the same: the newest, or of two that were dialled at the
-/// same time that of the smaller id. The other falls idle and is closed.
+/// Both sides choose the same: of two that were dialled at one time that of the
+/// smaller id. The other falls idle and is closed.
 fn best(me: NodeId, peer: NodeId, links: &mut [Link]) -> Option<&mut Link> {
-    let newest = links.iter().filter(|link| link.lives());
-    let newest = newest.map(|link| link.opened).max()?;
-    let dialled_by_smaller = |link: &Link| link.dialled == (me < peer);
-    links
-        .iter_mut()
-        .filter(|link| link.lives() && newest - link.opened < SAME_TIME)
-        .max_by_key(|link| (dialled_by_smaller(link), link.opened))
+    let by_smaller = |link: &Link| link.dialled == (me < peer);
+    let living = links.iter_mut().filter(|link| link.lives());
+    living.max_by_key(|link| (by_smaller(link), link.opened))
 }

@@ -139,7 +139,9 @@ impl Gossip {
 
     /// Where a node may answer, from a source that knows no better.
     pub fn hint(&self, id: NodeId, addrs: Vec<SocketAddr>) {
-        self.tell(Event::Hint { id, addrs });
+        if id != self.0.me {
+            self.tell(Event::Hint { id, addrs });
+        }
     }
 
     /// All that this node knows of, itself included, by id.
