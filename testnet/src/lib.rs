@@ -23,6 +23,7 @@ mod packages;
 pub mod plan;
 pub mod procs;
 mod service;
+pub mod sim;
 mod starve;
 mod store;
 mod swarm;

@@ -207,8 +207,7 @@ fn split(swarm: &Swarm, worker: &Host) -> Result<()> {
 
     let since = Instant::now();
     swarm.net().split(&minority)?;
-    let took = swarm.replaced(leader, "web", 12, &minority, since)?;
-    ensure!(took < REPLACED, "they were replaced after {took:.2?}");
+    swarm.replaced(leader, "web", 12, &minority, since)?;
     kit::refused(follower, "service ls", "does not have a leader")?;
     let now: Vec<_> = minority.into_iter().map(kept).collect::<Result<_>>()?;
     ensure!(before == now, "before: {before:#?}\nnow: {now:#?}");
