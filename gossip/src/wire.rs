@@ -149,7 +149,7 @@ pub enum Claim {
     Unheard,
 }
 
-/// Who declared a member dead, and how many watchers agreed.
+/// Who declared a member dead, and how many other watchers agreed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     pub by: NodeId,

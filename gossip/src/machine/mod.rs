@@ -289,6 +289,11 @@ impl Machine {
         self.me
     }
 
+    /// A hash over all that is believed here; equal where beliefs are.
+    pub fn root(&self) -> u64 {
+        self.roster.root()
+    }
+
     /// All members that this node knows, itself included, by id.
     pub fn members(&self) -> impl Iterator<Item = Member> {
         self.roster.iter().map(|peer| self.view(peer))
@@ -412,7 +417,7 @@ impl Machine {
             },
             Standing::Presumed | Standing::Shaken => Liveness::Dead {
                 by: self.me,
-                witnesses: 1,
+                witnesses: 0,
             },
         };
         let through = if peer.id == self.me {

@@ -205,7 +205,7 @@ impl Watch {
             Some((opinion, until)) if *until > run => Some(*opinion),
             _ => None,
         };
-        let (mut others, mut silent, mut mute, mut reachable) = (0, 0, 0, false);
+        let (mut others, mut silent, mut mute, mut reachable) = (0usize, 0usize, 0usize, false);
         for watcher in &doubt.watchers {
             match word(watcher) {
                 Some(Opinion::Heard { .. }) => return Verdict::Vouched { by: *watcher },
@@ -228,8 +228,9 @@ impl Watch {
         let enough = ENOUGH.min(others + 1);
         let heard_all = mute == 0 || run >= doubt.since + HEARING;
         if others > 0 && silent + 1 >= enough && heard_all {
-            let witnesses = (silent + 1) as u8;
-            return Verdict::Dead { witnesses };
+            return Verdict::Dead {
+                witnesses: silent as u8,
+            };
         }
         let patience = if others == 0 { silence } else { ALONE };
         if !reachable && run >= doubt.since + patience {
@@ -291,11 +292,11 @@ mod tests {
         assert_eq!(verdict(&watch, 761), Verdict::Open);
         watch.vote(id(4), Opinion::Silent, ms(770), LIMIT);
         assert_eq!(verdict(&watch, 771), Verdict::Open, "others may hear it");
-        assert_eq!(verdict(&watch, 1_050), Verdict::Dead { witnesses: 3 });
+        assert_eq!(verdict(&watch, 1_050), Verdict::Dead { witnesses: 2 });
         for other in 5..10 {
             watch.vote(id(other), Opinion::Silent, ms(770), LIMIT);
         }
-        assert_eq!(verdict(&watch, 771), Verdict::Dead { witnesses: 8 });
+        assert_eq!(verdict(&watch, 771), Verdict::Dead { witnesses: 7 });
     }
 
     #[test]
@@ -303,7 +304,7 @@ mod tests {
         let mut watch = doubted(1);
         assert_eq!(verdict(&watch, 751), Verdict::Open);
         watch.vote(id(3), Opinion::Silent, ms(760), LIMIT);
-        assert_eq!(verdict(&watch, 761), Verdict::Dead { witnesses: 2 });
+        assert_eq!(verdict(&watch, 761), Verdict::Dead { witnesses: 1 });
     }
 
     #[test]
@@ -316,7 +317,7 @@ mod tests {
         assert_eq!(verdict(&watch, 800), Verdict::Vouched { by: id(9) });
         assert_eq!(watch.next_change(ms(800), LIMIT, LIMIT), ms(910));
         assert_eq!(verdict(&watch, 911), Verdict::Open, "it is asked again");
-        assert_eq!(verdict(&watch, 1_050), Verdict::Dead { witnesses: 7 });
+        assert_eq!(verdict(&watch, 1_050), Verdict::Dead { witnesses: 6 });
     }
 
     #[test]
@@ -348,7 +349,7 @@ mod tests {
         let mut watch = doubted(2);
         watch.vote(id(3), Opinion::Unwatched, ms(760), LIMIT);
         watch.vote(id(4), Opinion::Silent, ms(760), LIMIT);
-        assert_eq!(verdict(&watch, 761), Verdict::Dead { witnesses: 2 });
+        assert_eq!(verdict(&watch, 761), Verdict::Dead { witnesses: 1 });
     }
 
     #[test]
