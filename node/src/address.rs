@@ -64,6 +64,40 @@ fn own() -> Option<Vec<IpAddr>> {
     Some(interfaces.iter().map(if_addrs::Interface::ip).collect())
 }
 
+/// An address to advertise as users write it: an IP address or an interface,
+/// with a port or without (then it is zero).
+pub fn parse(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(addr) = text.parse() {
+        return Ok(addr);
+    }
+    if let Ok(ip) = text.trim_matches(['[', ']']).parse() {
+        return Ok(SocketAddr::new(ip, 0));
+    }
+    let (name, port) = match text.split_once(':') {
+        None => (text, 0),
+        Some((name, port)) => match port.parse() {
+            Ok(port) => (name, port),
+            Err(_) => {
+                return Err(format!(
+                    "{text:?} is not ADDRESS[:PORT] or INTERFACE[:PORT]"
+                ));
+            }
+        },
+    };
+    Ok(SocketAddr::new(of_interface(name)?, port))
+}
+
+/// Whether [`parse`] understands `text`, be the interface there or not.
+pub fn check(text: &str) -> Result<(), String> {
+    let port = text.split_once(':').map(|(_, port)| port);
+    match parse(text) {
+        Err(why) if text.is_empty() || port.is_some_and(|port| port.parse::<u16>().is_err()) => {
+            Err(why)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The IPv4 address of an interface, or its first IPv6 address.
 pub fn of_interface(name: &str) -> Result<IpAddr, String> {
     let interfaces = if_addrs::get_if_addrs().map_err(|error| error.to_string())?;

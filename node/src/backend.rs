@@ -1,6 +1,8 @@
 //! The API's two questions, answered by the node: what it is ([`Swarm`]), and,
 //! where it leads, what the swarm is ([`Manager`]).
 
+mod site;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,10 +20,10 @@ use services::{Answer, Command, Id, State};
 
 use crate::api::backend::{
     self, Advertise, AdvertiseHost, Backend, InitRequest, JoinRequest, Lead, LocalNode, LocalState,
-    LogStream, ManagerView, View,
+    LogStream, ManagerView, UpRequest, View,
 };
 use crate::api::convert;
-use crate::api::dto::{Member, TlsInfo};
+use crate::api::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
 use crate::api::error::{ApiError, texts};
 use crate::api::not_a_manager;
 use crate::forward::{self, ForwardError, Route};
@@ -40,6 +42,7 @@ impl Backend for Swarm {
         match self.phase() {
             Phase::Resuming => LocalState::Pending,
             Phase::Inactive => LocalState::Inactive,
+            Phase::Waiting(_) => LocalState::Waiting,
             Phase::Failed(error) => LocalState::Error(error),
             Phase::Active(membership) if *membership.removed.borrow() => LocalState::Error(
                 "this node was removed from the swarm; leave it with `swarmlet leave --force`"
@@ -90,7 +93,7 @@ impl Backend for Swarm {
         .boxed()
     }
 
-    fn join(&self, request: JoinRequest) -> BoxFuture<'_, Result<(), ApiError>> {
+    fn join(&self, request: JoinRequest) -> BoxFuture<'_, Result<Option<FoundSwarm>, ApiError>> {
         async move {
             let options = JoinOptions {
                 listen: request.listen,
@@ -99,9 +102,24 @@ impl Backend for Swarm {
                 remotes: look_up(&request.remotes).await?,
                 token: request.token,
             };
-            Ok(Swarm::join(self, options).await?)
+            let found = Swarm::join(self, options).await?;
+            Ok(found.map(|found| FoundSwarm {
+                through: found.to_string(),
+            }))
         }
         .boxed()
+    }
+
+    fn up(&self, request: UpRequest) -> BoxFuture<'_, Result<UpProgress, ApiError>> {
+        site::up(self, request).boxed()
+    }
+
+    fn progress(&self) -> UpProgress {
+        site::progress(self)
+    }
+
+    fn discover(&self) -> BoxFuture<'_, Vec<Device>> {
+        site::devices(self).boxed()
     }
 
     fn members(&self) -> Option<Vec<Member>> {
@@ -180,6 +198,8 @@ impl From<SwarmError> for ApiError {
     fn from(error: SwarmError) -> Self {
         let status = match &error {
             SwarmError::AlreadyMember
+            | SwarmError::Waiting
+            | SwarmError::NotFound(_)
             | SwarmError::NotMember
             | SwarmError::Needed(_)
             | SwarmError::Join(JoinError::Unreachable(_)) => StatusCode::SERVICE_UNAVAILABLE,

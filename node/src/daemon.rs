@@ -47,6 +47,7 @@ pub async fn run(args: DaemonArgs) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     swarm.resume().await;
+    swarm.up_by_file(&args.start.site_file).await;
     let ended = tokio::select! {
         _ = term.recv() => Ok(()),
         _ = int.recv() => Ok(()),

@@ -3,6 +3,7 @@
 //! ```text
 //! lock        held by the running daemon
 //! node.json   the advertised address and the managers last known (hints)
+//! up.json     the site whose devices this one waits for
 //! identity/   key, certificate, root, data key
 //! raft/       log, vote and snapshots, on managers
 //! agent/      assignments
@@ -18,6 +19,8 @@ use anyhow::{Context, bail};
 use certs::NodeId;
 use certs::seal::DataKey;
 use serde::{Deserialize, Serialize};
+
+use crate::site::file::Pending;
 
 #[derive(Debug)]
 pub struct DataDir {
@@ -114,6 +117,32 @@ impl DataDir {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// The site whose devices this one waits for. Damage is as good as nothing:
+    /// `up` can be said again.
+    pub fn pending(&self) -> anyhow::Result<Option<Pending>> {
+        let path = self.root.join("up.json");
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .with_context(|| format!("{} is damaged", path.display()))
+                .map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    pub fn save_pending(&self, pending: &Pending) -> anyhow::Result<()> {
+        let path = self.root.join("up.json");
+        write_atomically(&self.root, &path, &serde_json::to_vec_pretty(pending)?)
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    pub fn forget_pending(&self) -> anyhow::Result<()> {
+        match fs::remove_file(self.root.join("up.json")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// What is left of a swarm that this node is no longer, or not quite, part
     /// of. The name says what stands in the way.
     pub fn leftover(&self) -> Option<PathBuf> {
@@ -139,6 +168,7 @@ impl DataDir {
     }
 }
 
+/// Readable by its owner only, as temporary files are.
 fn write_atomically(dir: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(content)?;

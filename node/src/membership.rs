@@ -375,12 +375,7 @@ impl Membership {
 
 impl Protocols for Membership {
     fn joining(self: Arc<Self>, connection: Connection) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            match self.manager() {
-                Some(manager) => join::serve(&manager, connection).await,
-                None => connection.close(1u32.into(), b"not a manager"),
-            }
-        })
+        Box::pin(async move { join::serve(&self, connection).await })
     }
 
     fn raft(self: Arc<Self>, peer: Peer, connection: Connection) -> BoxFuture<'static, ()> {

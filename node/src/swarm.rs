@@ -4,29 +4,30 @@
 //! was asked to be, or leaves it where it was: what a failed attempt has
 //! written is removed again.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, RwLock};
-use std::time::{Duration, SystemTime};
+mod found;
+mod join;
+mod leave;
+mod up;
 
-use certs::{CertificateAuthority, ClusterId, Identity, JoinToken, NodeKey};
-use services::object::{Cluster, ClusterCa, JoinTokens, Meta};
-use services::spec::{Availability, ClusterSpec, Labels, NodeSpec, Role};
-use services::{Command, Id};
-use tokio::sync::Mutex;
-use tokio::time::timeout;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use certs::Identity;
+use services::Id;
+use services::spec::{Availability, ClusterSpec};
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::control::CONTROL_PORT;
-use crate::control::message::SwarmNews;
 use crate::disk::{DataDir, NodeFile};
-use crate::join::{self, Applicant, JoinError};
-use crate::manager::{Manager, node_key};
+use crate::join::JoinError;
+use crate::manager::node_key;
 use crate::membership::{Membership, Start};
 use crate::runtime::Runtime;
+use crate::site::Progress;
+use crate::site::form::{Forming, with_port};
 use crate::site::lan::Lan;
-
-/// For the group of one manager to elect itself and agree on the first objects.
-const FOUND_WITHIN: Duration = Duration::from_secs(10);
-const LET_GO_WITHIN: Duration = Duration::from_secs(10);
 
 /// Makes the runtime of a node, whose id is on all of its containers.
 pub type Engine = Box<dyn Fn(Id) -> Arc<dyn Runtime> + Send + Sync>;
@@ -40,9 +41,13 @@ struct Inner {
     engine: Engine,
     lan: Arc<dyn Lan>,
     listen: SocketAddr,
-    phase: RwLock<Phase>,
+    phase: watch::Sender<Phase>,
     /// Held through every change of `phase`.
     changing: Mutex<()>,
+    /// Of the way into the swarm of a site.
+    progress: watch::Sender<Progress>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
 }
 
 #[derive(Clone)]
@@ -50,6 +55,8 @@ pub enum Phase {
     /// The disk has not been asked yet.
     Resuming,
     Inactive,
+    /// For the others of its site.
+    Waiting(Arc<Forming>),
     Active(Arc<Membership>),
     /// Part of a swarm on disk, but it could not be resumed.
     Failed(String),
@@ -69,6 +76,7 @@ pub struct InitOptions {
 pub struct JoinOptions {
     /// As in [`InitOptions`].
     pub listen: SocketAddr,
+    /// None: wherever the swarm of the token is on this LAN.
     pub remotes: Vec<SocketAddr>,
     pub token: String,
     /// `None`: the address from which the manager sees this node.
@@ -84,10 +92,18 @@ pub enum SwarmError {
          join another one."
     )]
     AlreadyMember,
+    #[error(
+        "This node is waiting for the devices of its site (swarmlet up). Use `swarmlet leave` to \
+         end that first."
+    )]
+    Waiting,
     #[error("This node is not part of a swarm")]
     NotMember,
     #[error("{0}")]
     Invalid(String),
+    /// The swarm of a token is not on this LAN.
+    #[error("{0}")]
+    NotFound(String),
     /// The node would be missed; `leave` must be forced.
     #[error("{0}")]
     Needed(String),
@@ -106,25 +122,36 @@ impl Swarm {
             engine,
             lan,
             listen,
-            phase: RwLock::new(Phase::Resuming),
+            phase: watch::Sender::new(Phase::Resuming),
             changing: Mutex::new(()),
+            progress: watch::Sender::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
         }))
     }
 
-    pub fn phase(&self) -> Phase {
-        self.0
-            .phase
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+    pub fn lan(&self) -> &dyn Lan {
+        &*self.0.lan
     }
 
-    /// Takes up the membership that the disk holds, if it holds one.
+    pub fn phase(&self) -> Phase {
+        self.0.phase.borrow().clone()
+    }
+
+    /// Takes up the membership that the disk holds, if it holds one, or goes
+    /// on waiting for the others of a site.
     pub async fn resume(&self) {
         let _changing = self.0.changing.lock().await;
+        self.announce();
+        let pending = self.pending();
         match self.resumed().await {
             Ok(Some(membership)) => self.enter(Phase::Active(membership)),
-            Ok(None) => self.enter(Phase::Inactive),
+            Ok(None) => {
+                self.enter(Phase::Inactive);
+                if let Some(options) = pending {
+                    self.wait_again(options).await;
+                }
+            }
             Err(error) => {
                 tracing::error!("cannot take part in the swarm: {error:#}");
                 self.enter(Phase::Failed(format!("{error:#}")));
@@ -146,127 +173,17 @@ impl Swarm {
         self.start(identity, node, false).await.map(Some)
     }
 
-    /// Founds a swarm of this node alone.
-    pub async fn init(&self, options: InitOptions) -> Result<Id, SwarmError> {
-        let _changing = self.0.changing.lock().await;
-        self.check_free()?;
-        let (said, listen) = self.listen(options.listen);
-        let addr = advertised(options.advertise, listen)?;
-        let key = NodeKey::generate().map_err(anyhow::Error::from)?;
-        let me = key.node_id();
-        let (cluster, identity) = new_cluster(key, options.spec).map_err(anyhow::Error::from)?;
-        let node = NodeFile {
-            listen: said,
-            addr,
-            follows: options.advertise.is_none() && follows(listen, addr),
-            managers: vec![(me, addr)],
-        };
-        let founded = async {
-            self.save(&identity, &node)?;
-            let membership = self.start(identity, node, true).await?;
-            let node = NodeSpec {
-                name: None,
-                labels: Labels::new(),
-                role: Role::Manager,
-                availability: options.availability,
-            };
-            match timeout(FOUND_WITHIN, found(&membership, cluster, node, addr)).await {
-                Ok(Ok(())) => Ok(membership),
-                Ok(Err(error)) => {
-                    membership.stop().await;
-                    Err(error)
-                }
-                Err(_) => {
-                    membership.stop().await;
-                    anyhow::bail!("no agreement within {} s", FOUND_WITHIN.as_secs())
-                }
-            }
-        };
-        match founded.await {
-            Ok(membership) => {
-                self.enter(Phase::Active(membership));
-                Ok(node_key(me))
-            }
-            Err(error) => {
-                self.undo();
-                Err(error.into())
-            }
-        }
-    }
-
-    pub async fn join(&self, options: JoinOptions) -> Result<(), SwarmError> {
-        let _changing = self.0.changing.lock().await;
-        self.check_free()?;
-        let token: JoinToken = options
-            .token
-            .parse()
-            .map_err(|_| SwarmError::Invalid("invalid join token".into()))?;
-        let (said, listen) = self.listen(options.listen);
-        let addr = with_port(options.advertise.unwrap_or(listen), listen.port());
-        let key = NodeKey::generate().map_err(anyhow::Error::from)?;
-        let applicant = Applicant {
-            key: &key,
-            token: &token,
-            addr,
-            availability: options.availability,
-        };
-        let (identity, grant) = join::join(&applicant, &options.remotes).await?;
-        let node = NodeFile {
-            listen: said,
-            addr: grant.addr,
-            follows: options.advertise.is_none() && follows(listen, grant.addr),
-            managers: grant.managers,
-        };
-        let joined = async {
-            self.save(&identity, &node)?;
-            self.start(identity, node, false).await
-        };
-        match joined.await {
-            Ok(membership) => {
-                self.enter(Phase::Active(membership));
-                Ok(())
-            }
-            Err(error) => {
-                self.undo();
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Stops the node's tasks and forgets the swarm. A manager is let go by
-    /// the others first, where they are there.
-    pub async fn leave(&self, force: bool) -> Result<(), SwarmError> {
-        let _changing = self.0.changing.lock().await;
-        let membership = match self.phase() {
-            Phase::Resuming | Phase::Inactive => return Err(SwarmError::NotMember),
-            Phase::Failed(_) if force => None,
-            Phase::Failed(why) => {
-                return Err(SwarmError::Needed(format!(
-                    "This node could not take part in its swarm: {why}. Use `--force` to leave it anyway."
-                )));
-            }
-            Phase::Active(membership) => Some(membership),
-        };
-        if let Some(membership) = membership {
-            if let Some(manager) = membership.manager() {
-                if !force {
-                    return Err(SwarmError::Needed(missed(&manager)));
-                }
-                hand_over(&membership, &manager).await;
-            }
-            membership.leave().await;
-        }
-        self.0.data.clear()?;
-        self.enter(Phase::Inactive);
-        Ok(())
-    }
-
     /// Ends the daemon's part; the containers go on.
     pub async fn stop(&self) {
         let _changing = self.0.changing.lock().await;
-        if let Phase::Active(membership) = self.phase() {
-            membership.stop().await;
+        self.0.stop.cancel();
+        match self.phase() {
+            Phase::Active(membership) => membership.stop().await,
+            Phase::Waiting(forming) => forming.cancelled.cancel(),
+            _ => {}
         }
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
     }
 
     async fn start(
@@ -306,6 +223,7 @@ impl Swarm {
                 Some(path) => Err(SwarmError::Leftover(path)),
                 None => Ok(()),
             },
+            Phase::Waiting(_) => Err(SwarmError::Waiting),
             _ => Err(SwarmError::AlreadyMember),
         }
     }
@@ -318,11 +236,7 @@ impl Swarm {
     }
 
     fn enter(&self, phase: Phase) {
-        *self
-            .0
-            .phase
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = phase;
+        self.0.phase.send_replace(phase);
     }
 }
 
@@ -339,113 +253,6 @@ fn advertised(said: Option<SocketAddr>, listen: SocketAddr) -> Result<SocketAddr
 /// see instead (of a router in between) says nothing when it is not here.
 fn follows(listen: SocketAddr, addr: SocketAddr) -> bool {
     listen.ip().is_unspecified() && crate::address::is_own(addr.ip())
-}
-
-fn with_port(mut addr: SocketAddr, port: u16) -> SocketAddr {
-    if addr.port() == 0 {
-        addr.set_port(port);
-    }
-    addr
-}
-
-fn new_cluster(key: NodeKey, spec: ClusterSpec) -> Result<(Cluster, Identity), certs::Error> {
-    let now = SystemTime::now();
-    let authority = CertificateAuthority::create(now)?;
-    let id = ClusterId::generate()?;
-    let lifetime = spec.certificate_lifetime;
-    let certificate = authority.issue(&key.csr()?, certs::Role::Manager, &id, lifetime, now)?;
-    let digest = authority.root().digest();
-    let cluster = Cluster {
-        id: Id::from_u128(id.as_u128()),
-        meta: Meta::default(),
-        spec,
-        ca: ClusterCa {
-            certificate: authority.cert_pem(),
-            key: authority.key_pem().to_string(),
-        },
-        join_tokens: JoinTokens {
-            worker: JoinToken::generate(digest)?.to_string(),
-            manager: JoinToken::generate(digest)?.to_string(),
-        },
-        site: None,
-    };
-    let root = authority.root().clone();
-    Ok((cluster, Identity::new(key, certificate, root)?))
-}
-
-async fn found(
-    membership: &Membership,
-    cluster: Cluster,
-    spec: NodeSpec,
-    addr: SocketAddr,
-) -> anyhow::Result<()> {
-    let manager = membership
-        .manager()
-        .ok_or_else(|| anyhow::anyhow!("the founder must be a manager"))?;
-    let mut status = manager.raft.watch();
-    let me = manager.me;
-    status.wait_for(|status| status.leader == Some(me)).await?;
-    let cluster = Box::new(cluster);
-    manager.propose(Command::CreateCluster { cluster }).await?;
-    let id = node_key(me);
-    manager.propose(Command::AddNode { id, spec, addr }).await?;
-    Ok(())
-}
-
-/// Docker's words for why a manager should not just leave.
-fn missed(manager: &Manager) -> String {
-    let status = manager.raft.watch();
-    let voters = status
-        .borrow()
-        .members
-        .values()
-        .filter(|member| member.voter)
-        .count();
-    let start =
-        "You are attempting to leave the swarm on a node that is participating as a manager. ";
-    if voters <= 1 {
-        return format!(
-            "{start}Removing the last manager erases all current state of the swarm. Use \
-             `--force` to ignore this message. "
-        );
-    }
-    let left = voters - 1;
-    format!(
-        "{start}Removing this node leaves {left} managers out of {voters}. Without a Raft quorum \
-         your swarm will be inaccessible. The only way to restore a swarm that has lost consensus \
-         is to reinitialize it with `--force-new-cluster`. Use `--force` to suppress this message."
-    )
-}
-
-/// Has the others run the swarm without this manager, if there are others and
-/// they can agree. If not, it leaves all the same: that is what force means.
-async fn hand_over(membership: &Membership, manager: &Manager) {
-    let me = node_key(manager.me);
-    let Some((version, mut spec)) = manager.read_state(|state| {
-        state
-            .node(me)
-            .map(|node| (node.meta.version, node.spec.clone()))
-    }) else {
-        return;
-    };
-    spec.role = Role::Worker;
-    // Or the autopilot makes it a manager again before it is gone.
-    spec.labels.remove(services::managing::CANDIDATE);
-    let id = me;
-    let demote = Command::UpdateNode { id, version, spec };
-    let let_go = async {
-        if let Err(error) = manager.propose(demote).await {
-            tracing::warn!(%error, "leaving without the others' agreement");
-            return;
-        }
-        // The log of a removed manager may end before its removal: another
-        // manager says it.
-        let gone = |news: &SwarmNews| news.managers.iter().all(|(id, _)| *id != manager.me);
-        let _ = membership.news.subscribe().wait_for(gone).await;
-    };
-    if timeout(LET_GO_WITHIN, let_go).await.is_err() {
-        tracing::warn!("leaving before the others let this manager go");
-    }
 }
 
 #[cfg(test)]

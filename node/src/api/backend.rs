@@ -15,10 +15,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use services::spec::{Availability, ClusterSpec, Role};
+use services::spec::{Availability, ClusterSpec, Labels, Role};
 use services::{Answer, Command, Id, Observed, State};
 
-use super::dto::{Member, TlsInfo};
+use super::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
 use super::error::ApiError;
 use crate::manager::events::Event;
 use crate::runtime::{LogFrame, LogOptions};
@@ -34,8 +34,17 @@ pub trait Backend: Send + Sync + 'static {
     /// Makes a swarm of this node and returns the node's id.
     fn init(&self, request: InitRequest) -> BoxFuture<'_, Result<Id, ApiError>>;
 
-    /// Returns once this node is a member.
-    fn join(&self, request: JoinRequest) -> BoxFuture<'_, Result<(), ApiError>>;
+    /// Returns once this node is a member; with whom it found, where it was
+    /// told no address.
+    fn join(&self, request: JoinRequest) -> BoxFuture<'_, Result<Option<FoundSwarm>, ApiError>>;
+
+    /// Waits for the other devices of a site from now on.
+    fn up(&self, request: UpRequest) -> BoxFuture<'_, Result<UpProgress, ApiError>>;
+
+    fn progress(&self) -> UpProgress;
+
+    /// The devices on this LAN that are in a swarm or wait for one.
+    fn discover(&self) -> BoxFuture<'_, Vec<Device>>;
 
     /// Who is here, as this node believes; `None` outside a swarm.
     fn members(&self) -> Option<Vec<Member>>;
@@ -123,6 +132,8 @@ pub struct ManagerView {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LocalState {
     Inactive,
+    /// For the other devices of its site.
+    Waiting,
     /// Joining, or its manager is being started.
     Pending,
     Locked,
@@ -153,7 +164,8 @@ pub struct JoinRequest {
     pub listen: SocketAddr,
     pub advertise: Option<Advertise>,
     pub availability: Availability,
-    /// `HOST:PORT` of managers, at least one; the port was added if missing.
+    /// `HOST:PORT` of managers; the port was added if missing. None: wherever
+    /// the swarm of the token is on this LAN.
     pub remotes: Vec<String>,
     pub token: String,
 }
@@ -163,6 +175,23 @@ impl fmt::Debug for JoinRequest {
         f.debug_struct("JoinRequest")
             .field("remotes", &self.remotes)
             .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, PartialEq)]
+pub struct UpRequest {
+    pub key: String,
+    pub managers: usize,
+    pub labels: Labels,
+    pub listen: SocketAddr,
+    /// As it was written; an interface may have no address yet.
+    pub advertise: Option<String>,
+    pub availability: Availability,
+}
+
+impl fmt::Debug for UpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpRequest").finish_non_exhaustive()
     }
 }
 

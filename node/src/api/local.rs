@@ -26,7 +26,7 @@ const TWO_MANAGERS: &str = "WARNING: Running Swarm in a two-manager configuratio
 /// Why this node cannot answer for the swarm.
 pub fn not_a_manager(local: &LocalState) -> ApiError {
     ApiError::unavailable(match local {
-        LocalState::Inactive => texts::INACTIVE,
+        LocalState::Inactive | LocalState::Waiting => texts::INACTIVE,
         LocalState::Locked => texts::LOCKED,
         LocalState::Active(node) if node.role == Role::Worker => texts::WORKER,
         // A manager by right, that cannot act as one now.
@@ -46,7 +46,7 @@ fn ping_state(local: &LocalState) -> &'static str {
 fn local_state(local: &LocalState) -> &'static str {
     match local {
         LocalState::Inactive => "inactive",
-        LocalState::Pending => "pending",
+        LocalState::Pending | LocalState::Waiting => "pending",
         LocalState::Locked => "locked",
         LocalState::Error(_) => "error",
         LocalState::Active(_) => "active",
@@ -159,13 +159,16 @@ pub(super) async fn init(backend: &dyn Backend, body: &Bytes) -> Reply {
 pub(super) async fn join(backend: &dyn Backend, body: &Bytes) -> Reply {
     let wanted: dto::JoinRequest = json::decode(body, "swarm.JoinRequest")?;
     check_free(backend)?;
-    backend.join(convert::join_request(wanted)?).await?;
-    Ok(StatusCode::OK.into_response())
+    match backend.join(convert::join_request(wanted)?).await? {
+        Some(found) => Ok(Json(found).into_response()),
+        None => Ok(StatusCode::OK.into_response()),
+    }
 }
 
 fn check_free(backend: &dyn Backend) -> Result<(), ApiError> {
     match backend.local() {
-        LocalState::Inactive => Ok(()),
+        // What a waiting node answers, it knows best.
+        LocalState::Inactive | LocalState::Waiting => Ok(()),
         _ => Err(ApiError::unavailable(texts::ALREADY_IN_SWARM)),
     }
 }

@@ -18,6 +18,7 @@ mod proxy;
 mod query;
 mod route;
 mod serve;
+mod site;
 mod swarm;
 
 use std::sync::Arc;
@@ -96,6 +97,9 @@ impl Api {
             Route::Leave => local::leave(backend, &query).await,
             Route::Unlock => Err(local::unlock(backend)),
             Route::Members => local::members(backend),
+            Route::Up => site::up(backend, &body).await,
+            Route::UpProgress => Ok(site::progress(backend)),
+            Route::Discover => Ok(site::discover(backend).await),
             Route::Swarm(route) => match backend.lead(&head, &body).await? {
                 Lead::Here(manager) => swarm_answer(manager, route, version, &head, body).await,
                 Lead::Elsewhere(answer) => Ok(answer),

@@ -58,6 +58,9 @@ pub enum Route<'a> {
     Unlock,
     /// Who this node believes to be here.
     Members,
+    Up,
+    UpProgress,
+    Discover,
     Swarm(SwarmRoute<'a>),
     /// A path of the swarm half that does not exist.
     Unknown,
@@ -133,6 +136,9 @@ fn of_parts<'a>(method: &Method, parts: [Option<&'a str>; 4]) -> Route<'a> {
         ("swarm", Some("leave"), None) if post => return Route::Leave,
         ("swarm", Some("unlock"), None) if post => return Route::Unlock,
         ("swarmlet", Some("members"), None) if get => return Route::Members,
+        ("swarmlet", Some("up"), None) if post => return Route::Up,
+        ("swarmlet", Some("up"), None) if get => return Route::UpProgress,
+        ("swarmlet", Some("discover"), None) if get => return Route::Discover,
         ("swarmlet", Some("events"), None) if get => Swarm::Events,
         ("swarm", None, None) if get => Swarm::Inspect,
         ("swarm", Some("update"), None) if post => Swarm::Update,

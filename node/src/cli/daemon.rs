@@ -1,4 +1,4 @@
-//! Starts a daemon where `init` and `join` find none.
+//! Starts a daemon where `init`, `join` and `up` find none.
 //!
 //! Where systemd runs and has a unit for swarmlet, it is asked. Elsewhere this
 //! program starts itself as a daemon in a process group of its own, so that
@@ -174,6 +174,8 @@ fn arguments(flags: &StartFlags, run_dir: &Path, listen_addr: SocketAddr) -> Vec
         listen_addr.to_string().into(),
         "--docker-host".into(),
         flags.docker_host.clone().into(),
+        "--site-file".into(),
+        flags.site_file.clone().into(),
         "--log-level".into(),
         flags.log_level.clone().into(),
     ]
@@ -216,6 +218,7 @@ mod tests {
         let flags = StartFlags {
             data_dir: "/d".into(),
             docker_host: "unix:///e.sock".into(),
+            site_file: "/s.toml".into(),
             log_level: "debug".into(),
         };
         let addr: SocketAddr = "10.0.0.1:99".parse().unwrap();
@@ -228,6 +231,7 @@ mod tests {
         assert_eq!(parsed.listen_addr, addr);
         assert_eq!(parsed.start.data_dir, flags.data_dir);
         assert_eq!(parsed.start.docker_host, flags.docker_host);
+        assert_eq!(parsed.start.site_file, flags.site_file);
         assert_eq!(parsed.start.log_level, flags.log_level);
     }
 

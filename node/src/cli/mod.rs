@@ -4,7 +4,7 @@
 //! values, `spec` turns them into a service's spec, `view`, `progress` and
 //! `logs` turn answers into text. All of these are pure. `commands` carries
 //! requests and answers between them and the socket (`client`), and `daemon`
-//! starts a daemon where `init` and `join` find none.
+//! starts a daemon where `init`, `join` and `up` find none.
 
 pub mod args;
 mod client;

@@ -21,7 +21,7 @@ const CODEC: bincode::config::Configuration<
 pub fn encode<T: Serialize>(value: &T) -> io::Result<Vec<u8>> {
     let body = bincode::serde::encode_to_vec(value, CODEC).map_err(io::Error::other)?;
     if body.len() > MAX_FRAME {
-        return Err(too_long(body.len()));
+        return Err(too_long(body.len(), MAX_FRAME));
     }
     let mut frame = Vec::with_capacity(4 + body.len());
     frame.extend_from_slice(&(body.len() as u32).to_le_bytes());
@@ -44,6 +44,14 @@ pub async fn send<T: Serialize>(stream: &mut SendStream, value: &T) -> io::Resul
 
 /// The next value, or `None` where the peer finished its side between frames.
 pub async fn recv<T: DeserializeOwned>(stream: &mut RecvStream) -> io::Result<Option<T>> {
+    recv_at_most(stream, MAX_FRAME).await
+}
+
+/// [`recv`], from somebody who has no business with long frames.
+pub async fn recv_at_most<T: DeserializeOwned>(
+    stream: &mut RecvStream,
+    limit: usize,
+) -> io::Result<Option<T>> {
     let mut length = [0u8; 4];
     match stream.read_exact(&mut length).await {
         Ok(()) => {}
@@ -51,8 +59,8 @@ pub async fn recv<T: DeserializeOwned>(stream: &mut RecvStream) -> io::Result<Op
         Err(error) => return Err(io::Error::other(error)),
     }
     let length = u32::from_le_bytes(length) as usize;
-    if length > MAX_FRAME {
-        return Err(too_long(length));
+    if length > limit {
+        return Err(too_long(length, limit));
     }
     let mut body = vec![0; length];
     stream
@@ -62,10 +70,8 @@ pub async fn recv<T: DeserializeOwned>(stream: &mut RecvStream) -> io::Result<Op
     decode(&body).map(Some)
 }
 
-fn too_long(length: usize) -> io::Error {
-    invalid(format!(
-        "a frame of {length} bytes, the limit is {MAX_FRAME}"
-    ))
+fn too_long(length: usize, limit: usize) -> io::Error {
+    invalid(format!("a frame of {length} bytes, the limit is {limit}"))
 }
 
 fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {

@@ -8,6 +8,7 @@
 pub mod book;
 pub mod frame;
 pub mod message;
+pub mod port;
 
 use std::collections::HashMap;
 use std::io;
@@ -22,7 +23,6 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use quinn::{Connection, ConnectionError, Endpoint, Incoming, VarInt};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 /// UDP; `--listen-addr` may say another.
@@ -39,7 +39,6 @@ pub const REMOVED: VarInt = VarInt::from_u32(2);
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// That an address has before the next one is tried too.
 const HEAD_START: Duration = Duration::from_millis(200);
-const PORT_WITHIN: Duration = Duration::from_secs(1);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Handshakes and strangers' connections under way at once; more are refused.
 const MAX_STRANGERS: usize = 64;
@@ -71,20 +70,8 @@ impl Control {
         let mut server = credentials
             .server_config(&[ALPN_JOIN, ALPN_RAFT, ALPN_GOSSIP, ALPN_NODE])
             .map_err(io::Error::other)?;
-        server.transport_config(transport());
-        // A swarm that was left a moment ago may still be letting go of the port:
-        // quinn closes its socket in the background.
-        let deadline = Instant::now() + PORT_WITHIN;
-        let endpoint = loop {
-            match Endpoint::server(server.clone(), listen) {
-                Err(error)
-                    if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline =>
-                {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                bound => break bound?,
-            }
-        };
+        server.transport_config(Arc::new(port::transport()));
+        let endpoint = port::listen(server, listen).await?;
         Ok(Arc::new(Self {
             me: credentials.node_id(),
             endpoint,
@@ -136,7 +123,7 @@ impl Control {
             .credentials
             .client_config(id, &[alpn])
             .map_err(io::Error::other)?;
-        client.transport_config(transport());
+        client.transport_config(Arc::new(port::transport()));
         let connecting = self
             .endpoint
             .connect_with(client, addr, certs::SERVER_NAME)
@@ -205,10 +192,7 @@ impl Control {
     }
 
     pub async fn close(&self) {
-        self.endpoint.close(0u32.into(), b"");
-        // A peer that does not answer must not hold up the end.
-        let drained = self.endpoint.wait_idle();
-        let _ = tokio::time::timeout(Duration::from_millis(500), drained).await;
+        port::close(&self.endpoint).await;
     }
 
     /// Closes the connections that this node opened to removed nodes.
@@ -260,19 +244,6 @@ pub fn says_removed(ended: &ConnectionError) -> bool {
         ConnectionError::ApplicationClosed(close) => close.error_code == REMOVED,
         _ => certs::Refusal::of(ended) == Some(certs::Refusal::Revoked),
     }
-}
-
-/// A silent peer is noticed within 4 s; whoever needs to know sooner beats.
-pub fn transport() -> Arc<quinn::TransportConfig> {
-    let mut transport = quinn::TransportConfig::default();
-    transport
-        .keep_alive_interval(Some(Duration::from_secs(1)))
-        .max_idle_timeout(Some(quinn::IdleTimeout::from(quinn::VarInt::from_u32(
-            4_000,
-        ))))
-        .max_concurrent_bidi_streams(256u32.into())
-        .max_concurrent_uni_streams(0u32.into());
-    Arc::new(transport)
 }
 
 /// A poisoned lock only says that another thread panicked while it held it;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-pub use gossip::discovery::{Announcement, Found};
 use gossip::discovery::Discovery;
+pub use gossip::discovery::{Announcement, Found};
 use tokio::sync::watch;
 
 pub trait Lan: fmt::Debug + Send + Sync + 'static {

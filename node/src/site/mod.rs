@@ -5,12 +5,25 @@
 //! are pure. Around them, `form` polls the other devices and performs the
 //! step, `port` answers them while there is no control port yet, and `proof`
 //! makes sure, over the very connection, that the other side knows the key.
-//! `presence` announces this device, and `discover` asks around for anyone.
+//! `announce` announces this device, and `discover` asks around for anyone.
 
+pub mod announce;
 pub mod decide;
+pub mod discover;
+pub mod file;
+pub mod form;
+pub mod host;
 pub mod lan;
+pub mod port;
+pub mod progress;
+pub mod proof;
 pub mod seen;
 pub mod view;
 
+pub use form::Options;
+pub use progress::Progress;
+
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod tests;

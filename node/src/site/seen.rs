@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use certs::NodeId;
+use certs::{ClusterId, NodeId};
 
 use super::decide::{AWAY, FORGET, Moment, Step, decide, may_found, waits};
 use super::view::{Grant, MAX_KNOWN, Says, SwarmDigest, View};
@@ -263,6 +263,19 @@ impl Seen {
             .collect();
         at.sort_by(|a, b| b.cmp(a));
         at.into_iter().map(|(_, addr)| addr).collect()
+    }
+
+    /// The swarms of this site in reach, each with one place of it.
+    pub fn clusters(&self, now: Moment) -> Vec<(ClusterId, SocketAddr)> {
+        let mut clusters = BTreeMap::new();
+        for (addr, place) in &self.places {
+            if let Some(word) = place.said.as_ref().filter(|word| now < word.at + AWAY)
+                && let Says::Formed { cluster, .. } = word.says
+            {
+                clusters.entry(cluster).or_insert(*addr);
+            }
+        }
+        clusters.into_iter().collect()
     }
 
     /// Whom this device has granted to found, if that still holds.

@@ -1,17 +1,21 @@
 //! Whole swarms in one process: real sockets, certificates and disks, engines
 //! in memory.
 
+mod site;
+
 use std::net::UdpSocket;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use services::object::{Task, TaskState};
-use services::spec::{ContainerSpec, Mode, ServiceSpec, TaskSpec};
-use services::{NodeHealth, State};
+use services::spec::{ContainerSpec, Mode, Role, ServiceSpec, TaskSpec};
+use services::{Command, NodeHealth, State};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::manager::Manager;
 use crate::runtime::fake::FakeRuntime;
+use crate::site::lan::Deaf;
 
 const IMAGE: &str = "busybox:latest";
 const SOON: Duration = Duration::from_secs(20);
@@ -21,21 +25,28 @@ struct Node {
     engine: FakeRuntime,
     addr: SocketAddr,
     dir: TempDir,
+    lan: Arc<dyn Lan>,
 }
 
 impl Node {
     fn new() -> Self {
+        Self::on(|_| Arc::new(Deaf::default()))
+    }
+
+    fn on(lan: impl FnOnce(SocketAddr) -> Arc<dyn Lan>) -> Self {
         let free = UdpSocket::bind("127.0.0.1:0").unwrap();
         let addr = free.local_addr().unwrap();
         drop(free);
         let engine = FakeRuntime::default();
         engine.add_image(IMAGE);
         let dir = tempfile::tempdir().unwrap();
+        let lan = lan(addr);
         Self {
-            swarm: daemon(&dir, &engine, addr),
+            swarm: daemon(&dir, &engine, &lan, addr),
             engine,
             addr,
             dir,
+            lan,
         }
     }
 
@@ -67,15 +78,15 @@ impl Node {
             advertise: None,
             availability: Availability::Active,
         };
-        self.swarm.join(options).await
+        self.swarm.join(options).await.map(drop)
     }
 
     /// The daemon is stopped, and another one started on the same disk.
     async fn restart(&mut self) {
         self.swarm.stop().await;
         let unused = tempfile::tempdir().unwrap();
-        self.swarm = daemon(&unused, &self.engine, self.addr);
-        self.swarm = daemon(&self.dir, &self.engine, self.addr);
+        self.swarm = daemon(&unused, &self.engine, &self.lan, self.addr);
+        self.swarm = daemon(&self.dir, &self.engine, &self.lan, self.addr);
         self.swarm.resume().await;
     }
 
@@ -172,13 +183,13 @@ impl Node {
     }
 }
 
-fn daemon(dir: &TempDir, engine: &FakeRuntime, addr: SocketAddr) -> Swarm {
+fn daemon(dir: &TempDir, engine: &FakeRuntime, lan: &Arc<dyn Lan>, addr: SocketAddr) -> Swarm {
     let engine = engine.clone();
     let engine = Box::new(move |_| Arc::new(engine.clone()) as Arc<dyn Runtime>);
     Swarm::new(
         DataDir::open(dir.path()).unwrap(),
         engine,
-        Arc::new(crate::site::lan::Deaf::default()),
+        Arc::clone(lan),
         addr,
     )
 }

@@ -24,7 +24,7 @@ use super::error::ApiError;
 
 pub use cluster::{cluster_info, cluster_spec, join_tokens};
 pub use node::{node, node_spec};
-pub use request::{init_request, join_request};
+pub use request::{init_request, join_request, up_request};
 pub use service::{insert_defaults, service, service_spec, show_service_spec};
 pub use task::task;
 pub use watch::{event, member};

@@ -2,14 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use services::managing::DEFAULT_MANAGERS;
 use services::spec::{Availability, ClusterSpec};
 
 use super::cluster::cluster_spec;
 use super::node;
-use crate::api::backend::{Advertise, AdvertiseHost, InitRequest, JoinRequest};
+use crate::address;
+use crate::api::backend::{Advertise, AdvertiseHost, InitRequest, JoinRequest, UpRequest};
 use crate::api::dto;
 use crate::api::error::ApiError;
 use crate::control::CONTROL_PORT;
+use crate::site::file;
 
 /// # Errors
 /// 400 in Docker's words, 501 for what is not in this version.
@@ -40,17 +43,14 @@ pub fn init_request(dto: dto::InitRequest) -> Result<InitRequest, ApiError> {
 /// # Errors
 /// 400 in Docker's words.
 pub fn join_request(dto: dto::JoinRequest) -> Result<JoinRequest, ApiError> {
-    if dto.remote_addrs.is_empty() {
+    if dto.remote_addrs.is_empty() && dto.join_token.is_empty() {
         return Err(ApiError::bad_request(
             "at least 1 RemoteAddr is required to join",
         ));
     }
     refuse_data_path(&dto.data_path_addr)?;
     Ok(JoinRequest {
-        listen: match dto.listen_addr.as_str() {
-            "" => SocketAddr::from((Ipv4Addr::UNSPECIFIED, CONTROL_PORT)),
-            text => listen(text)?,
-        },
+        listen: listen_or_default(&dto.listen_addr)?,
         advertise: advertise(&dto.advertise_addr)?,
         availability: availability(&dto.availability)?,
         remotes: dto
@@ -60,6 +60,42 @@ pub fn join_request(dto: dto::JoinRequest) -> Result<JoinRequest, ApiError> {
             .collect::<Result<_, _>>()?,
         token: dto.join_token,
     })
+}
+
+/// # Errors
+/// 400 with what is wrong.
+pub fn up_request(dto: dto::UpRequest) -> Result<UpRequest, ApiError> {
+    let managers = match dto.managers {
+        0 => DEFAULT_MANAGERS,
+        wanted => usize::try_from(wanted).unwrap_or(usize::MAX),
+    };
+    if !file::MANAGERS.contains(&managers) {
+        return Err(ApiError::bad_request(format!(
+            "there can be 1, 3, 5 or 7 managers, not {managers}: an even number bears no more \
+             failures than one less"
+        )));
+    }
+    address::check(&dto.advertise_addr).or_else(|why| match dto.advertise_addr.as_str() {
+        "" => Ok(()),
+        _ => Err(ApiError::bad_request(format!(
+            "invalid AdvertiseAddr: {why}"
+        ))),
+    })?;
+    Ok(UpRequest {
+        key: dto.site_key,
+        managers,
+        labels: dto.labels,
+        listen: listen_or_default(&dto.listen_addr)?,
+        advertise: Some(dto.advertise_addr).filter(|text| !text.is_empty()),
+        availability: availability(&dto.availability)?,
+    })
+}
+
+fn listen_or_default(text: &str) -> Result<SocketAddr, ApiError> {
+    match text {
+        "" => Ok(SocketAddr::from((Ipv4Addr::UNSPECIFIED, CONTROL_PORT))),
+        text => listen(text),
+    }
 }
 
 fn refuse_data_path(addr: &str) -> Result<(), ApiError> {

@@ -14,6 +14,7 @@
 mod container;
 mod node;
 mod service;
+mod site;
 mod swarm;
 mod task;
 mod watch;
@@ -35,6 +36,7 @@ pub use service::{
     ServiceMode, ServiceSpec, ServiceStatus, ServiceUpdateResponse, UpdateConfig, UpdateStatus,
     VirtualIp,
 };
+pub use site::{Device, FoundSwarm, UpProgress, UpRequest};
 pub use swarm::{
     CaConfig, ClusterInfo, Dispatcher, EncryptionConfig, Info, InitRequest, JoinRequest,
     JoinTokens, Orchestration, RaftConfig, RemoteManager, Swarm, SwarmInfo, SwarmSpec, UnlockKey,

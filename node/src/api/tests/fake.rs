@@ -20,9 +20,9 @@ use tokio::sync::watch;
 
 use crate::api::backend::{
     Backend, InitRequest, JoinRequest, Lead, LocalNode, LocalState, LogStream, Manager,
-    ManagerView, View,
+    ManagerView, UpRequest, View,
 };
-use crate::api::dto::{Member, TlsInfo};
+use crate::api::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
 use crate::api::error::{ApiError, texts};
 use crate::api::not_a_manager;
 use crate::manager::events::{Event, Events};
@@ -44,6 +44,8 @@ pub struct Swarm {
     /// What `logs` was asked.
     pub log_options: watch::Sender<Vec<LogOptions>>,
     pub members: Vec<Member>,
+    /// What `up` was asked last.
+    pub up: Option<UpRequest>,
     pub events: Arc<Events>,
     /// There is another leader by the time of the next event.
     pub deposed: bool,
@@ -66,6 +68,7 @@ impl Fake {
             logs: BTreeMap::new(),
             log_options: watch::Sender::default(),
             members: Vec::new(),
+            up: None,
             events: Arc::default(),
             deposed: false,
             index: 0,
@@ -237,8 +240,30 @@ impl Backend for Fake {
         async { Ok(self.edit(Swarm::found)) }.boxed()
     }
 
-    fn join(&self, _: JoinRequest) -> BoxFuture<'_, Result<(), ApiError>> {
-        async { Ok(()) }.boxed()
+    fn join(&self, asked: JoinRequest) -> BoxFuture<'_, Result<Option<FoundSwarm>, ApiError>> {
+        let through = "node-a (10.77.0.1:2377)".into();
+        let found = asked.remotes.is_empty().then_some(FoundSwarm { through });
+        async { Ok(found) }.boxed()
+    }
+
+    fn up(&self, asked: UpRequest) -> BoxFuture<'_, Result<UpProgress, ApiError>> {
+        self.edit(|swarm| {
+            swarm.local = LocalState::Waiting;
+            swarm.up = Some(asked);
+        });
+        async { Ok(self.progress()) }.boxed()
+    }
+
+    fn progress(&self) -> UpProgress {
+        let waits = self.edit(|swarm| swarm.up.is_some());
+        UpProgress {
+            state: if waits { "waiting" } else { "none" }.into(),
+            ..UpProgress::default()
+        }
+    }
+
+    fn discover(&self) -> BoxFuture<'_, Vec<Device>> {
+        async { Vec::new() }.boxed()
     }
 
     fn members(&self) -> Option<Vec<Member>> {

@@ -7,6 +7,7 @@
 mod node;
 mod service;
 mod service_flags;
+mod site;
 mod swarm;
 mod watch;
 
@@ -25,6 +26,7 @@ pub use service_flags::{
     ContainerFlags, HealthFlags, ModeName, ResourceFlags, RestartFlags, RollbackFlags,
     ServiceFlags, UpdateFlags,
 };
+pub use site::{DiscoverArgs, UpArgs};
 pub use swarm::{
     DaemonArgs, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, NodeAddresses, RoleName,
     StartFlags,
@@ -74,6 +76,13 @@ pub enum ClientCommand {
     Init(InitArgs),
     /// Make this node a member of a swarm
     Join(JoinArgs),
+    /// Form a swarm with all devices that are given the same site key, or join
+    /// theirs
+    Up(UpArgs),
+    /// Show the swarms and the waiting devices on this LAN
+    Discover(DiscoverArgs),
+    /// Make a site key
+    SiteKey,
     /// Take this node out of its swarm
     Leave(LeaveArgs),
     /// Show or rotate the token with which nodes join

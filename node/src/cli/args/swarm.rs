@@ -36,6 +36,9 @@ pub struct StartFlags {
         default_value = "unix:///var/run/docker.sock"
     )]
     pub docker_host: String,
+    /// What a device that is in no swarm finds its site's key in
+    #[arg(long, value_name = "FILE", default_value = "/etc/swarmlet/site.toml")]
+    pub site_file: PathBuf,
     /// What is logged: error, warn, info, debug, trace, or a filter such as
     /// info,openraft=debug
     #[arg(long, value_name = "LEVEL", default_value = "info")]
@@ -79,8 +82,9 @@ pub struct JoinArgs {
     pub addresses: NodeAddresses,
     #[command(flatten)]
     pub start: StartFlags,
-    /// Managers of the swarm; the port is 2377 where it is not said
-    #[arg(value_name = "HOST:PORT", required = true, value_parser = remote_addr)]
+    /// Managers of the swarm; the port is 2377 where it is not said. Without
+    /// one, the swarm is looked for on this LAN
+    #[arg(value_name = "HOST:PORT", value_parser = remote_addr)]
     pub managers: Vec<String>,
 }
 

@@ -5,6 +5,7 @@ mod logs;
 mod node;
 mod service;
 mod service_change;
+mod site;
 mod swarm;
 mod watch;
 
@@ -39,6 +40,9 @@ impl Session<'_> {
         match command {
             ClientCommand::Init(args) => self.init(&args).await,
             ClientCommand::Join(args) => self.join(&args).await,
+            ClientCommand::Up(args) => self.up(&args).await,
+            ClientCommand::Discover(args) => self.discover(&args).await,
+            ClientCommand::SiteKey => self.site_key(),
             ClientCommand::Leave(args) => self.leave(&args).await,
             ClientCommand::JoinToken(args) => self.join_token(&args).await,
             ClientCommand::Info(args) => self.info(&args).await,

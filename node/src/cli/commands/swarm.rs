@@ -4,8 +4,8 @@ use hyper::Method;
 
 use super::Session;
 use crate::api::dto::{
-    CaConfig, Dispatcher, Info, InitRequest, JoinRequest, Node, Orchestration, RaftConfig, Swarm,
-    SwarmSpec,
+    CaConfig, Dispatcher, FoundSwarm, Info, InitRequest, JoinRequest, Node, Orchestration,
+    RaftConfig, Swarm, SwarmSpec,
 };
 use crate::cli::args::{Format, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, RoleName};
 use crate::cli::client::{Target, parse};
@@ -51,9 +51,12 @@ impl Session<'_> {
             availability: args.addresses.availability.as_str().into(),
             ..JoinRequest::default()
         };
-        self.client
-            .post(&Target::new(&["swarm", "join"]), &request)
-            .await?;
+        let target = Target::new(&["swarm", "join"]);
+        let answer = self.client.post(&target, &request).await?;
+        if args.managers.is_empty() {
+            let found: FoundSwarm = parse(&target, &answer)?;
+            self.print(&view::found_swarm(&found.through))?;
+        }
         let info: Info = self.client.get(&Target::new(&["info"])).await?;
         self.print(view::joined(info.swarm.control_available))
     }

@@ -12,6 +12,7 @@ mod page;
 mod ports;
 mod service;
 mod service_page;
+mod site;
 mod swarm;
 mod table;
 mod task;
@@ -26,6 +27,9 @@ pub use json::indent;
 pub use node::{node_page, node_rows, node_table};
 pub use service::{service_rows, service_table};
 pub use service_page::service_page;
+pub use site::{
+    UP_DETACHED, UP_GIVEN_UP, UP_INTERRUPTED, conflict, device_table, device_warnings, found_swarm,
+};
 pub use swarm::{demoted, initialized, initialized_only, join_command, joined, promoted, rotated};
 pub use table::json_lines;
 pub use task::{Names, TaskView, task_rows, task_table};

@@ -1,0 +1,46 @@
+//! A UDP port that speaks QUIC: opening it, letting go of it, and how patient
+//! its connections are.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use quinn::{Endpoint, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use tokio::time::Instant;
+
+const PORT_WITHIN: Duration = Duration::from_secs(1);
+const CLOSED_WITHIN: Duration = Duration::from_millis(500);
+
+/// # Errors
+/// The port is taken, or why it cannot be had.
+pub async fn listen(server: ServerConfig, addr: SocketAddr) -> io::Result<Endpoint> {
+    // Whoever had it a moment ago may still be letting go of it: quinn closes
+    // its socket in the background.
+    let deadline = Instant::now() + PORT_WITHIN;
+    loop {
+        match Endpoint::server(server.clone(), addr) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            bound => return bound,
+        }
+    }
+}
+
+/// Ends all connections and lets go of the port.
+pub async fn close(endpoint: &Endpoint) {
+    endpoint.close(0u32.into(), b"");
+    // A peer that does not answer must not hold up the end.
+    let _ = tokio::time::timeout(CLOSED_WITHIN, endpoint.wait_idle()).await;
+}
+
+/// A silent peer is noticed within 4 s; whoever needs to know sooner beats.
+pub fn transport() -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    transport
+        .keep_alive_interval(Some(Duration::from_secs(1)))
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(4_000))))
+        .max_concurrent_bidi_streams(256u32.into())
+        .max_concurrent_uni_streams(0u32.into());
+    transport
+}
