@@ -29,6 +29,7 @@ use crate::manager::machine::Machine;
 use crate::manager::{Manager, events::Events, hub::Hub, leader, observer::Observer, relay};
 use crate::presence::{self, GossipDial};
 use crate::runtime::Runtime;
+use crate::session::Farewell;
 use crate::session::client::SessionClient;
 use crate::site::lan::Lan;
 use crate::worker::{Agent, AgentConfig};
@@ -36,7 +37,6 @@ use crate::{address, clock, streams};
 
 /// For a manager to hear that this node leaves.
 const FAREWELL: Duration = Duration::from_secs(1);
-const HAND_OVER: Duration = Duration::from_millis(500);
 const CATCH_UP_RETRY: Duration = Duration::from_millis(200);
 const ADDRESS_CHECK: Duration = Duration::from_secs(1);
 const ROLE_RETRY: Duration = Duration::from_millis(500);
@@ -54,7 +54,9 @@ pub struct Membership {
     pub news: watch::Sender<SwarmNews>,
     /// A manager said that this node was removed from the swarm.
     pub removed: watch::Sender<bool>,
-    leaving: watch::Sender<bool>,
+    farewell: watch::Sender<Farewell>,
+    /// This node's manager, where it is one, has caught up with the others.
+    caught_up: watch::Sender<bool>,
     /// Of the node file.
     listen: Option<SocketAddr>,
     pub data: Arc<DataDir>,
@@ -130,7 +132,8 @@ impl Membership {
             news,
             listen: node.listen,
             removed: watch::Sender::new(false),
-            leaving: watch::Sender::new(false),
+            farewell: watch::Sender::default(),
+            caught_up: watch::Sender::new(false),
             data,
             manager: RwLock::default(),
             manager_stop: RwLock::default(),
@@ -168,15 +171,29 @@ impl Membership {
         self.agent.shutdown().await;
     }
 
+    /// Ends everything but the containers, and says that it is for a moment.
+    pub async fn pause(&self) {
+        if let Some(manager) = self.manager() {
+            // The next leader is to hear it.
+            manager.hand_over().await;
+        }
+        self.say(Farewell::Pause).await;
+        self.stop().await;
+    }
+
+    async fn say(&self, farewell: Farewell) {
+        self.farewell.send_replace(farewell);
+        // Nobody may be there to hear it.
+        let _ = tokio::time::timeout(FAREWELL, self.farewell.closed()).await;
+    }
+
     /// Stops this node's tasks, says so, and ends.
     pub async fn leave(&self) {
         if let Err(error) = self.agent.remove_all().await {
             tracing::warn!(%error, "leaving all the same");
         }
         self.gossip.leave().await;
-        self.leaving.send_replace(true);
-        // Nobody may be there to hear it.
-        let _ = tokio::time::timeout(FAREWELL, self.leaving.closed()).await;
+        self.say(Farewell::Leave).await;
         self.stop().await;
     }
 
@@ -193,7 +210,8 @@ impl Membership {
             agent: self.agent.clone(),
             news: self.news.clone(),
             removed: self.removed.clone(),
-            leaving: self.leaving.subscribe(),
+            farewell: self.farewell.subscribe(),
+            caught_up: self.caught_up.subscribe(),
         };
         self.spawn(session.run());
         let following = Arc::clone(self);
@@ -249,7 +267,11 @@ impl Membership {
         for task in [
             Box::pin(leader::run(Arc::clone(&manager))) as BoxFuture<'static, ()>,
             Box::pin(relay::run(Arc::clone(&manager))),
-            Box::pin(follow_members(Arc::clone(&manager), self.news.clone())),
+            Box::pin(follow_members(
+                Arc::clone(&manager),
+                self.news.clone(),
+                self.caught_up.clone(),
+            )),
         ] {
             let stop = stop.clone();
             self.tasks.spawn(async move {
@@ -263,14 +285,11 @@ impl Membership {
 
     async fn close_manager(&self) {
         read(&self.manager_stop).cancel();
+        self.caught_up.send_replace(false);
         let manager = write(&self.manager).take();
         if let Some(manager) = manager {
             manager.hub.close();
-            if manager.leads() {
-                // Handing over takes milliseconds, an election most of a second.
-                let handed = manager.raft.transfer_leadership(None);
-                let _ = tokio::time::timeout(HAND_OVER, handed).await;
-            }
+            manager.hand_over().await;
             manager.raft.shutdown().await;
         }
     }
@@ -409,11 +428,16 @@ impl Protocols for Membership {
 
 /// A manager hears of the swarm from its own log, without a session; but only
 /// once that has caught up, since on its way it says what was so long ago.
-async fn follow_members(manager: Arc<Manager>, news: watch::Sender<SwarmNews>) {
+async fn follow_members(
+    manager: Arc<Manager>,
+    news: watch::Sender<SwarmNews>,
+    caught_up: watch::Sender<bool>,
+) {
     while let Err(error) = manager.raft.read_barrier().await {
         tracing::debug!(%error, "this manager is not up to date yet");
         tokio::time::sleep(CATCH_UP_RETRY).await;
     }
+    caught_up.send_replace(true);
     let mut status = manager.raft.watch();
     loop {
         let led = status.borrow_and_update().leader.is_some();

@@ -178,7 +178,7 @@ impl Swarm {
         let _changing = self.0.changing.lock().await;
         self.0.stop.cancel();
         match self.phase() {
-            Phase::Active(membership) => membership.stop().await,
+            Phase::Active(membership) => membership.pause().await,
             Phase::Waiting(forming) => forming.cancelled.cancel(),
             _ => {}
         }

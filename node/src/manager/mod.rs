@@ -13,6 +13,7 @@ pub mod tracker;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use certs::{ClusterId, NodeId};
 use gossip::Gossip;
@@ -20,6 +21,7 @@ use raft::{Raft, Role as RaftRole};
 use services::State;
 use services::spec::Role;
 use services::{Answer, Command, Id, Proposal, Refusal};
+use tokio::time::timeout;
 
 use crate::clock;
 use crate::control::Control;
@@ -28,6 +30,8 @@ use events::{Event, Events, Kind};
 use hub::Hub;
 use machine::Machine;
 use observer::Observer;
+
+const HAND_OVER: Duration = Duration::from_millis(500);
 
 pub struct Manager {
     pub me: NodeId,
@@ -61,6 +65,15 @@ impl Manager {
 
     pub fn leads(&self) -> bool {
         self.raft.watch().borrow().role == RaftRole::Leader
+    }
+
+    /// Makes another manager the leader, if this one leads and there is another.
+    pub async fn hand_over(&self) {
+        if self.leads() {
+            // This takes milliseconds, an election most of a second.
+            let handed = self.raft.transfer_leadership(None);
+            let _ = timeout(HAND_OVER, handed).await;
+        }
     }
 
     pub fn has_leader(&self) -> bool {

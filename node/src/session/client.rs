@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::{BEAT, PATIENCE};
+use super::{BEAT, Farewell, PATIENCE};
 use crate::clock;
 use crate::control::message::{AssignmentBatch, Down, EngineReport, Hello, Open, SwarmNews, Up};
 use crate::control::{self, Control, frame};
@@ -24,6 +24,8 @@ use crate::worker::{Agent, EngineState};
 
 /// Between two rounds over all known managers.
 const PAUSE: Duration = Duration::from_millis(500);
+/// For another manager to hear that this one stops.
+const SAID_WITHIN: Duration = Duration::from_millis(300);
 /// Statuses in one frame.
 const STATUSES_PER_FRAME: usize = 500;
 
@@ -37,21 +39,32 @@ pub struct SessionClient {
     pub news: watch::Sender<SwarmNews>,
     /// Set when a manager says that this node is not part of the swarm any more.
     pub removed: watch::Sender<bool>,
-    /// Becomes true when this node leaves for good; dropped once that is told.
-    pub leaving: watch::Receiver<bool>,
+    /// Set when this node ends its sessions; dropped once that is told.
+    pub farewell: watch::Receiver<Farewell>,
+    /// Whether this node's own manager has caught up with the others.
+    pub caught_up: watch::Receiver<bool>,
 }
 
 impl SessionClient {
     /// Runs until it is dropped.
     pub async fn run(self) {
         let mut turn = 0usize;
-        while !*self.leaving.borrow() {
+        loop {
             let managers = self.managers();
-            if let Some((id, addr)) = managers.get(turn % managers.len().max(1)) {
+            let next = turn.checked_rem(managers.len());
+            let next = next.and_then(|index| managers.get(index));
+            if let Some((id, addr)) = next {
                 match self.session(*id, *addr).await {
                     Ok(()) => tracing::debug!(manager = %id, "the session ended"),
                     Err(error) => tracing::debug!(manager = %id, %addr, %error, "no session"),
                 }
+            }
+            let farewell = *self.farewell.borrow();
+            if farewell == Farewell::Pause && next.is_some_and(|(id, _)| *id == self.me) {
+                self.say_elsewhere(&managers).await;
+            }
+            if farewell != Farewell::None {
+                return;
             }
             turn += 1;
             if turn.is_multiple_of(managers.len().max(1)) {
@@ -60,13 +73,37 @@ impl SessionClient {
         }
     }
 
-    /// This node first, where it is a manager; the others in an order of this
-    /// node's own, so that the sessions spread.
+    /// A manager that stops takes with it what its own session told: another
+    /// one is told too.
+    async fn say_elsewhere(&self, managers: &[(NodeId, SocketAddr)]) {
+        for (id, addr) in managers.iter().filter(|(id, _)| *id != self.me) {
+            let said = async {
+                let connection = self.control.node(*id, *addr).await?;
+                let hello = Hello {
+                    addr: *self.addr.borrow(),
+                };
+                let (mut up, _down) = open(&connection, hello).await?;
+                say(&mut up, &Up::Pauses).await
+            };
+            match timeout(SAID_WITHIN, said).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => tracing::debug!(manager = %id, %error, "not told"),
+                Err(_) => tracing::debug!(manager = %id, "not told in time"),
+            }
+        }
+    }
+
+    /// This node first, where it is a manager that has caught up; the others in
+    /// an order of this node's own, so that the sessions spread.
     fn managers(&self) -> Vec<(NodeId, SocketAddr)> {
         let mut managers = self.news.borrow().managers.clone();
         let me = self.me.as_u128();
+        let own = match *self.caught_up.borrow() {
+            true => 0,
+            false => u128::MAX,
+        };
         managers.sort_by_key(|(id, _)| match id.as_u128() ^ me {
-            0 => 0,
+            0 => own,
             mixed => mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) | 1,
         });
         managers
@@ -107,8 +144,7 @@ impl SessionClient {
         let hello = Hello {
             addr: *here.borrow_and_update(),
         };
-        let (mut up, down) = connection.open_bi().await?;
-        frame::send(&mut up, &Open::Session(hello)).await?;
+        let (up, down) = open(connection, hello).await?;
         tracing::info!(%manager, %addr, "a session with a manager");
         tokio::select! {
             ended = self.tell(up) => ended,
@@ -153,19 +189,26 @@ impl SessionClient {
         engine.mark_changed();
         let mut changes = self.agent.statuses();
         send_statuses(&mut up, true, changes.snapshot()).await?;
-        let mut leaving = self.leaving.clone();
-        let leaves = async move { leaving.wait_for(|leaving| *leaving).await.map(drop) };
-        tokio::pin!(leaves);
+        let mut farewell = self.farewell.clone();
+        let ends = async move {
+            let said = farewell.wait_for(|said| *said != Farewell::None).await;
+            said.map(|said| *said)
+        };
+        tokio::pin!(ends);
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = &mut leaves => {
-                    let reason = "it left the swarm".into();
-                    frame::send(&mut up, &Up::Engine(EngineReport::Unavailable { reason })).await?;
-                    up.finish().map_err(io::Error::other)?;
-                    let _ = up.stopped().await;
-                    return Ok(());
+                said = &mut ends => {
+                    let last = match said.map_err(io::Error::other)? {
+                        Farewell::None => continue,
+                        Farewell::Pause => Up::Pauses,
+                        Farewell::Leave => {
+                            let reason = "it left the swarm".into();
+                            Up::Engine(EngineReport::Unavailable { reason })
+                        }
+                    };
+                    return say(&mut up, &last).await;
                 }
                 changed = engine.changed() => {
                     changed.map_err(io::Error::other)?;
@@ -197,6 +240,20 @@ impl SessionClient {
             }
         }
     }
+}
+
+async fn open(connection: &Connection, hello: Hello) -> io::Result<(SendStream, RecvStream)> {
+    let (mut up, down) = connection.open_bi().await?;
+    frame::send(&mut up, &Open::Session(hello)).await?;
+    Ok((up, down))
+}
+
+/// The last word of a session; returns when it was taken.
+async fn say(up: &mut SendStream, word: &Up) -> io::Result<()> {
+    frame::send(up, word).await?;
+    up.finish().map_err(io::Error::other)?;
+    let _ = up.stopped().await;
+    Ok(())
 }
 
 /// A set of assignments that is still arriving.

@@ -12,6 +12,18 @@ pub mod server;
 
 use std::time::Duration;
 
+/// How a worker takes its leave of its manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Farewell {
+    /// It does not.
+    #[default]
+    None,
+    /// Its daemon stops; the containers run on, and the next daemon adopts them.
+    Pause,
+    /// It leaves the swarm.
+    Leave,
+}
+
 /// Each side says something at least so often.
 pub const BEAT: Duration = Duration::from_millis(500);
 /// Silence after which a side gives the session up.
