@@ -155,6 +155,11 @@ impl Membership {
         *self.addr.borrow()
     }
 
+    /// Whether this node's manager knows what the others have agreed on.
+    pub fn has_caught_up(&self) -> bool {
+        *self.caught_up.borrow()
+    }
+
     /// The manager of this node, where it is one.
     pub fn manager(&self) -> Option<Arc<Manager>> {
         read(&self.manager).clone()
@@ -355,16 +360,20 @@ impl Membership {
             let Some(ip) = address::successor(before.ip(), others) else {
                 continue;
             };
-            let addr = SocketAddr::new(ip, before.port());
-            tracing::info!(%before, %addr, "this device has another address");
-            self.addr.send_replace(addr);
-            self.gossip.publish(|facts| {
-                facts
-                    .addrs
-                    .retain(|known| *known != before && *known != addr);
-                facts.addrs.insert(0, addr);
-            });
+            self.move_to(SocketAddr::new(ip, before.port()));
         }
+    }
+
+    /// Tells everyone that this node answers at `addr` now.
+    pub fn move_to(&self, addr: SocketAddr) {
+        let before = self.addr.send_replace(addr);
+        tracing::info!(%before, %addr, "this node has another address");
+        self.gossip.publish(|facts| {
+            facts
+                .addrs
+                .retain(|known| *known != before && *known != addr);
+            facts.addrs.insert(0, addr);
+        });
     }
 
     /// A promotion or demotion is a new certificate.

@@ -60,7 +60,9 @@ impl Membership {
     pub async fn renewed(&self) -> anyhow::Result<certs::Certificate> {
         let identity = self.credentials.identity();
         let csr = identity.key().csr()?;
+        // One that was away too long does not know what this node should be.
         if let Some(manager) = self.manager()
+            && self.has_caught_up()
             && let Ok(grant) = manager.grant(&csr, self.addr())
         {
             return Ok(certs::Certificate::from_pem(&grant.certificate)?);

@@ -76,7 +76,8 @@ pub struct Step {
 /// The next step; `None` where all is well, where nothing can be done, or
 /// where the last step is still under way.
 pub fn decide(situation: &Situation) -> Option<Step> {
-    if situation.under_way() {
+    // A swarm that is being founded has no voter among its nodes yet.
+    if situation.voters().next().is_none() || situation.under_way() {
         return None;
     }
     situation
@@ -160,10 +161,7 @@ impl Situation {
         let reason = match count {
             _ if count > target => format!("there are {count} managers, {target} are wanted"),
             _ if count % 2 == 0 => {
-                format!(
-                    "{count} managers bear the loss of no more than {}",
-                    count - 1
-                )
+                format!("{count} managers bear no more losses than {}", count - 1)
             }
             _ => return None,
         };

@@ -10,7 +10,8 @@
 //!
 //! A leader that has just taken over has heard nobody. What gossip calls dead
 //! is down for it at once; every other node gets the full patience from the
-//! election on, so that a change of leader never looks like a mass death.
+//! election on, so that a change of leader never looks like a mass death. And a
+//! leader that is told of the death of most nodes at once doubts itself.
 //!
 //! Silence is measured on a clock that nobody sets ([`Moment`]): the first time
 //! server that a device reaches after its boot may move the calendar by years.
@@ -173,8 +174,10 @@ impl Tracker {
         self.observed.tasks.retain(|id, _| is_task(*id));
 
         let mut next: Option<Moment> = None;
+        let credible = self.credible(nodes);
         for id in nodes {
-            let health = match self.presence(*id, now) {
+            let rumour = self.rumours.get(id).filter(|_| credible);
+            let health = match self.presence(*id, rumour, now) {
                 Presence::Absent { reason } => {
                     if self.absent.contains_key(id) {
                         // Why it was given up first is what people ask.
@@ -215,12 +218,23 @@ impl Tracker {
         std::mem::take(&mut self.changes)
     }
 
+    /// A leader that hears of the death of several nodes at once, and of more
+    /// than half of the others, is cut off from them itself more likely than not.
+    fn credible(&self, nodes: &BTreeSet<Id>) -> bool {
+        let there = nodes.iter().filter(|id| !self.absent.contains_key(id));
+        let (dead, others) = there.fold((0, 0usize), |(dead, all), id| {
+            let is_dead = matches!(self.rumours.get(id), Some(Rumour::Dead { .. }));
+            (dead + usize::from(is_dead), all + 1)
+        });
+        dead < 2 || dead * 2 <= others.saturating_sub(1)
+    }
+
     /// Whether a node is there, and until when that holds if nothing is heard.
-    fn presence(&self, node: Id, now: Moment) -> Presence {
+    fn presence(&self, node: Id, rumour: Option<&Rumour>, now: Moment) -> Presence {
         let heard = self.nodes.get(&node);
         let last = heard.and_then(|heard| heard.last);
         let pausing = heard.and_then(|heard| heard.pausing);
-        let (deadline, reason) = match self.rumours.get(&node) {
+        let (deadline, reason) = match rumour {
             Some(Rumour::Dead { since, why })
                 if last.is_none_or(|last| last <= *since + REFUTES) =>
             {

@@ -17,8 +17,10 @@ use crate::manager::Manager;
 use crate::runtime::fake::FakeRuntime;
 use crate::site::lan::Deaf;
 
+mod failures;
+
 const IMAGE: &str = "busybox:latest";
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(30);
 
 struct Node {
     swarm: Swarm,
@@ -326,7 +328,7 @@ async fn three_managers_bear_the_loss_of_the_leader() {
     until("three vote", || first.voters() == 3).await;
     first.run_service(3).await;
     until("three tasks run", || first.running() == 3).await;
-    first.swarm.stop().await;
+    first.membership().stop().await;
     let lost = Instant::now();
     until("another leads", || {
         second.manager().leads() || third.manager().leads()
@@ -343,7 +345,7 @@ async fn three_managers_bear_the_loss_of_the_leader() {
         &third
     };
     until("it sees the tasks of those who are left", || {
-        leader.running() == 2
+        leader.running() >= 2
     })
     .await;
 }

@@ -94,6 +94,12 @@ fn one_manager_becomes_three_when_there_are_two_candidates() {
 }
 
 #[test]
+fn a_swarm_that_is_being_founded_is_left_alone() {
+    assert_eq!(decide(&swarm("")), None);
+    assert_eq!(decide(&swarm("CCC")), None);
+}
+
+#[test]
 fn a_dead_manager_is_replaced_before_it_is_let_go() {
     assert_eq!(
         reasons(swarm("MMmCC")),
@@ -148,7 +154,7 @@ fn fewer_managers_are_kept_where_a_user_wants_fewer() {
 fn a_second_manager_without_a_third_is_taken_back() {
     assert_eq!(
         reasons(swarm("UMc")),
-        ["h2 is made a worker: 2 managers bear the loss of no more than 1"]
+        ["h2 is made a worker: 2 managers bear no more losses than 1"]
     );
     assert_eq!(decide(&swarm("UM?")), None, "the third may come");
 }

@@ -200,6 +200,41 @@ fn a_daemon_that_is_restarted_is_not_given_up_meanwhile() {
     );
 }
 
+/// Who is down of five nodes, the first of which leads and is heard, when gossip
+/// calls the last `dead` ones dead.
+fn down_of_five(dead_ones: usize, tracker: &mut Tracker, now: Moment) -> usize {
+    let nodes: BTreeSet<Id> = (1..=5).map(Id::from_u128).collect();
+    tracker.heard(Id::from_u128(1), now);
+    for id in nodes.iter().rev().take(dead_ones) {
+        tracker.rumour(*id, dead(now));
+    }
+    tracker.settle(&nodes, |_| true, now, Timestamp(1));
+    let seen = tracker.observed().nodes.values();
+    seen.filter(|seen| matches!(seen.health, NodeHealth::Down { .. }))
+        .count()
+}
+
+#[test]
+fn the_death_of_most_nodes_at_once_is_not_believed() {
+    for (dead_ones, down) in [(1, 1), (2, 2), (3, 0), (4, 0)] {
+        let mut tracker = Tracker::new(at(0));
+        assert_eq!(down_of_five(dead_ones, &mut tracker, at(1)), down);
+    }
+    let mut tracker = Tracker::new(at(0));
+    assert_eq!(down_of_five(2, &mut tracker, at(1)), 2);
+    assert_eq!(
+        down_of_five(3, &mut tracker, at(2)),
+        3,
+        "one after the other"
+    );
+    let mut tracker = Tracker::new(at(0));
+    assert_eq!(
+        down_of_five(4, &mut tracker, at(5)),
+        4,
+        "silence is believed"
+    );
+}
+
 #[test]
 fn an_engine_that_does_not_answer_takes_its_node_down_at_once() {
     let mut tracker = introduced(at(1));
