@@ -16,6 +16,8 @@ use super::view::{Grant, MAX_KNOWN, Says, SwarmDigest, View};
 
 /// Places that are remembered.
 pub const MAX_PLACES: usize = 512;
+/// A device has no more addresses than this.
+const MAX_OWN: usize = 64;
 
 #[derive(Debug)]
 pub struct Seen {
@@ -24,6 +26,8 @@ pub struct Seen {
     /// When a device was seen for the first time, or a founding failed.
     newest: Moment,
     places: BTreeMap<SocketAddr, Place>,
+    /// Where this device met itself: others tell it of its own addresses.
+    own: BTreeSet<SocketAddr>,
     sequence: u64,
     rounds: u64,
     proposal: Option<Proposal>,
@@ -64,6 +68,7 @@ impl Seen {
             online: true,
             newest: now,
             places: BTreeMap::new(),
+            own: BTreeSet::new(),
             sequence: 0,
             rounds: 0,
             proposal: None,
@@ -82,7 +87,7 @@ impl Seen {
 
     /// A device of the site may answer there.
     pub fn list(&mut self, addr: SocketAddr, now: Moment) {
-        if self.places.len() < MAX_PLACES {
+        if self.places.len() < MAX_PLACES && !self.own.contains(&addr) {
             let place = || Place {
                 since: now,
                 said: None,
@@ -105,6 +110,9 @@ impl Seen {
     pub fn hear(&mut self, addr: SocketAddr, view: &View, now: Moment) {
         if view.id == self.me {
             self.places.remove(&addr);
+            if self.own.len() < MAX_OWN {
+                self.own.insert(addr);
+            }
             return;
         }
         self.list(addr, now);

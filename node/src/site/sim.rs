@@ -464,6 +464,21 @@ fn one_candidate_is_granted_at_a_time_and_a_withdrawal_frees_the_grant() {
 }
 
 #[test]
+fn a_device_that_met_itself_does_not_wait_for_itself() {
+    let mut seen = Seen::new(NodeId::from(5), Moment::ZERO);
+    let own = addr(0);
+    seen.hear(own, &view(5, 1, IDLE), secs(1));
+    // Others know it by that address and say so.
+    let told = View {
+        knows: vec![own],
+        ..view(9, 1, IDLE)
+    };
+    seen.hear(addr(1), &told, secs(1));
+    assert_eq!(seen.places().collect::<Vec<_>>(), [addr(1)]);
+    assert_eq!(seen.step(secs(4)), Step::Propose);
+}
+
+#[test]
 fn places_are_bounded_and_forgotten() {
     let mut seen = Seen::new(NodeId::from(9), Moment::ZERO);
     for n in 0..10_000u32 {

@@ -5,6 +5,7 @@ mod logs;
 mod proxy;
 mod recorded;
 mod routes;
+mod site;
 mod watch;
 mod wire;
 

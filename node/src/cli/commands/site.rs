@@ -79,3 +79,6 @@ fn request(args: &UpArgs) -> UpRequest {
         availability: args.addresses.availability.as_str().into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,7 +131,13 @@ mod tests {
             ..device("a-hostname-that-is-long", B, 200)
         };
         let table = device_table(&[device("node-c", "", 6), own, device("node-9", A, 5), other]);
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @r"
+        SWARM            HOSTNAME          ADDRESS                SITE       VERSION
+        b7meogwv14fq     a-hostname-tha…   192.168.100.200:2377              0.1.0
+        qzd3k1v1261l     node-9            192.168.100.5:2377     1a2b3c4d   0.1.0
+        qzd3k1v1261l *   node-10           192.168.100.4:2377     1a2b3c4d   0.1.0
+        waiting          node-c            192.168.100.6:2377     1a2b3c4d   0.1.0
+        ");
         assert!(table.lines().all(|line| line.chars().count() <= 80));
     }
 
