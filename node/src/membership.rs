@@ -374,6 +374,7 @@ impl Membership {
                 .retain(|known| *known != before && *known != addr);
             facts.addrs.insert(0, addr);
         });
+        self.gossip.addresses_changed();
     }
 
     /// A promotion or demotion is a new certificate.

@@ -182,6 +182,14 @@ impl Gossip {
         self.0.epoch.elapsed()
     }
 
+    /// Begins all connections anew. Those that others opened are bound to the
+    /// address that they came to: where this device does not have that any
+    /// more, nothing that it says on them gets out.
+    pub fn addresses_changed(&self) {
+        self.0.links.close_all();
+        self.0.told.notify_one();
+    }
+
     /// Drops these nodes at once, and believes nothing of them any more.
     pub fn set_revoked(&self, nodes: BTreeSet<NodeId>) {
         for id in &nodes {
