@@ -37,7 +37,7 @@ pub const FOUND_WITHIN: Duration = Duration::from_secs(10);
 /// than a round and founding together, in which a candidate may be silent.
 pub const AWAY: Duration = Duration::from_secs(16);
 /// Without a word, until a swarm that was seen is forgotten.
-pub const FORGET: Duration = Duration::from_secs(300);
+pub const FORGET: Duration = Duration::from_secs(120);
 /// How long devices that never prove that they know the site key can hold up
 /// those that do.
 pub const PATIENCE: Duration = Duration::from_secs(30);

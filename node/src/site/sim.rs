@@ -8,7 +8,7 @@ use std::time::Duration;
 use certs::{ClusterId, NodeId};
 use proptest::prelude::*;
 
-use super::decide::{AWAY, FOUND_WITHIN, Moment, Reason, Step};
+use super::decide::{AWAY, FORGET, FOUND_WITHIN, Moment, Reason, Step};
 use super::seen::Seen;
 use super::view::{Says, SwarmDigest, View};
 
@@ -326,7 +326,7 @@ fn secs(seconds: u64) -> Moment {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn devices_that_see_each_other_form_exactly_one_swarm(site in sites()) {
@@ -349,7 +349,8 @@ proptest! {
                 world.devices[victim].life = Life::Crashed;
             }
         }
-        world.run_until(secs(200));
+        // A founder that died may have to be forgotten first.
+        world.run_until(secs(60) + FORGET + secs(120));
         // Members of a swarm whose founder is gone stay what they are.
         let orphaned = |device: &Device| {
             matches!(device.life, Life::Member(founder) if world.devices[founder].life == Life::Crashed)
