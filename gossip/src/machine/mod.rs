@@ -166,6 +166,7 @@ pub struct Machine {
     /// Who gets beats, until when.
     subscribers: Vec<(NodeId, Moment)>,
     next_beat: Moment,
+    last_beat: Moment,
     outbox: Outbox,
     accused: BTreeMap<NodeId, Accusation>,
     /// Until when some members are `Standing::Shaken`.
@@ -214,6 +215,7 @@ impl Machine {
             watches: Vec::new(),
             subscribers: Vec::new(),
             next_beat,
+            last_beat: now,
             outbox: Outbox::default(),
             accused: BTreeMap::new(),
             shaken_until: None,

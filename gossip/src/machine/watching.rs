@@ -20,6 +20,10 @@ const MAX_SUBSCRIBERS: usize = 64;
 const DIFFERS: u8 = 3;
 /// Between two looks around of a node that knows nobody.
 const ALONE: Duration = Duration::from_secs(10);
+/// How far a beat may be moved to fall together with those of others.
+const LEAN: Duration = Duration::from_millis(50);
+/// For the one that is waited for to be late.
+const LAG: Duration = Duration::from_millis(20);
 /// How long others may say that a member lives which was presumed dead.
 const SHAKEN: Duration = Duration::from_secs(10);
 /// A member that was heard so lately is not dead, whoever says so.
@@ -54,6 +58,7 @@ impl Machine {
     /// Every `beat`: speak to those who watch, ask those who are watched.
     pub(super) fn beat(&mut self) {
         let now = self.now();
+        self.last_beat = now;
         self.next_beat += self.config.beat;
         if self.next_beat <= now {
             self.next_beat = now + self.config.beat;
@@ -152,7 +157,28 @@ impl Machine {
         }
     }
 
+    /// Beats with the smallest of those that it watches, as nearly as that goes
+    /// without a pause that is much longer or shorter. So the beats of a small
+    /// swarm fall together, and a device that has nothing to do wakes up for all
+    /// of them at once: idle devices should be idle.
+    fn keep_time(&mut self, with: NodeId) {
+        let smallest = self.watches.iter().map(|watch| watch.subject).min();
+        if smallest != Some(with) || with > self.me {
+            return;
+        }
+        let (now, beat) = (self.now(), self.config.beat);
+        let since = now.saturating_sub(self.last_beat);
+        if since + LEAN >= beat {
+            self.next_beat = now;
+        } else if since <= LEAN {
+            self.next_beat = now + beat + LAG;
+        } else {
+            self.next_beat = self.next_beat.min(self.last_beat + beat - LEAN);
+        }
+    }
+
     fn on_beat(&mut self, from: NodeId, incarnation: u64, root: u64) {
+        self.keep_time(from);
         self.enlighten(from);
         let equal = root == self.roster.root();
         let newer = (self.roster.get(from)).is_some_and(|peer| peer.head.incarnation < incarnation);

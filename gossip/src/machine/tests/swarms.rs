@@ -68,6 +68,20 @@ fn nothing_changes_while_nothing_happens() {
 }
 
 #[test]
+fn the_beats_of_a_small_swarm_fall_together() {
+    for seed in 0..10 {
+        let mut swarm = Swarm::formed(5, seed);
+        swarm.run(5_000);
+        let beats = swarm.machines.values();
+        let beats: Vec<u128> = beats.map(|machine| machine.last_beat.as_millis()).collect();
+        let apart = beats.iter().max().unwrap() - beats.iter().min().unwrap();
+        // Some may have begun the next round.
+        let apart = apart.min(apart.abs_diff(250));
+        assert!(apart <= 30, "seed {seed}: {beats:?}");
+    }
+}
+
+#[test]
 fn a_returner_is_alive_for_all_within_a_second() {
     let mut swarm = Swarm::formed(5, 1);
     swarm.run(1_000);
