@@ -45,7 +45,7 @@ pub fn every_device_knows_who_is_here(context: &Context) -> Result<()> {
     })?;
     claim("a worker's address may change", || moved(&swarm, h5))?;
     claim("a leader's address may change", || {
-        moved(&swarm, swarm.leader(ask)?)
+        moved(&swarm, swarm.leader(h4)?)
     })?;
     claim("members are listed with no manager alive", || {
         without_managers(&swarm, h5)
@@ -97,9 +97,11 @@ fn nobody_dies(swarm: &Swarm, time: Duration, but: &[&Host]) -> Result<()> {
 
 /// Neither its containers nor anybody else's notice.
 fn moved(swarm: &Swarm, host: &Host) -> Result<()> {
-    let containers = swarm.containers("web")?;
     let others = swarm.others(host);
-    let ask = *others.first().context("it is alone")?;
+    let manages = |other: &&&Host| kit::nodes(other).is_ok();
+    let ask = *others.iter().find(manages).context("no other manager")?;
+    swarm.settled(ask, "web", 5)?;
+    let containers = swarm.containers("web")?;
     let new = host.change_address()?.to_string();
     soon("the managers to have its new address", || {
         let node = kit::node(ask, host.name())?;
