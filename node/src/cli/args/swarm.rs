@@ -69,6 +69,10 @@ pub struct InitArgs {
     /// How many dead tasks are kept for each slot
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(i64).range(0..))]
     pub task_history_limit: i64,
+    /// How many managers the swarm should have, 1, 3, 5 or 7, where there are
+    /// candidates enough
+    #[arg(long, value_name = "N", value_parser = super::watch::managers)]
+    pub managers: Option<u8>,
     #[command(flatten)]
     pub start: StartFlags,
 }

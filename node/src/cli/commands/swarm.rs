@@ -1,6 +1,7 @@
 //! `init`, `join`, `leave`, `join-token` and `info`.
 
 use hyper::Method;
+use services::managing::MANAGERS;
 
 use super::Session;
 use crate::api::dto::{
@@ -109,12 +110,16 @@ impl Session<'_> {
 }
 
 fn init_request(args: &InitArgs) -> InitRequest {
+    let managers = args
+        .managers
+        .map(|count| (MANAGERS.into(), count.to_string()));
     InitRequest {
         listen_addr: args.addresses.listen_addr.to_string(),
         advertise_addr: args.addresses.advertise_addr.clone().unwrap_or_default(),
         availability: args.addresses.availability.as_str().into(),
         spec: SwarmSpec {
             name: "default".into(),
+            labels: managers.into_iter().collect(),
             orchestration: Orchestration {
                 task_history_retention_limit: Some(args.task_history_limit),
             },

@@ -475,7 +475,11 @@ async fn an_update_changes_what_is_said_and_keeps_the_rest() {
     ended.result.unwrap();
     assert_eq!(ended.out, "Swarm updated.\n");
     insta::assert_snapshot!(daemon.changes().join("\n"), @r#"POST /swarm/update?version=5 {"Name":"default","Labels":{"swarmlet.autopilot":"off","swarmlet.managers":"5"},"Orchestration":{},"Raft":{"ElectionTick":0,"HeartbeatTick":0},"Dispatcher":{},"CAConfig":{},"TaskDefaults":{},"EncryptionConfig":{"AutoLockManagers":false}}"#);
-    for wrong in [&["update"][..], &["update", "--managers", "4"]] {
+    for wrong in [
+        &["update"][..],
+        &["update", "--managers", "4"],
+        &["init", "--managers", "2"],
+    ] {
         let line = [&["swarmlet"], wrong].concat();
         assert!(crate::cli::args::Cli::try_parse_from(line).is_err());
     }
