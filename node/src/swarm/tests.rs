@@ -20,7 +20,7 @@ use crate::site::lan::Deaf;
 mod failures;
 
 const IMAGE: &str = "busybox:latest";
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 struct Node {
     swarm: Swarm,
