@@ -130,7 +130,7 @@ impl Situation {
         let (time, id, dead) = gone.max_by_key(|(time, id, _)| (*time, *id))?;
         let since = format!("gone for {} s", time.as_secs());
         // Without it the others need no more votes than with it.
-        if count % 2 == 0 || count > self.target() {
+        if count.is_multiple_of(2) || count > self.target() {
             let reason = format!("{since}, and {} others vote", count - 1);
             return Some(demote(id, &reason));
         }
@@ -160,7 +160,7 @@ impl Situation {
         };
         let reason = match count {
             _ if count > target => format!("there are {count} managers, {target} are wanted"),
-            _ if count % 2 == 0 => {
+            _ if count.is_multiple_of(2) => {
                 format!("{count} managers bear no more losses than {}", count - 1)
             }
             _ => return None,
