@@ -50,8 +50,8 @@ pub const ALL: &[Scenario] = &[
         run: hosts::an_interrupted_up_leaves_nothing_after_down,
     },
     Scenario {
-        name: "a_killed_leader_is_replaced_and_nothing_restarts",
-        run: leader::a_killed_leader_is_replaced_and_nothing_restarts,
+        name: "a_killed_leader_is_replaced_and_nothing_else_restarts",
+        run: leader::a_killed_leader_is_replaced_and_nothing_else_restarts,
     },
     Scenario {
         name: "a_swarm_without_power_comes_back_by_itself",
