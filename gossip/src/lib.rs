@@ -12,6 +12,7 @@
 mod codec;
 pub mod discovery;
 pub mod driver;
+pub mod endpoints;
 pub mod facts;
 pub mod machine;
 pub mod record;

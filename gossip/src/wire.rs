@@ -243,3 +243,6 @@ fn bounded(len: usize, most: usize) -> Result<(), WireError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,12 @@ const MAX_PENDING: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two comparisons that this node begins.
 const COMPARE: Duration = Duration::from_millis(1_000);
+/// Where there is always some news on its way, beats always differ a little; so if
+/// comparing shows less than this, the pause grows.
+const LITTLE: usize = 8;
+/// One second of pause, at most, for so many members; and no more than the latter.
+const MEMBERS_PER_SECOND: u32 = 32;
+const MOST_SECONDS: u32 = 16;
 /// Between two calls of members that are presumed dead, or are not known yet.
 const CALL: Duration = Duration::from_secs(2);
 /// The same for members that are dead, for each that is live.
@@ -55,6 +61,7 @@ pub(super) struct Exchanges {
     missing: BTreeMap<NodeId, BTreeSet<NodeId>>,
     wanted: BTreeSet<NodeId>,
     next_compare: Moment,
+    pause: Duration,
     next_call: Moment,
     next_anyone: Moment,
 }
@@ -84,6 +91,7 @@ impl Exchanges {
             missing: BTreeMap::new(),
             wanted: BTreeSet::new(),
             next_compare: now,
+            pause: COMPARE,
             next_call: now,
             next_anyone: now + ANYONE,
         }
@@ -131,10 +139,25 @@ impl Machine {
         let busy = self.exchanges.wanted.len() >= MAX_WANTED;
         let due = now >= self.exchanges.next_compare && !busy;
         if due {
-            self.exchanges.next_compare = now + self.rng.around(COMPARE);
+            self.exchanges.next_compare = now + self.rng.around(self.exchanges.pause);
             self.greet(with);
         }
         due
+    }
+
+    /// What other members are known to know better.
+    fn lacking(&self) -> usize {
+        self.exchanges.wanted.len() + self.accused.len()
+    }
+
+    /// The next comparison is soon if this one has shown much.
+    fn pace(&mut self, found: usize) {
+        let members = u32::try_from(self.roster.len()).unwrap_or(u32::MAX);
+        let most = COMPARE * (members / MEMBERS_PER_SECOND).clamp(1, MOST_SECONDS);
+        self.exchanges.pause = match found > LITTLE {
+            true => COMPARE,
+            false => (2 * self.exchanges.pause).min(most),
+        };
     }
 
     /// Begins a comparison, unless one is on its way.
@@ -266,9 +289,11 @@ impl Machine {
                 }
             }
             (Kind::List { more }, Response::List { entries }) => {
+                let before = self.lacking();
                 for entry in entries.into_iter().take(MAX_ENTRIES) {
                     self.consider(from, entry);
                 }
+                self.pace(self.lacking().saturating_sub(before));
                 // Else it goes on when what this list has shown is here.
                 if more && self.exchanges.wanted.len() < MAX_WANTED {
                     self.greet(from);

@@ -19,7 +19,7 @@ use crate::wire::{Datagram, News};
 /// Waiting for more.
 const SOON: Duration = Duration::from_millis(10);
 /// The same, for what nobody waits for.
-const LATER: Duration = Duration::from_millis(500);
+const LATER: Duration = Duration::from_millis(1_000);
 /// More items than this are a storm.
 const STORM: usize = 64;
 /// Neighbours that are told in a storm.

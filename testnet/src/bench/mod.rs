@@ -9,6 +9,7 @@ mod create;
 mod detect;
 mod engines;
 mod figures;
+mod gossip;
 mod idle;
 mod starve;
 mod usage;
@@ -34,29 +35,33 @@ pub enum Bench {
     Detect(detect::Detect),
     /// Whom a starving device takes down with it
     Starve(starve::Starve),
+    /// Gossip of thousands of members, simulated
+    Gossip(gossip::Gossip),
 }
 
-/// Runs one benchmark on hosts of its own, which are gone afterwards.
+/// Runs one benchmark on hosts of its own, which are gone afterwards, or on none.
 pub fn run(name: &str, bench: &Bench) -> Result<()> {
+    let hosts = match bench {
+        Bench::Create(_) => create::HOSTS,
+        Bench::Idle(_) => Idle::HOSTS,
+        Bench::Detect(detect) => usize::try_from(detect.hosts)?,
+        Bench::Starve(starve) => usize::try_from(starve.hosts)?,
+        Bench::Gossip(gossip) => return gossip.run(),
+    };
     ensure_packages(true)?;
     let artifacts = Artifacts::build()?;
     let guard = Guard::of_testnet(name)?;
     Testnet::down(name)?;
-    let up = |hosts| -> Result<Testnet> {
-        let options = Options {
-            logs: Some(target_dir().join("testnet/bench")),
-            ..Options::new(name, hosts)
-        };
-        Ok(Testnet::up(&artifacts, &options)?)
+    let options = Options {
+        logs: Some(target_dir().join("testnet/bench")),
+        ..Options::new(name, hosts)
     };
-    guard.finish(match bench {
-        Bench::Create(create) => up(create::HOSTS).and_then(|net| create.run(&net)),
-        Bench::Idle(idle) => up(Idle::HOSTS).and_then(|net| idle.run(&net)),
-        Bench::Detect(detect) => {
-            up(usize::try_from(detect.hosts)?).and_then(|net| detect.run(&net))
-        }
-        Bench::Starve(starve) => {
-            up(usize::try_from(starve.hosts)?).and_then(|net| starve.run(&net))
-        }
-    })
+    let net = Testnet::up(&artifacts, &options).map_err(anyhow::Error::from);
+    guard.finish(net.and_then(|net| match bench {
+        Bench::Create(create) => create.run(&net),
+        Bench::Idle(idle) => idle.run(&net),
+        Bench::Detect(detect) => detect.run(&net),
+        Bench::Starve(starve) => starve.run(&net),
+        Bench::Gossip(gossip) => gossip.run(),
+    }))
 }

@@ -244,9 +244,12 @@ impl Swarm {
     }
 
     pub fn run(&mut self, time: Duration) {
-        let end = self.now + time.as_micros() as Micros;
+        self.run_to(self.now + time.as_micros() as Micros);
+    }
+
+    pub fn run_to(&mut self, end: Micros) {
         self.until(end, |_| false);
-        self.now = end;
+        self.now = self.now.max(end);
     }
 
     /// Runs until something is so or time is up; the former says when it was. Looks

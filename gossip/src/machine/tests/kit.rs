@@ -249,7 +249,6 @@ impl Swarm {
         }
     }
 
-    #[expect(dead_code, reason = "refusals")]
     pub fn datagram(&mut self, from: u8, to: u8, message: wire::Datagram) {
         let from = id_of(from);
         self.event(to, Event::Datagram { from, message });

@@ -1,5 +1,5 @@
 //! Small swarms in virtual time: claims about what members come to believe.
 
-mod kit;
+pub(crate) mod kit;
 mod refusals;
 mod swarms;
