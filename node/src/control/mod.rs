@@ -70,7 +70,9 @@ impl Control {
         let mut server = credentials
             .server_config(&[ALPN_JOIN, ALPN_RAFT, ALPN_GOSSIP, ALPN_NODE])
             .map_err(io::Error::other)?;
-        server.transport_config(Arc::new(port::transport()));
+        let mut transport = port::transport();
+        transport.receive_window(port::STRANGER);
+        server.transport_config(Arc::new(transport));
         let endpoint = port::listen(server, listen).await?;
         Ok(Arc::new(Self {
             me: credentials.node_id(),
@@ -167,7 +169,11 @@ impl Control {
                 let Some((alpn, connection)) = handshake(incoming).await else {
                     return;
                 };
-                match (alpn.as_slice(), certs::peer_of(&connection)) {
+                let peer = certs::peer_of(&connection);
+                if peer.is_some() {
+                    connection.set_receive_window(port::MEMBER);
+                }
+                match (alpn.as_slice(), peer) {
                     (ALPN_JOIN, _) => {
                         protocols.joining(connection).await;
                         drop(permit);

@@ -8,6 +8,11 @@ use std::time::Duration;
 use quinn::{Endpoint, IdleTimeout, ServerConfig, TransportConfig, VarInt};
 use tokio::time::Instant;
 
+/// Bytes that a stranger may send before they are read, on all streams.
+pub const STRANGER: VarInt = VarInt::from_u32(64 << 10);
+/// The same for a member, whose streams have limits of their own.
+pub const MEMBER: VarInt = VarInt::from_u32(u32::MAX);
+
 const PORT_WITHIN: Duration = Duration::from_secs(1);
 const CLOSED_WITHIN: Duration = Duration::from_millis(500);
 

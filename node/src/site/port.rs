@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, Incoming, VarInt};
+use quinn::{Connection, Endpoint, Incoming};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -20,8 +20,6 @@ use crate::join::{About, Answer, MAX_REQUEST, Request};
 const MAX_CONNECTIONS: usize = 128;
 /// For a stranger's handshake and first frame.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
-/// Bytes that a stranger may send unread.
-const WINDOW: u32 = 64 << 10;
 
 pub struct Port {
     endpoint: Endpoint,
@@ -36,8 +34,8 @@ impl Port {
         let mut transport = port::transport();
         transport
             .max_concurrent_bidi_streams(1u32.into())
-            .receive_window(VarInt::from_u32(WINDOW))
-            .stream_receive_window(VarInt::from_u32(WINDOW));
+            .receive_window(port::STRANGER)
+            .stream_receive_window(port::STRANGER);
         server.transport_config(Arc::new(transport));
         let endpoint = port::listen(server, listen).await?;
         let tasks = TaskTracker::new();

@@ -193,10 +193,10 @@ impl World {
                     let answer = self.view(to);
                     self.send(Message::Answer(to, from, answer));
                 }
-                Message::Answer(from, to, view) if self.linked(from, to) => {
-                    if self.devices[to].life == Life::Waiting {
-                        self.devices[to].seen.hear(addr(from), &view, self.now);
-                    }
+                Message::Answer(from, to, view)
+                    if self.linked(from, to) && self.devices[to].life == Life::Waiting =>
+                {
+                    self.devices[to].seen.hear(addr(from), &view, self.now);
                 }
                 _ => {}
             }

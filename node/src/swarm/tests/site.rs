@@ -15,32 +15,36 @@ use crate::site::progress::Stage;
 
 /// Who announces what on one segment.
 #[derive(Debug, Clone)]
-struct Segment(
-    Arc<(
-        StdMutex<BTreeMap<SocketAddr, Announcement>>,
-        watch::Sender<u64>,
-    )>,
-);
+struct Segment(Arc<Air>);
+
+#[derive(Debug)]
+struct Air {
+    said: StdMutex<BTreeMap<SocketAddr, Announcement>>,
+    changes: watch::Sender<u64>,
+}
 
 impl Segment {
     fn new() -> Self {
-        Self(Arc::new((StdMutex::default(), watch::Sender::new(0))))
+        Self(Arc::new(Air {
+            said: StdMutex::default(),
+            changes: watch::Sender::new(0),
+        }))
     }
 
     fn say(&self, addr: SocketAddr, said: Option<Announcement>) {
-        let mut all = lock(&self.0.0);
+        let mut all = lock(&self.0.said);
         let before = all.remove(&addr);
         if let Some(said) = said {
             all.insert(addr, said);
         }
         if before != said {
-            self.0.1.send_modify(|count| *count += 1);
+            self.0.changes.send_modify(|count| *count += 1);
         }
     }
 
     /// What is said over there is heard here too.
     fn hear_also(&self, other: &Self) {
-        for (addr, said) in lock(&other.0.0).clone() {
+        for (addr, said) in lock(&other.0.said).clone() {
             self.say(addr, Some(said));
         }
     }
@@ -67,7 +71,7 @@ impl Lan for Ear {
     fn refresh(&self) {}
 
     fn found(&self) -> Vec<Found> {
-        let all = lock(&self.segment.0.0);
+        let all = lock(&self.segment.0.said);
         let others = all.iter().filter(|(addr, _)| **addr != self.addr);
         let found = others.map(|(addr, said)| Found {
             id: NodeId::of_public_key(&said.key),
@@ -80,7 +84,7 @@ impl Lan for Ear {
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.segment.0.1.subscribe()
+        self.segment.0.changes.subscribe()
     }
 }
 
