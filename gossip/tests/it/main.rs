@@ -1,4 +1,6 @@
 //! Gossip as its users see it: real sockets and certificates, on loopback.
+
+#![allow(clippy::disallowed_methods, reason = "tests of the shell, which acts")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
