@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::endpoints::Table;
 use crate::facts::Facts;
 use crate::machine::{self, Event, Machine};
 use crate::view::{Member, Moment};
@@ -170,6 +171,12 @@ impl Gossip {
     /// Where to dial a node, the most likely first; empty where nobody said.
     pub fn addrs(&self, id: NodeId) -> Vec<SocketAddr> {
         lock(&self.0.machine).addrs(id)
+    }
+
+    /// Where the tasks of every network answer now, as far as that is vouched
+    /// for; ask again after [`changes`](Self::changes).
+    pub fn endpoints(&self) -> Table {
+        lock(&self.0.machine).endpoints()
     }
 
     /// Counts the changes of liveness and of facts.
