@@ -10,6 +10,9 @@ const PAYLOAD: u64 = 1_200;
 const HANDSHAKE: u64 = 4_000;
 /// A connection that carries nothing for so long is closed, as the driver does it.
 const IDLE: Micros = 15_000_000;
+/// The same while there are more than `MANY`.
+const IDLE_IF_MANY: Micros = 4_000_000;
+const MANY: usize = 32;
 
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Sent {
@@ -78,7 +81,11 @@ impl Traffic {
             open.1 = now;
             return;
         }
-        account.open.retain(|(_, used)| now <= used + IDLE);
+        let idle = match account.open.len() > MANY {
+            true => IDLE_IF_MANY,
+            false => IDLE,
+        };
+        account.open.retain(|(_, used)| now <= used + idle);
         account.open.push((peer, now));
         account.sent.bytes += HANDSHAKE;
         account.most_open = account.most_open.max(account.open.len());
