@@ -13,7 +13,9 @@ pub const STRANGER: VarInt = VarInt::from_u32(64 << 10);
 /// The same for a member, whose streams have limits of their own.
 pub const MEMBER: VarInt = VarInt::from_u32(u32::MAX);
 
-const PORT_WITHIN: Duration = Duration::from_secs(1);
+/// An attempt to reach a peer that is gone takes 3 s to drain (RFC 9000 10.2:
+/// three times the probe timeout, which is a second before the first answer).
+const PORT_WITHIN: Duration = Duration::from_secs(4);
 const CLOSED_WITHIN: Duration = Duration::from_millis(500);
 
 /// # Errors
