@@ -46,7 +46,10 @@ pub async fn discover(swarm: &Swarm) -> Vec<Device> {
     let own = me.as_ref().and_then(|me| me.swarm);
     let mut ids: BTreeSet<NodeId> = me.iter().map(|me| me.node).collect();
     let mut found = lan.found();
-    found.retain(|found| ids.insert(found.id));
+    // One that took another id there is still remembered by the old one.
+    found.sort_by_key(|found| std::cmp::Reverse(found.first_seen));
+    let mut addrs = BTreeSet::new();
+    found.retain(|found| ids.insert(found.id) && addrs.insert(found.addr));
     let asked = found.into_iter().map(|found| ask(found, own));
     me.into_iter().chain(join_all(asked).await).collect()
 }
