@@ -18,7 +18,7 @@ use crate::wire::News;
 /// Between two publications of the load alone.
 const LOAD_AT_MOST: Duration = Duration::from_secs(10);
 /// The same, for each member: a large swarm hears of each more rarely.
-const LOAD_PER_MEMBER: Duration = Duration::from_millis(300);
+const LOAD_PER_MEMBER: Duration = Duration::from_millis(500);
 /// Between two refutations: who is declared dead again will be told again.
 const REFUTE_AT_MOST: Duration = Duration::from_millis(200);
 

@@ -134,7 +134,7 @@ impl Gossip {
     /// Nobody comes or goes; every member's load changes as often as it may be told.
     fn steady(&self, swarm: &mut Swarm, outcome: &mut Outcome) {
         let members = swarm.options.members as u64;
-        let pause = (10 * SECOND).max(members * 300_000);
+        let pause = (10 * SECOND).max(members * 500_000);
         let (start, mut due) = (swarm.now, swarm.now);
         let end = start + self.seconds * SECOND;
         while due < end {
