@@ -4,6 +4,9 @@
 //! All tasks of the membership hang on one token; `stop` ends them and leaves
 //! the containers running, so that the daemon can be replaced under them.
 
+mod moving;
+mod protocols;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -11,18 +14,17 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use certs::{Credentials, Identity, NodeId, Peer, Role};
+use certs::{Credentials, Identity, NodeId, Role};
 use futures::future::BoxFuture;
 use gossip::Gossip;
-use quinn::Connection;
-use raft::{Dial, Member, Raft};
+use raft::{Member, Raft};
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock;
+use crate::control::Control;
 use crate::control::message::SwarmNews;
-use crate::control::{ALPN_RAFT, Control, Protocols};
 use crate::disk::{DataDir, NodeFile};
 use crate::join;
 use crate::manager::machine::Machine;
@@ -33,12 +35,11 @@ use crate::session::Farewell;
 use crate::session::client::SessionClient;
 use crate::site::lan::Lan;
 use crate::worker::{Agent, AgentConfig};
-use crate::{address, clock, streams};
+use protocols::RaftDial;
 
 /// For a manager to hear that this node leaves.
 const FAREWELL: Duration = Duration::from_secs(1);
 const CATCH_UP_RETRY: Duration = Duration::from_millis(200);
-const ADDRESS_CHECK: Duration = Duration::from_secs(1);
 const ROLE_RETRY: Duration = Duration::from_millis(500);
 
 pub struct Membership {
@@ -346,37 +347,6 @@ impl Membership {
         }
     }
 
-    /// A device may get another address at any time, say with its next DHCP
-    /// lease. It tells everyone, and stays the node that it is.
-    async fn follow_address(&self) {
-        let mut pause = tokio::time::interval(ADDRESS_CHECK);
-        pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            pause.tick().await;
-            let before = self.addr();
-            let managers = self.news.borrow().managers.clone();
-            let others = managers.iter().filter(|(id, _)| *id != self.me);
-            let others = others.map(|(_, addr)| *addr);
-            let Some(ip) = address::successor(before.ip(), others) else {
-                continue;
-            };
-            self.move_to(SocketAddr::new(ip, before.port()));
-        }
-    }
-
-    /// Tells everyone that this node answers at `addr` now.
-    pub fn move_to(&self, addr: SocketAddr) {
-        let before = self.addr.send_replace(addr);
-        tracing::info!(%before, %addr, "this node has another address");
-        self.gossip.publish(|facts| {
-            facts
-                .addrs
-                .retain(|known| *known != before && *known != addr);
-            facts.addrs.insert(0, addr);
-        });
-        self.gossip.addresses_changed();
-    }
-
     /// A promotion or demotion is a new certificate.
     async fn take_role(self: &Arc<Self>, role: Role) -> anyhow::Result<()> {
         let certificate = self.renewed().await?;
@@ -399,40 +369,6 @@ impl Membership {
         }
         tracing::info!(%role, "this node's role changed");
         Ok(())
-    }
-}
-
-impl Protocols for Membership {
-    fn joining(self: Arc<Self>, connection: Connection) -> BoxFuture<'static, ()> {
-        Box::pin(async move { join::serve(&self, connection).await })
-    }
-
-    fn raft(self: Arc<Self>, peer: Peer, connection: Connection) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            match self.manager() {
-                Some(manager) => manager.raft.serve(peer.id, connection).await,
-                None => connection.close(1u32.into(), b"not a manager"),
-            }
-        })
-    }
-
-    fn gossip(self: Arc<Self>, peer: Peer, connection: Connection) -> BoxFuture<'static, ()> {
-        Box::pin(async move { self.gossip.serve(peer, connection).await })
-    }
-
-    fn node(self: Arc<Self>, peer: Peer, connection: Connection) -> BoxFuture<'static, ()> {
-        Box::pin(async move {
-            while let Ok(streams) = connection.accept_bi().await {
-                let membership = Arc::clone(&self);
-                let connection = connection.clone();
-                self.spawn(async move {
-                    let served = streams::serve(&membership, peer, connection, streams);
-                    if let Err(error) = served.await {
-                        tracing::debug!(peer = %peer.id, %error, "a stream ended");
-                    }
-                });
-            }
-        })
     }
 }
 
@@ -465,25 +401,6 @@ async fn sleep_or_never(time: Option<Duration>) {
     match time {
         Some(time) => tokio::time::sleep(time).await,
         None => std::future::pending().await,
-    }
-}
-
-struct RaftDial {
-    control: Arc<Control>,
-    news: watch::Sender<SwarmNews>,
-}
-
-impl Dial for RaftDial {
-    fn dial(&self, id: NodeId, hint: SocketAddr) -> BoxFuture<'static, io::Result<Connection>> {
-        let control = Arc::clone(&self.control);
-        let known = self
-            .news
-            .borrow()
-            .managers
-            .iter()
-            .find(|(known, _)| *known == id)
-            .map(|(_, addr)| *addr);
-        Box::pin(async move { control.dial(id, known.unwrap_or(hint), ALPN_RAFT).await })
     }
 }
 
