@@ -184,3 +184,24 @@ async fn a_node_is_found_where_its_own_port_is_though_the_known_address_is_stale
     assert_eq!(connection.remote_address(), addr);
     gossip.shutdown().await;
 }
+
+/// A device may leave its swarm after the last of its peers did, and go on to
+/// another: the call that nobody answers must not cost it the port.
+#[tokio::test]
+async fn a_port_is_had_again_though_a_call_from_it_is_never_answered() {
+    let cluster = Cluster::new();
+    let control = cluster.control(Duration::ZERO).await;
+    let addr = SocketAddr::from(([127, 0, 0, 1], control.port().unwrap()));
+    let gone = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = gone.local_addr().unwrap();
+    let caller = Arc::clone(&control);
+    let call = tokio::spawn(async move { caller.dial_at(caller.me, to, ALPN_GOSSIP).await });
+    gone.recv(&mut [0; 2048]).await.unwrap();
+
+    control.close().await;
+    assert!(call.await.unwrap().is_err());
+    drop(control);
+    Control::bind(addr, cluster.member(Duration::ZERO))
+        .await
+        .unwrap();
+}
