@@ -23,6 +23,7 @@ mod key;
 mod peer;
 mod pem;
 mod refusal;
+mod reset;
 pub mod seal;
 mod site;
 mod stranger;

@@ -73,7 +73,9 @@ impl Control {
         let mut transport = port::transport();
         transport.receive_window(port::STRANGER);
         server.transport_config(Arc::new(transport));
-        let endpoint = port::listen(server, listen).await?;
+        let config = credentials.identity().key().endpoint_config();
+        let config = config.map_err(io::Error::other)?;
+        let endpoint = port::listen(config, server, listen).await?;
         Ok(Arc::new(Self {
             me: credentials.node_id(),
             endpoint,

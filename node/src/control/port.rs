@@ -2,10 +2,13 @@
 //! its connections are.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Endpoint, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    Endpoint, EndpointConfig, IdleTimeout, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+};
 use tokio::time::Instant;
 
 /// Bytes that a stranger may send before they are read, on all streams.
@@ -20,18 +23,23 @@ const CLOSED_WITHIN: Duration = Duration::from_millis(500);
 
 /// # Errors
 /// The port is taken, or why it cannot be had.
-pub async fn listen(server: ServerConfig, addr: SocketAddr) -> io::Result<Endpoint> {
+pub async fn listen(
+    config: EndpointConfig,
+    server: ServerConfig,
+    addr: SocketAddr,
+) -> io::Result<Endpoint> {
     // Whoever had it a moment ago may still be letting go of it: quinn closes
     // its socket in the background.
     let deadline = Instant::now() + PORT_WITHIN;
-    loop {
-        match Endpoint::server(server.clone(), addr) {
+    let socket = loop {
+        match UdpSocket::bind(addr) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            bound => return bound,
+            bound => break bound?,
         }
-    }
+    };
+    Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))
 }
 
 /// Ends all connections and lets go of the port.

@@ -205,3 +205,27 @@ async fn a_port_is_had_again_though_a_call_from_it_is_never_answered() {
         .await
         .unwrap();
 }
+
+/// Else requests over such a connection would wait until it is given up for silent.
+#[tokio::test]
+async fn a_node_that_is_back_ends_what_its_former_life_had_open() {
+    let cluster = Cluster::new();
+    let caller = cluster.control(Duration::ZERO).await;
+    let credentials = cluster.member(Duration::ZERO);
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let killed = Control::bind(any, credentials.clone()).await.unwrap();
+    let (_door, at) = open(&killed).await;
+    let id = credentials.node_id();
+    let connection = caller.dial(id, at, ALPN_NODE).await.unwrap();
+
+    // From elsewhere it is not heard any more, as if it had been killed. Twice,
+    // since quinn keeps the last socket for what may still come.
+    for _ in 0..2 {
+        let elsewhere = std::net::UdpSocket::bind(any).unwrap();
+        killed.endpoint.rebind(elsewhere).unwrap();
+    }
+    let _back = Control::bind(at, credentials).await.unwrap();
+    let (mut out, _) = connection.open_bi().await.unwrap();
+    out.write_all(b"still there?").await.unwrap();
+    assert_eq!(connection.closed().await, ConnectionError::Reset);
+}

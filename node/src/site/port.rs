@@ -37,7 +37,9 @@ impl Port {
             .receive_window(port::STRANGER)
             .stream_receive_window(port::STRANGER);
         server.transport_config(Arc::new(transport));
-        let endpoint = port::listen(server, listen).await?;
+        let config = forming.key().endpoint_config();
+        let config = config.map_err(io::Error::other)?;
+        let endpoint = port::listen(config, server, listen).await?;
         let tasks = TaskTracker::new();
         tasks.spawn(accept(endpoint.clone(), forming));
         Ok(Self { endpoint, tasks })
