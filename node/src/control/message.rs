@@ -129,6 +129,8 @@ pub enum Relayed {
     },
     /// See [`Up::Pauses`].
     Pauses(NodeId),
+    /// What follows was said of the state as it was after this index of the log.
+    AsOf(u64),
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

@@ -78,6 +78,8 @@ impl Observer {
                     return;
                 }
             }
+            // Whoever received it has waited for that.
+            Relayed::AsOf(_) => return,
             Relayed::Pauses(node) => {
                 inner.tracker.pauses(node_key(node), now);
             }

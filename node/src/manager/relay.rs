@@ -51,8 +51,14 @@ async fn tell(manager: &Manager, leader: NodeId, addr: SocketAddr) -> io::Result
     manager.hub.tell_all();
     let push = async {
         let mut beat = pace();
+        let mut as_of = 0;
         loop {
-            for relayed in manager.hub.take_untold() {
+            let untold = manager.hub.take_untold();
+            let applied = manager.raft.watch().borrow().applied;
+            if std::mem::replace(&mut as_of, applied) != applied {
+                frame::send(&mut out, &Relayed::AsOf(applied)).await?;
+            }
+            for relayed in untold {
                 frame::send(&mut out, &relayed).await?;
             }
             tokio::select! {
@@ -89,8 +95,17 @@ pub async fn serve(manager: &Manager, via: NodeId, mut from: RecvStream) -> io::
     let term = status.borrow().term;
     let listen = async {
         manager.observer.in_office(term).await;
+        let mut here = manager.raft.watch();
         while let Some(relayed) = frame::recv::<Relayed>(&mut from).await? {
-            accept(manager, via, relayed);
+            match relayed {
+                // The follower may have applied an assignment, and heard how the
+                // task failed, before this leader has applied it: what is said
+                // of a task that is not known would be lost.
+                Relayed::AsOf(applied) => {
+                    let _ = here.wait_for(|status| status.applied >= applied).await;
+                }
+                relayed => accept(manager, via, relayed),
+            }
         }
         Ok(())
     };
