@@ -226,9 +226,12 @@ impl World {
         }
     }
 
+    /// Whether discovery lists `other` for `device`. It goes on listing a device
+    /// that is silent because it is founding.
     fn shown(&self, device: usize, other: usize) -> bool {
+        let founds = matches!(self.devices[other].life, Life::Founding(_));
         other != device
-            && self.answers(other)
+            && (self.answers(other) || founds)
             && self.linked(device, other)
             && !self.blind.contains(&(device, other))
             && self.now >= self.devices[other].starts + Duration::from_millis(300)
