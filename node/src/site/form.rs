@@ -3,6 +3,7 @@
 //! swarm or has been let into one.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -176,15 +177,37 @@ impl Forming {
         }
     }
 
-    fn step(&self, lan: &dyn Lan, offline: Option<&str>) -> (Step, Progress) {
+    /// Tells everyone in reach that this device is founding. One that came
+    /// meanwhile and does not see this device would found another swarm.
+    pub async fn tell_of_founding(self: &Arc<Self>, lan: &dyn Lan) -> Infallible {
+        let mut changes = lan.changes();
+        let mut couriers = Couriers::default();
+        loop {
+            let listed = self.listed(lan);
+            let now = self.began.elapsed();
+            for addr in &listed {
+                lock(&self.seen).list(*addr, now);
+            }
+            couriers.send(self);
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = sleep(LOOK) => {}
+            }
+        }
+    }
+
+    fn listed(&self, lan: &dyn Lan) -> BTreeSet<SocketAddr> {
         let tag = self.options.secret.tag();
         let me = self.key.node_id();
-        let listed: BTreeSet<SocketAddr> = lan
-            .found()
+        lan.found()
             .into_iter()
             .filter(|found| found.site == Some(tag) && found.id != me)
             .map(|found| found.addr)
-            .collect();
+            .collect()
+    }
+
+    fn step(&self, lan: &dyn Lan, offline: Option<&str>) -> (Step, Progress) {
+        let listed = self.listed(lan);
         let now = self.began.elapsed();
         let mut seen = lock(&self.seen);
         for addr in &listed {

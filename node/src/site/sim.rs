@@ -218,7 +218,7 @@ impl World {
                 };
             }
             Life::Waiting => self.wait(device),
-            Life::Formed if now >= self.devices[device].next_poll => {
+            Life::Founding(_) | Life::Formed if now >= self.devices[device].next_poll => {
                 let told = (0..self.devices.len()).filter(|other| self.shown(device, *other));
                 self.poll(device, told.collect());
             }

@@ -189,9 +189,12 @@ impl Swarm {
         }
     }
 
-    async fn formed(&self, forming: &Forming, verdict: Verdict) -> anyhow::Result<Progress> {
+    async fn formed(&self, forming: &Arc<Forming>, verdict: Verdict) -> anyhow::Result<Progress> {
         match verdict {
-            Verdict::Found => self.found_site(forming).await,
+            Verdict::Found => tokio::select! {
+                founded = self.found_site(forming) => founded,
+                never = forming.tell_of_founding(&*self.0.lan) => match never {},
+            },
             Verdict::Joined(joined) => self.join_site(forming, *joined).await,
         }
     }
