@@ -87,10 +87,7 @@ impl Gossip {
                     continue;
                 }
                 let outcome = self.try_out(*members, loss, trial);
-                println!(
-                    "{members} members, {name}: known after {:.0?} ms",
-                    outcome.known
-                );
+                println!("{members} members, {name}: {}", outcome.raw());
                 let named = |what: &String| format!("{members} members, {name}: {what}");
                 missed.extend(outcome.missed.iter().map(named));
                 rows.push(outcome.row(name));
@@ -244,6 +241,15 @@ fn heading(members: u32) -> Vec<String> {
 }
 
 impl Outcome {
+    /// When each death was known. Thousands at once have a line in the table.
+    fn raw(&self) -> String {
+        match self.known.len() {
+            0 => "done".to_owned(),
+            1..=10 => format!("known after {:.0?} ms", self.known),
+            many => format!("{many} deaths known"),
+        }
+    }
+
     fn judge(&mut self) {
         let known = percentile(&self.known, 100);
         if known > KNOWN_MS {

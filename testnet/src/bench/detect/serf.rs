@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use swarmlet_testnet::Host;
 
 use super::sightings::Log;
+use crate::scenarios::kit;
 
 /// Agents in all hosts; each ends with its host's power.
 #[derive(Debug)]
@@ -61,7 +62,8 @@ impl Serf {
     /// Brings a host together with the others again: by itself serf tries that
     /// at random, on average after minutes.
     pub fn rejoin(host: &Host, peer: &Host) -> Result<()> {
-        host.ok(&["serf", "join", &peer.ip().to_string()])?;
+        let join = ["serf", "join", &peer.ip().to_string()];
+        kit::soon("the network to carry serf's join", || Ok(host.ok(&join)?))?;
         Ok(())
     }
 }
