@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use certs::NodeId;
 
-use crate::directory::{Directory, NetworkId, ServiceId, TaskId};
+use crate::directory::{Directory, NetworkId, Port, ServiceId, TaskId};
 
 /// What managers, gossip and the engine have said, together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,4 +43,9 @@ pub struct Local {
     pub network: NetworkId,
     /// The host's end of its veth pair.
     pub veth: String,
+    /// Of the container, as the engine calls its network namespace: what says
+    /// which addresses belong to one container.
+    pub sandbox: String,
+    /// Published on this node alone, by `mode=host`.
+    pub ports: BTreeSet<Port>,
 }
