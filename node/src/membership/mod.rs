@@ -213,6 +213,7 @@ impl Membership {
             me: self.me,
             addr: self.addr.subscribe(),
             control: Arc::clone(&self.control),
+            gossip: self.gossip.clone(),
             agent: self.agent.clone(),
             news: self.news.clone(),
             removed: self.removed.clone(),

@@ -1,19 +1,21 @@
 //! The worker's end of a session: finds a manager, keeps a session with it,
-//! and begins anew elsewhere when that breaks.
+//! and begins anew elsewhere when that breaks, or when gossip has heard that
+//! the manager is lost, which is long before its silence would tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use certs::{NodeId, Role};
+use gossip::{Gossip, Liveness};
 use quinn::{Connection, RecvStream, SendStream};
 use services::object::TaskStatus;
 use services::{Assignment, Id};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{BEAT, Farewell, PATIENCE};
 use crate::clock;
@@ -34,6 +36,7 @@ pub struct SessionClient {
     /// Where this node answers.
     pub addr: watch::Receiver<SocketAddr>,
     pub control: Arc<Control>,
+    pub gossip: Gossip,
     pub agent: Agent,
     /// What the last manager said of the swarm; kept over sessions.
     pub news: watch::Sender<SwarmNews>,
@@ -48,11 +51,12 @@ pub struct SessionClient {
 impl SessionClient {
     /// Runs until it is dropped.
     pub async fn run(self) {
-        let mut turn = 0usize;
+        // Of this round; each manager has its turn before any has a second one.
+        let mut tried = BTreeSet::new();
         loop {
             let managers = self.managers();
-            let next = turn.checked_rem(managers.len());
-            let next = next.and_then(|index| managers.get(index));
+            let next = managers.iter().find(|(id, _)| !tried.contains(id));
+            let began = Instant::now();
             if let Some((id, addr)) = next {
                 match self.session(*id, *addr).await {
                     Ok(()) => tracing::debug!(manager = %id, "the session ended"),
@@ -66,8 +70,13 @@ impl SessionClient {
             if farewell != Farewell::None {
                 return;
             }
-            turn += 1;
-            if turn.is_multiple_of(managers.len().max(1)) {
+            if began.elapsed() > PATIENCE {
+                // It was a session: the others may be back meanwhile.
+                tried.clear();
+            }
+            tried.extend(next.map(|(id, _)| *id));
+            if managers.iter().all(|(id, _)| tried.contains(id)) {
+                tried.clear();
                 tokio::time::sleep(PAUSE).await;
             }
         }
@@ -93,20 +102,30 @@ impl SessionClient {
         }
     }
 
-    /// This node first, where it is a manager that has caught up; the others in
-    /// an order of this node's own, so that the sessions spread.
     fn managers(&self) -> Vec<(NodeId, SocketAddr)> {
         let mut managers = self.news.borrow().managers.clone();
-        let me = self.me.as_u128();
-        let own = match *self.caught_up.borrow() {
-            true => 0,
-            false => u128::MAX,
-        };
-        managers.sort_by_key(|(id, _)| match id.as_u128() ^ me {
-            0 => own,
-            mixed => mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) | 1,
-        });
+        let caught_up = *self.caught_up.borrow();
+        in_turn(&mut managers, self.me, caught_up, |id| self.is_lost(id));
         managers
+    }
+
+    fn is_lost(&self, manager: NodeId) -> bool {
+        let liveness = self.gossip.member(manager).map(|member| member.liveness);
+        matches!(liveness, Some(Liveness::Dead { .. } | Liveness::Left))
+    }
+
+    /// Ends when gossip gives up a manager that it held for alive.
+    async fn until_lost(&self, manager: NodeId) {
+        let mut changes = self.gossip.changes();
+        let mut alive = !self.is_lost(manager);
+        while changes.changed().await.is_ok() {
+            let lost = self.is_lost(manager);
+            if alive && lost {
+                return;
+            }
+            alive = !lost;
+        }
+        std::future::pending().await
     }
 
     async fn session(&self, manager: NodeId, addr: SocketAddr) -> io::Result<()> {
@@ -150,6 +169,7 @@ impl SessionClient {
             ended = self.tell(up) => ended,
             ended = self.listen(down) => ended,
             ended = self.answer(connection) => ended,
+            () = self.until_lost(manager) => Err(io::Error::other("gossip has lost the manager")),
             // The next session begins with the new one.
             Ok(()) = here.changed() => Ok(()),
         }
@@ -242,6 +262,25 @@ impl SessionClient {
     }
 }
 
+/// This node first, where it is a manager that has caught up; the others in an
+/// order of this node's own, so that the sessions spread. Those that are lost
+/// come last, not never: gossip may be wrong.
+fn in_turn(
+    managers: &mut [(NodeId, SocketAddr)],
+    me: NodeId,
+    caught_up: bool,
+    is_lost: impl Fn(NodeId) -> bool,
+) {
+    managers.sort_by_cached_key(|(id, _)| match id.as_u128() ^ me.as_u128() {
+        0 if caught_up => (false, 0),
+        0 => (true, u128::MAX),
+        mixed => {
+            let spread = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) | 1;
+            (is_lost(*id), spread)
+        }
+    });
+}
+
 async fn open(connection: &Connection, hello: Hello) -> io::Result<(SendStream, RecvStream)> {
     let (mut up, down) = connection.open_bi().await?;
     frame::send(&mut up, &Open::Session(hello)).await?;
@@ -323,4 +362,37 @@ async fn send_statuses(
         frame::send(up, &tasks).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns(me: u128, caught_up: bool, lost: &[u128]) -> Vec<u128> {
+        let managers = [1, 2, 3].map(|id| (NodeId::from(id), SocketAddr::from(([10, 0, 0, 1], 1))));
+        let mut managers = managers.to_vec();
+        let is_lost = |id: NodeId| lost.contains(&id.as_u128());
+        in_turn(&mut managers, NodeId::from(me), caught_up, is_lost);
+        managers.iter().map(|(id, _)| id.as_u128()).collect()
+    }
+
+    #[test]
+    fn a_manager_that_has_caught_up_asks_itself_first_and_else_last() {
+        assert_eq!(turns(2, true, &[])[0], 2);
+        assert_eq!(turns(2, false, &[1, 3])[2], 2);
+    }
+
+    #[test]
+    fn lost_managers_are_asked_last_and_still_asked() {
+        for lost in 1..=3 {
+            let turns = turns(9, false, &[lost]);
+            assert_eq!((turns.len(), turns[2]), (3, lost));
+        }
+    }
+
+    #[test]
+    fn nodes_begin_with_different_managers() {
+        let first: BTreeSet<u128> = (10..40).map(|me| turns(me, false, &[])[0]).collect();
+        assert_eq!(first.len(), 3);
+    }
 }
