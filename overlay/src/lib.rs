@@ -9,6 +9,7 @@
 
 pub mod directory;
 pub mod names;
+pub mod table;
 pub mod view;
 
 /// The protocol of the overlay's connections on the data port.
