@@ -8,7 +8,10 @@
 //! device to the node where the address lives.
 
 pub mod directory;
+#[cfg(test)]
+mod kit;
 pub mod names;
+pub mod rules;
 pub mod table;
 pub mod view;
 

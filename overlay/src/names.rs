@@ -14,7 +14,8 @@ pub struct Names {
     pub table: String,
     /// The TUN device.
     pub tun: String,
-    /// What the host's ends of veth pairs begin with; at most 8 characters.
+    /// What the host's ends of veth pairs begin with; at most 8 characters,
+    /// and as many for all, so that no node's prefix begins another's.
     pub veth: String,
     /// Of the network driver, as the engine knows it.
     pub plugin: String,
@@ -22,7 +23,7 @@ pub struct Names {
     pub mark: u32,
     /// Of routes for packets with the mark.
     pub route_table: u32,
-    /// Of the host, as its containers see it: their gateway and name server.
+    /// Of the host, as its containers see it: their name server.
     pub gateway: Ipv4Addr,
     pub gateway6: Ipv6Addr,
 }
@@ -46,13 +47,13 @@ impl Names {
         Self {
             table: format!("swarmlet{dashed}"),
             tun: format!("swl{suffix}0"),
-            veth: format!("swv{suffix}"),
+            veth: format!("swv{number:04x}"),
             plugin: format!("swarmlet{dashed}"),
             mark: 0x5377_0000 | u32::from(number),
             route_table: 0x5377_0000 | u32::from(number),
             // 169.254.0.0/24 and 169.254.255.0/24 are reserved (RFC 3927, 2.1).
             gateway: Ipv4Addr::new(169, 254, high.clamp(1, 254), low.max(1)),
-            gateway6: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0x5377, number),
+            gateway6: Ipv6Addr::new(0xfd53, 0x7761, 0x726d, 0x6c65, 0, 0, 1, number),
         }
     }
 

@@ -289,3 +289,6 @@ impl Subnets {
         self.0.values().copied()
     }
 }
+
+#[cfg(test)]
+mod tests;
