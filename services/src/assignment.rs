@@ -1,12 +1,15 @@
 //! What a worker is told to run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
-use crate::object::{Task, TaskState};
+use crate::object::{Subnet, Task, TaskAddress, TaskState, container_name};
 use crate::spec::ServiceSpec;
+use crate::state::State;
 
 /// One task as its node sees it. The container's name is
 /// `<service>.<slot>.<task id>`.
@@ -20,20 +23,59 @@ pub struct Assignment {
     /// READY (prepare it), RUNNING, or SHUTDOWN and beyond (stop it). A task
     /// that is no longer assigned at all is removed with its container.
     pub desired: TaskState,
+    /// What its container is to be connected to.
+    pub networks: Vec<AssignedNetwork>,
+}
+
+/// One network of one task: all that is needed to make it on the node and to
+/// connect the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssignedNetwork {
+    pub id: Id,
+    pub name: String,
+    pub subnets: Vec<Subnet>,
+    pub internal: bool,
+    pub ingress: bool,
+    /// The task's own, one per subnet.
+    pub addrs: Vec<IpNet>,
+    pub aliases: Vec<String>,
+    pub driver_opts: BTreeMap<String, String>,
 }
 
 impl Assignment {
-    pub fn of(task: &Task) -> Self {
+    pub fn of(task: &Task, state: &State) -> Self {
+        let networks = task.addresses.iter();
         Self {
             task: task.id,
             service: task.service,
             slot: task.slot,
             spec: Arc::clone(&task.spec),
             desired: task.desired,
+            networks: networks
+                .filter_map(|address| assigned_network(task, address, state))
+                .collect(),
         }
     }
 
     pub fn container_name(&self) -> String {
-        format!("{}.{}.{}", self.spec.name, self.slot, self.task)
+        container_name(&self.spec, self.slot, self.task)
     }
+}
+
+/// `None` for a network that is gone, as it may be once the task ended.
+fn assigned_network(task: &Task, address: &TaskAddress, state: &State) -> Option<AssignedNetwork> {
+    let network = state.network(address.network)?;
+    let attachments = &task.spec.task.networks;
+    let attachment = attachments.iter().find(|it| it.target == network.id);
+    let attachment = attachment.cloned().unwrap_or_default();
+    Some(AssignedNetwork {
+        id: network.id,
+        name: network.spec.name.clone(),
+        subnets: network.subnets.clone(),
+        internal: network.spec.internal,
+        ingress: network.spec.ingress,
+        addrs: address.addrs.clone(),
+        aliases: attachment.aliases,
+        driver_opts: attachment.driver_opts,
+    })
 }

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
-use crate::object::{Cluster, NodeDescription, TaskState, TaskStatus, UpdateStatus};
-use crate::spec::{ClusterSpec, NodeSpec, Role, ServiceSpec};
+use crate::object::{
+    Cluster, NodeDescription, Subnet, TaskAddress, TaskState, TaskStatus, UpdateStatus, Vip,
+};
+use crate::spec::{ClusterSpec, NetworkSpec, NodeSpec, Role, ServiceSpec};
 use crate::time::Timestamp;
 
 /// A command and when its proposer made it; `apply` knows no other clock.
@@ -79,6 +81,17 @@ pub enum Command {
     Plan {
         changes: Vec<Change>,
     },
+    /// The proposer chose the subnets ([`crate::State::choose_subnets`]): what
+    /// was decided is in the log, not how. Refused where one was taken since.
+    CreateNetwork {
+        id: Id,
+        spec: Arc<NetworkSpec>,
+        subnets: Vec<Subnet>,
+    },
+    /// Refused while something uses it.
+    RemoveNetwork {
+        id: Id,
+    },
 }
 
 /// One decision of the plan. A change that no longer fits is skipped, the
@@ -123,6 +136,24 @@ pub enum Change {
         service: Id,
         spec_version: u64,
         status: UpdateStatus,
+    },
+    /// The ingress network that a swarm is born with.
+    CreateIngress {
+        id: Id,
+        subnets: Vec<Subnet>,
+    },
+    /// All that the endpoint of the service is to have.
+    AllocateService {
+        service: Id,
+        spec_version: u64,
+        /// For each ingress port of the spec that names none, in their order.
+        published: Vec<u16>,
+        vips: Vec<Vip>,
+    },
+    /// NEW → PENDING.
+    AllocateTask {
+        id: Id,
+        addresses: Vec<TaskAddress>,
     },
 }
 

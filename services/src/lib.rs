@@ -6,11 +6,13 @@
 //! that the caller brings, so that a thousand failures a second can be played
 //! through.
 
+mod address;
 mod apply;
 pub mod assignment;
 pub mod codec;
 pub mod command;
 pub mod constraint;
+mod endpoint;
 pub mod id;
 pub mod managing;
 pub mod object;
@@ -19,6 +21,7 @@ pub mod plan;
 pub mod reconcile;
 pub mod spec;
 mod state;
+mod subnets;
 #[cfg(test)]
 mod testing;
 pub mod time;
@@ -31,5 +34,6 @@ pub use observed::{NodeHealth, NodeObserved, Observed};
 pub use plan::{Plan, is_task_dirty, plan};
 pub use reconcile::reconcile;
 pub use state::State;
+pub use subnets::Taken;
 pub use time::Timestamp;
-pub use validate::validate_service;
+pub use validate::{validate_network, validate_service};

@@ -8,11 +8,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
 use crate::spec::{
-    ClusterSpec, Labels, NodeSpec, Platform, Protocol, ResourceAmounts, ServiceSpec,
+    ClusterSpec, Labels, NetworkSpec, NodeSpec, Platform, PortSpec, Protocol, ResourceAmounts,
+    ServiceSpec,
 };
 use crate::time::Timestamp;
 
@@ -97,6 +99,24 @@ pub struct NodeDescription {
     pub swarmlet_version: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    pub id: Id,
+    pub meta: Meta,
+    pub spec: Arc<NetworkSpec>,
+    /// One of each family that it has, IPv4 first. They overlap with no other
+    /// network's and never change.
+    pub subnets: Vec<Subnet>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subnet {
+    pub net: IpNet,
+    pub gateway: IpAddr,
+    /// Where addresses are picked; `None`: in all of `net`.
+    pub range: Option<IpNet>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     pub id: Id,
@@ -108,6 +128,27 @@ pub struct Service {
     pub spec_version: u64,
     pub previous_spec: Option<Arc<ServiceSpec>>,
     pub update: Option<UpdateStatus>,
+    pub endpoint: Endpoint,
+}
+
+/// What a service was given of what its spec asks. While something is
+/// missing, new tasks wait and say why.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Those of the spec, in its order, with the published port filled in
+    /// (host mode keeps its zeros: there the node picks).
+    pub ports: Vec<PortSpec>,
+    /// On each network of the spec one per subnet; none for `dnsrr`, and none
+    /// on the ingress network.
+    pub vips: Vec<Vip>,
+}
+
+/// An address that stands for all tasks of a service on one network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Vip {
+    pub network: Id,
+    /// With the prefix length of its subnet, as Docker shows it.
+    pub addr: IpNet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +200,26 @@ pub struct Task {
     pub not_before: Timestamp,
     /// Failures in a row of this slot, for the back-off.
     pub failures: u32,
+    /// Where it is on networks, the ingress network among them; none before
+    /// PENDING. They are its own until it ended, and only told afterwards.
+    pub addresses: Vec<TaskAddress>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskAddress {
+    pub network: Id,
+    /// One per subnet of the network, in their order, with its prefix length.
+    pub addrs: Vec<IpNet>,
+}
+
+impl Task {
+    pub fn container_name(&self) -> String {
+        container_name(&self.spec, self.slot, self.id)
+    }
+}
+
+pub(crate) fn container_name(spec: &ServiceSpec, slot: u64, task: Id) -> String {
+    format!("{}.{slot}.{task}", spec.name)
 }
 
 /// The order is Swarm's: a state only ever increases.

@@ -99,6 +99,7 @@ mod tests {
             slot: 1,
             spec: Arc::new(ServiceSpec::default()),
             desired,
+            networks: Vec::new(),
         }
     }
 

@@ -6,14 +6,19 @@
 //! JSON bytes, because users' specs grow with every release.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
+
+use crate::id::Id;
 
 pub type Labels = BTreeMap<String, String>;
 
 /// Defaults of Docker Swarm, for what a spec leaves out.
 pub mod defaults {
+    use std::net::Ipv4Addr;
     use std::time::Duration;
 
     pub const RESTART_DELAY: Duration = Duration::from_secs(5);
@@ -23,6 +28,10 @@ pub mod defaults {
     pub const REPLICAS: u64 = 1;
     pub const TASK_HISTORY: u64 = 5;
     pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
+    /// With its prefix length: what networks without a subnet are cut from.
+    pub const ADDRESS_POOL: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 0, 0), 8);
+    pub const SUBNET_SIZE: u8 = 24;
+    pub const DATA_PATH_PORT: u16 = 4789;
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -42,6 +51,34 @@ impl ServiceSpec {
     /// (labels, replicas, how to update) replaces none.
     pub fn same_tasks(&self, other: &Self) -> bool {
         self.task == other.task && self.endpoint == other.endpoint
+    }
+
+    /// What the tasks are reached at; the default where nothing was said.
+    pub fn endpoint_mode(&self) -> EndpointMode {
+        let mode = self.endpoint.as_ref().and_then(|endpoint| endpoint.mode);
+        mode.unwrap_or_default()
+    }
+
+    pub fn ports(&self) -> &[PortSpec] {
+        self.endpoint.as_ref().map_or(&[], |it| &it.ports)
+    }
+
+    /// Whether its tasks are on the ingress network.
+    pub fn has_ingress_ports(&self) -> bool {
+        let ingress = |port: &PortSpec| port.mode == PublishMode::Ingress;
+        self.ports().iter().any(ingress)
+    }
+
+    /// Whether its tasks need addresses.
+    pub fn is_on_networks(&self) -> bool {
+        !self.task.networks.is_empty() || self.has_ingress_ports()
+    }
+
+    /// The VIPs that a user named on this network.
+    pub fn static_vips(&self, network: Id) -> &[IpAddr] {
+        let endpoint = self.endpoint.as_ref();
+        let said = endpoint.and_then(|endpoint| endpoint.addresses.get(&network));
+        said.map_or(&[], Vec::as_slice)
     }
 
     /// The host ports that a task of this service takes on its node. A port
@@ -88,6 +125,19 @@ pub struct TaskSpec {
     pub log_driver: Option<LogDriver>,
     /// Counts `--force` updates: a difference that only says "replace it".
     pub force_update: u64,
+    /// Overlay networks; the one for ingress is not among them.
+    pub networks: Vec<NetworkAttachment>,
+}
+
+/// That the tasks of a service are on a network.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetworkAttachment {
+    /// Users may say its name: it is looked up once, at the API's door.
+    pub target: Id,
+    /// Names on this network beside the service's own.
+    pub aliases: Vec<String>,
+    pub driver_opts: BTreeMap<String, String>,
 }
 
 impl TaskSpec {
@@ -328,6 +378,9 @@ pub struct UpdateConfig {
 pub struct EndpointSpec {
     pub mode: Option<EndpointMode>,
     pub ports: Vec<PortSpec>,
+    /// By network: the VIPs that the service shall have there, at most one of
+    /// each family. Where none is said, one is chosen.
+    pub addresses: BTreeMap<Id, Vec<IpAddr>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -335,6 +388,7 @@ pub struct EndpointSpec {
 pub enum EndpointMode {
     #[default]
     Vip,
+    /// Names resolve to the tasks; there is no VIP.
     Dnsrr,
 }
 
@@ -343,9 +397,33 @@ pub struct PortSpec {
     pub name: Option<String>,
     pub protocol: Protocol,
     pub target: u16,
-    /// Zero: the node picks one.
+    /// Zero: one is picked, by the node in host mode, by the plan for ingress.
     pub published: u16,
     pub mode: PublishMode,
+    /// `None`: on all addresses of the node.
+    #[serde(default)]
+    pub host_ip: Option<IpAddr>,
+}
+
+impl PortSpec {
+    /// Whether a client could not tell which of both it reaches.
+    pub fn collides_with(&self, other: &Self) -> bool {
+        self.published != 0
+            && self.published == other.published
+            && self.protocol == other.protocol
+            && same_host_ip(self.host_ip, other.host_ip)
+    }
+}
+
+/// Whether some address of a host is meant by both.
+pub(crate) fn same_host_ip(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            let any = one.is_unspecified() || other.is_unspecified();
+            one == other || (any && one.is_ipv4() == other.is_ipv4())
+        }
+        _ => true,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -363,6 +441,48 @@ pub enum PublishMode {
     #[default]
     Ingress,
     Host,
+}
+
+/// A network over all nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetworkSpec {
+    pub name: String,
+    pub labels: Labels,
+    /// `None`: `overlay`, the only one.
+    pub driver: Option<Driver>,
+    /// Its containers reach nothing but each other.
+    pub internal: bool,
+    /// Containers that are no tasks may join it.
+    pub attachable: bool,
+    /// Published ports go through it. There is at most one.
+    pub ingress: bool,
+    /// Dual stack: it has an IPv6 subnet beside its IPv4 one.
+    pub ipv6: bool,
+    pub ipam: IpamSpec,
+}
+
+/// What a user said of a network's addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IpamSpec {
+    /// `None`: `default`, the only one.
+    pub driver: Option<Driver>,
+    /// At most one of each family.
+    pub configs: Vec<IpamConfig>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IpamConfig {
+    /// `None`: one is cut from the swarm's pools.
+    pub subnet: Option<IpNet>,
+    /// Where addresses are picked; those that users name may lie elsewhere.
+    pub ip_range: Option<IpNet>,
+    /// `None`: the subnet's first.
+    pub gateway: Option<IpAddr>,
+    /// By what they are for: addresses that are never given.
+    pub aux: BTreeMap<String, IpAddr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -402,6 +522,12 @@ pub struct ClusterSpec {
     /// Shown to Docker's clients; swarmlet detects silence by itself.
     pub heartbeat: Duration,
     pub snapshot_interval: u64,
+    /// What the subnets of networks are cut from. Set when the swarm is made.
+    pub address_pools: Vec<IpNet>,
+    /// Prefix length of such a subnet.
+    pub subnet_size: u8,
+    /// UDP, on every node.
+    pub data_path_port: u16,
 }
 
 impl Default for ClusterSpec {
@@ -412,6 +538,14 @@ impl Default for ClusterSpec {
             certificate_lifetime: defaults::CERTIFICATE_LIFETIME,
             heartbeat: Duration::from_secs(5),
             snapshot_interval: 10_000,
+            address_pools: vec![default_pool()],
+            subnet_size: defaults::SUBNET_SIZE,
+            data_path_port: defaults::DATA_PATH_PORT,
         }
     }
+}
+
+fn default_pool() -> IpNet {
+    let (addr, prefix) = defaults::ADDRESS_POOL;
+    IpNet::V4(Ipv4Net::new_assert(addr, prefix))
 }

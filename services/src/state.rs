@@ -5,14 +5,17 @@
 //! copies pointers, readers keep the one they have, and a change copies only
 //! the object that it touches. Only `apply` writes here.
 
+mod networks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::assignment::Assignment;
 use crate::command::{Refusal, RefusalKind};
 use crate::id::Id;
-use crate::object::{Cluster, Node, Service, Task, TaskState, TaskStatus};
+use crate::object::{Cluster, Endpoint, Node, Service, Task, TaskAddress, TaskState, TaskStatus};
 use crate::observed::Observed;
+use networks::Networks;
 
 /// What the swarm agreed on. `Default` is the state before the first command.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,6 +30,7 @@ pub struct State {
     service_by_name: BTreeMap<String, Id>,
     tasks_by_service: BTreeMap<Id, BTreeSet<Id>>,
     tasks_by_node: BTreeMap<Id, BTreeSet<Id>>,
+    networks: Networks,
 }
 
 impl State {
@@ -94,7 +98,7 @@ impl State {
     pub fn assignments(&self, node: Id) -> BTreeMap<Id, Assignment> {
         self.tasks_of_node(node)
             .filter(|task| task.status.state >= TaskState::Assigned)
-            .map(|task| (task.id, Assignment::of(task)))
+            .map(|task| (task.id, Assignment::of(task, self)))
             .collect()
     }
 
@@ -143,9 +147,7 @@ impl State {
     pub fn find_task(&self, text: &str) -> Result<&Arc<Task>, Refusal> {
         let by_name = self
             .tasks()
-            .filter(|task| {
-                text.starts_with(&task.spec.name) && Assignment::of(task).container_name() == text
-            })
+            .filter(|task| text.starts_with(&task.spec.name) && task.container_name() == text)
             .map(|task| task.id);
         find("task", text, &self.tasks, by_name)
     }
@@ -202,18 +204,30 @@ impl State {
     pub(crate) fn put_service(&mut self, service: Service) {
         self.service_by_name
             .insert(service.spec.name.to_lowercase(), service.id);
+        self.take_endpoint(&service);
         self.services.insert(service.id, Arc::new(service));
     }
 
-    /// The name must not be changed through this.
+    /// The name and the endpoint must not be changed through this.
     pub(crate) fn edit_service(&mut self, id: Id) -> Option<&mut Service> {
         self.services.get_mut(&id).map(Arc::make_mut)
+    }
+
+    pub(crate) fn set_endpoint(&mut self, id: Id, endpoint: Endpoint) {
+        let Some(mut service) = self.services.remove(&id) else {
+            return;
+        };
+        self.release_endpoint(id, &service.endpoint);
+        Arc::make_mut(&mut service).endpoint = endpoint;
+        self.take_endpoint(&service);
+        self.services.insert(id, service);
     }
 
     pub(crate) fn drop_service(&mut self, id: Id) {
         if let Some(service) = self.services.remove(&id) {
             self.service_by_name
                 .remove(&service.spec.name.to_lowercase());
+            self.release_endpoint(id, &service.endpoint);
         }
     }
 
@@ -225,10 +239,30 @@ impl State {
         if let Some(node) = task.node {
             self.tasks_by_node.entry(node).or_default().insert(task.id);
         }
+        self.settle_addresses(&task);
         self.tasks.insert(task.id, Arc::new(task));
     }
 
-    /// The service and the node must not be changed through this.
+    pub(crate) fn set_addresses(&mut self, id: Id, addresses: Vec<TaskAddress>) {
+        let Some(mut task) = self.tasks.remove(&id) else {
+            return;
+        };
+        self.release_addresses(&task);
+        Arc::make_mut(&mut task).addresses = addresses;
+        self.settle_addresses(&task);
+        self.tasks.insert(id, task);
+    }
+
+    /// Whether it goes on holding its addresses may have changed.
+    pub(crate) fn settle_task(&mut self, id: Id) {
+        if let Some(task) = self.tasks.get(&id).filter(|it| !it.addresses.is_empty()) {
+            let task = Arc::clone(task);
+            self.settle_addresses(&task);
+        }
+    }
+
+    /// The service and the node must not be changed through this; who changes
+    /// the status settles the task after.
     pub(crate) fn edit_task(&mut self, id: Id) -> Option<&mut Task> {
         self.tasks.get_mut(&id).map(Arc::make_mut)
     }
@@ -245,6 +279,7 @@ impl State {
         let Some(task) = self.tasks.remove(&id) else {
             return;
         };
+        self.release_addresses(&task);
         unindex(&mut self.tasks_by_service, task.service, id);
         if let Some(node) = task.node {
             unindex(&mut self.tasks_by_node, node, id);

@@ -35,7 +35,13 @@ pub(super) struct Record {
 
 #[derive(Serialize, Deserialize)]
 enum Stored {
+    /// Written where no task is on a network.
     V1(StoredV1),
+    V2 {
+        base: StoredV1,
+        /// JSON of the networks of each task that is on any.
+        networks: Vec<(Id, Vec<u8>)>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,6 +101,7 @@ fn encode(record: &Record) -> Result<Vec<u8>, CodecError> {
     let mut assigned = Vec::with_capacity(record.assigned.len());
     let mut known: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
     let mut by_address: BTreeMap<*const ServiceSpec, u32> = BTreeMap::new();
+    let mut networks = Vec::new();
     for assignment in record.assigned.values() {
         let address = Arc::as_ptr(&assignment.spec);
         let spec = match by_address.get(&address) {
@@ -110,6 +117,9 @@ fn encode(record: &Record) -> Result<Vec<u8>, CodecError> {
                 index
             }
         };
+        if !assignment.networks.is_empty() {
+            networks.push((assignment.task, serde_json::to_vec(&assignment.networks)?));
+        }
         assigned.push(StoredAssignment {
             task: assignment.task,
             service: assignment.service,
@@ -119,22 +129,31 @@ fn encode(record: &Record) -> Result<Vec<u8>, CodecError> {
         });
     }
     let outcomes = record.outcomes.iter();
-    let stored = Stored::V1(StoredV1 {
+    let base = StoredV1 {
         instance: record.instance.clone(),
         specs,
         assigned,
         outcomes: outcomes
             .map(|(&id, status)| Ok((id, serde_json::to_vec(status)?)))
             .collect::<Result<_, serde_json::Error>>()?,
-    });
+    };
+    let stored = match networks.is_empty() {
+        true => Stored::V1(base),
+        false => Stored::V2 { base, networks },
+    };
     Ok(bincode::serde::encode_to_vec(&stored, config())?)
 }
 
 fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
-    let (Stored::V1(stored), used) = bincode::serde::decode_from_slice(bytes, config())?;
+    let (stored, used) = bincode::serde::decode_from_slice(bytes, config())?;
     if used < bytes.len() {
         return Err(CodecError::Trailing(bytes.len() - used));
     }
+    let (stored, networks) = match stored {
+        Stored::V1(base) => (base, Vec::new()),
+        Stored::V2 { base, networks } => (base, networks),
+    };
+    let mut networks: BTreeMap<Id, Vec<u8>> = networks.into_iter().collect();
     let specs = stored.specs.iter();
     let specs: Vec<Arc<ServiceSpec>> = specs
         .map(|json| serde_json::from_slice(json).map(Arc::new))
@@ -150,6 +169,10 @@ fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
             slot: stored.slot,
             spec: spec(stored.spec)?,
             desired: stored.desired,
+            networks: match networks.remove(&stored.task) {
+                Some(json) => serde_json::from_slice(&json)?,
+                None => Vec::new(),
+            },
         };
         Ok((stored.task, assignment))
     });
@@ -166,6 +189,8 @@ fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
 #[cfg(test)]
 mod tests {
     use services::Timestamp;
+    use services::assignment::AssignedNetwork;
+    use services::object::Subnet;
 
     use super::*;
     use crate::worker::outcome;
@@ -184,6 +209,7 @@ mod tests {
                 slot: u64::try_from(id).unwrap(),
                 spec: Arc::clone(spec),
                 desired: TaskState::Running,
+                networks: Vec::new(),
             };
             (assignment.task, assignment)
         });
@@ -226,9 +252,36 @@ mod tests {
             1, 2, 1, b's', // outcomes
         ];
         assert_eq!(bytes, golden);
-        let (Stored::V1(_), used) =
+        let (stored, used) =
             bincode::serde::decode_from_slice::<Stored, _>(golden, config()).unwrap();
+        assert!(matches!(stored, Stored::V1(_)));
         assert_eq!(used, golden.len());
+    }
+
+    #[test]
+    fn a_task_keeps_its_networks() {
+        let mut record = record();
+        let without = encode(&record).unwrap();
+        assert_eq!(without[0], 0, "as a release before networks reads it");
+        let network = AssignedNetwork {
+            id: Id::from_u128(5),
+            name: "back".into(),
+            subnets: vec![Subnet {
+                net: "10.0.1.0/24".parse().unwrap(),
+                gateway: "10.0.1.1".parse().unwrap(),
+                range: None,
+            }],
+            internal: true,
+            ingress: false,
+            addrs: vec!["10.0.1.2/24".parse().unwrap()],
+            aliases: vec!["db".into()],
+            driver_opts: BTreeMap::new(),
+        };
+        let assignment = record.assigned.get_mut(&Id::from_u128(2)).unwrap();
+        assignment.networks = vec![network];
+        let bytes = encode(&record).unwrap();
+        assert_eq!(bytes[0], 1, "version 2");
+        assert_eq!(decode(&bytes).unwrap(), record);
     }
 
     #[test]

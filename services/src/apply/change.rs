@@ -9,6 +9,9 @@ use crate::id::Id;
 use crate::object::{Task, TaskState, TaskStatus, UpdateStatus};
 use crate::spec::ServiceSpec;
 
+pub(crate) const WAITS_FOR_ADDRESSES: &str = "pending address allocation";
+pub(super) const WAITS_FOR_NODE: &str = "pending task scheduling";
+
 impl Write<'_> {
     pub(super) fn change(&mut self, change: &Change) {
         match change {
@@ -27,6 +30,14 @@ impl Write<'_> {
                 spec_version,
                 status,
             } => self.roll_back(*service, *spec_version, status),
+            Change::CreateIngress { id, subnets } => self.create_ingress(*id, subnets),
+            Change::AllocateService {
+                service,
+                spec_version,
+                published,
+                vips,
+            } => self.allocate_service(*service, *spec_version, published, vips),
+            Change::AllocateTask { id, addresses } => self.allocate_task(*id, addresses),
         }
     }
 
@@ -49,6 +60,10 @@ impl Write<'_> {
         if self.state.task(id).is_some() || desired > TaskState::Running {
             return;
         }
+        let (state, message) = match spec.is_on_networks() {
+            true => (TaskState::New, WAITS_FOR_ADDRESSES),
+            false => (TaskState::Pending, WAITS_FOR_NODE),
+        };
         self.state.put_task(Task {
             id,
             meta: self.created(),
@@ -58,20 +73,21 @@ impl Write<'_> {
             spec_version,
             node: None,
             desired,
-            status: TaskStatus::at(TaskState::Pending, self.at, "pending task scheduling"),
+            status: TaskStatus::at(state, self.at, message),
             not_before,
             failures,
+            addresses: Vec::new(),
         });
     }
 
-    fn spec_of(&self, service: Id, spec_version: u64) -> Option<Arc<ServiceSpec>> {
+    pub(super) fn spec_of(&self, service: Id, spec_version: u64) -> Option<Arc<ServiceSpec>> {
         let service = self.state.service(service)?;
         (service.spec_version == spec_version).then(|| Arc::clone(&service.spec))
     }
 
     fn assign_task(&mut self, id: Id, node: Id) {
         let waits = self.state.task(id).is_some_and(|task| {
-            task.status.state <= TaskState::Pending && task.desired <= TaskState::Running
+            task.status.state == TaskState::Pending && task.desired <= TaskState::Running
         });
         if !waits || self.state.node(node).is_none() {
             return;
@@ -96,17 +112,19 @@ impl Write<'_> {
     pub(super) fn set_status(&mut self, id: Id, status: &TaskStatus) {
         let fits = |task: &Task| {
             let placed = task.node.is_some() || status.state <= TaskState::Pending;
+            let waits = task.status.state == TaskState::New && status.state != TaskState::New;
             !task.status.state.is_final()
                 && status.state >= task.status.state
-                && (placed || status.state.is_final())
+                && ((placed && !waits) || status.state.is_final())
                 && *status != task.status
         };
         if self.state.task(id).is_some_and(|task| fits(task)) {
             self.edit_task(id, |task| task.status = status.clone());
+            self.state.settle_task(id);
         }
     }
 
-    fn edit_task(&mut self, id: Id, edit: impl FnOnce(&mut Task)) {
+    pub(super) fn edit_task(&mut self, id: Id, edit: impl FnOnce(&mut Task)) {
         let (index, at) = (self.index, self.at);
         if let Some(task) = self.state.edit_task(id) {
             edit(task);

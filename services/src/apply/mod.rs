@@ -7,6 +7,7 @@
 //! the next run of the plan sees why.
 
 mod change;
+pub(crate) mod network;
 #[cfg(test)]
 mod tests;
 
@@ -16,11 +17,14 @@ use std::sync::Arc;
 use crate::command::{Answer, Change, Command, Proposal, Refusal, RefusalKind};
 use crate::id::Id;
 use crate::object::{
-    Cluster, Meta, Node, NodeDescription, Service, TaskState, TaskStatus, UpdateState, UpdateStatus,
+    Cluster, Endpoint, Meta, Node, NodeDescription, Service, TaskState, TaskStatus, UpdateState,
+    UpdateStatus,
 };
 use crate::spec::{ClusterSpec, NodeSpec, Role, ServiceSpec};
 use crate::state::State;
 use crate::time::Timestamp;
+
+pub(crate) use change::WAITS_FOR_ADDRESSES;
 
 type Outcome = Result<Answer, Refusal>;
 
@@ -60,6 +64,10 @@ impl State {
                 }
                 Ok(Answer::Done)
             }
+            Command::CreateNetwork { id, spec, subnets } => {
+                write.create_network(*id, spec, subnets)
+            }
+            Command::RemoveNetwork { id } => write.remove_network(*id),
         }
     }
 
@@ -233,6 +241,7 @@ impl Write<'_> {
         for task in lost {
             let status = TaskStatus::orphaned(self.at, "its node was removed from the swarm");
             self.set_status(task, &status);
+            self.state.settle_task(task);
         }
         Ok(Answer::Done)
     }
@@ -253,6 +262,7 @@ impl Write<'_> {
         if used {
             return Err(RefusalKind::AlreadyExists.because(format!("service {id} already exists")));
         }
+        self.state.check_endpoint(id, spec)?;
         self.state.put_service(Service {
             id,
             meta: self.created(),
@@ -260,6 +270,7 @@ impl Write<'_> {
             spec_version: self.index,
             previous_spec: None,
             update: None,
+            endpoint: self.state.settled_endpoint(id, spec, &Endpoint::default()),
         });
         self.versioned()
     }
@@ -273,6 +284,7 @@ impl Write<'_> {
             return Err(RefusalKind::Unimplemented.because("service mode change is not allowed"));
         }
         check_version(known.meta, version)?;
+        self.state.check_endpoint(id, spec)?;
         let update = (!spec.same_tasks(&known.spec))
             .then(|| UpdateStatus::begun(UpdateState::Updating, self.at, "update in progress"));
         let previous = Some(Arc::clone(&known.spec));
@@ -287,6 +299,7 @@ impl Write<'_> {
                 .because(format!("service {id} does not have a previous spec")));
         };
         check_version(known.meta, version)?;
+        self.state.check_endpoint(id, &spec)?;
         let previous = Some(Arc::clone(&known.spec));
         let update = UpdateStatus::begun(
             UpdateState::RollbackStarted,
@@ -326,6 +339,12 @@ impl Write<'_> {
         update: Option<UpdateStatus>,
     ) {
         let (index, at) = (self.index, self.at);
+        let before = self.state.service(id).map(|it| it.endpoint.clone());
+        let before = before.unwrap_or_default();
+        let endpoint = self.state.settled_endpoint(id, &spec, &before);
+        if endpoint != before {
+            self.state.set_endpoint(id, endpoint);
+        }
         if let Some(service) = self.state.edit_service(id) {
             service.spec = spec;
             service.previous_spec = previous;

@@ -10,7 +10,7 @@ use super::{CodecError, arc_from_json, from_json, to_json};
 use crate::assignment::Assignment;
 use crate::command::{Answer, Change, Command, Proposal, Refusal};
 use crate::id::Id;
-use crate::object::{Cluster, ClusterCa, JoinTokens, Meta, SiteSecret, TaskState};
+use crate::object::{Cluster, ClusterCa, JoinTokens, Meta, SiteSecret, Subnet, TaskState};
 use crate::spec::{Role, ServiceSpec};
 use crate::time::Timestamp;
 
@@ -67,6 +67,14 @@ pub(super) enum CommandV1 {
     },
     Plan {
         changes: Vec<Change>,
+    },
+    CreateNetwork {
+        id: Id,
+        spec_json: String,
+        subnets: Vec<Subnet>,
+    },
+    RemoveNetwork {
+        id: Id,
     },
 }
 
@@ -170,6 +178,12 @@ impl CommandV1 {
             Command::Plan { changes } => Self::Plan {
                 changes: changes.clone(),
             },
+            Command::CreateNetwork { id, spec, subnets } => Self::CreateNetwork {
+                id: *id,
+                spec_json: to_json(spec)?,
+                subnets: subnets.clone(),
+            },
+            Command::RemoveNetwork { id } => Self::RemoveNetwork { id: *id },
         })
     }
 
@@ -227,6 +241,16 @@ impl CommandV1 {
             Self::RollbackService { id, version } => Command::RollbackService { id, version },
             Self::RemoveService { id } => Command::RemoveService { id },
             Self::Plan { changes } => Command::Plan { changes },
+            Self::CreateNetwork {
+                id,
+                spec_json,
+                subnets,
+            } => Command::CreateNetwork {
+                id,
+                spec: arc_from_json(&spec_json)?,
+                subnets,
+            },
+            Self::RemoveNetwork { id } => Command::RemoveNetwork { id },
         })
     }
 }
@@ -238,9 +262,16 @@ pub(super) enum AnswerRecord {
 
 #[derive(Serialize, Deserialize)]
 pub(super) enum AssignmentsRecord {
+    /// Written where no task is on a network.
     V1 {
         spec_jsons: Vec<String>,
         tasks: Vec<AssignmentV1>,
+    },
+    V2 {
+        spec_jsons: Vec<String>,
+        tasks: Vec<AssignmentV1>,
+        /// By place in `tasks`: the networks of those that are on any.
+        networks_jsons: Vec<(u32, String)>,
     },
 }
 
@@ -261,7 +292,13 @@ impl AssignmentsRecord {
         let mut spec_jsons = Vec::new();
         let mut known: BTreeMap<*const ServiceSpec, u32> = BTreeMap::new();
         let mut tasks = Vec::new();
+        let mut networks_jsons = Vec::new();
         for assignment in assignments {
+            if !assignment.networks.is_empty() {
+                let place = u32::try_from(tasks.len())
+                    .map_err(|error| CodecError::Unwritable(error.to_string()))?;
+                networks_jsons.push((place, to_json(&assignment.networks)?));
+            }
             let address = Arc::as_ptr(&assignment.spec);
             let spec = match known.get(&address) {
                 Some(&spec) => spec,
@@ -281,11 +318,25 @@ impl AssignmentsRecord {
                 desired: assignment.desired,
             });
         }
-        Ok(Self::V1 { spec_jsons, tasks })
+        Ok(match networks_jsons.is_empty() {
+            true => Self::V1 { spec_jsons, tasks },
+            false => Self::V2 {
+                spec_jsons,
+                tasks,
+                networks_jsons,
+            },
+        })
     }
 
     pub(super) fn assignments(self) -> Result<Vec<Assignment>, CodecError> {
-        let Self::V1 { spec_jsons, tasks } = self;
+        let (spec_jsons, tasks, networks_jsons) = match self {
+            Self::V1 { spec_jsons, tasks } => (spec_jsons, tasks, Vec::new()),
+            Self::V2 {
+                spec_jsons,
+                tasks,
+                networks_jsons,
+            } => (spec_jsons, tasks, networks_jsons),
+        };
         let specs: Vec<Arc<ServiceSpec>> = spec_jsons
             .iter()
             .map(|json| arc_from_json(json))
@@ -302,8 +353,18 @@ impl AssignmentsRecord {
                     CodecError::malformed("a task names a spec that is not there")
                 })?,
                 desired: task.desired,
+                networks: Vec::new(),
             })
         };
-        tasks.into_iter().map(assignment).collect()
+        let assignments = tasks.into_iter().map(assignment);
+        let mut assignments: Vec<Assignment> = assignments.collect::<Result<_, CodecError>>()?;
+        for (place, json) in networks_jsons {
+            let place = usize::try_from(place).ok();
+            let assignment = place.and_then(|place| assignments.get_mut(place));
+            let assignment = assignment
+                .ok_or_else(|| CodecError::malformed("networks are of a task that is not there"))?;
+            assignment.networks = from_json(&json)?;
+        }
+        Ok(assignments)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::record::ClusterV1;
 use super::{CodecError, arc_from_json, decode, encode, from_json, to_json};
 use crate::id::Id;
-use crate::object::{Meta, Node, Service, Task, TaskState, TaskStatus, UpdateStatus};
-use crate::spec::ServiceSpec;
+use crate::object::{
+    Endpoint, Meta, Network, Node, Service, Subnet, Task, TaskAddress, TaskState, TaskStatus,
+    UpdateStatus, Vip,
+};
+use crate::spec::{PortSpec, ServiceSpec};
 use crate::state::State;
 use crate::time::Timestamp;
 
@@ -64,6 +67,30 @@ enum RecordV1 {
     End {
         records: u64,
     },
+    Network {
+        id: Id,
+        meta: Meta,
+        spec_json: String,
+        subnets: Vec<Subnet>,
+        /// Along the subnets: the last address that was picked.
+        cursors: Vec<Option<IpAddr>>,
+    },
+    /// Of the service whose record it follows; none where it is empty, or
+    /// only holds ports in host mode.
+    Endpoint {
+        service: Id,
+        /// Along the spec's ports: what is published, `None` where that is
+        /// not settled.
+        published: Vec<Option<u16>>,
+        vips: Vec<Vip>,
+    },
+    /// Of the task whose record it follows, where it has any.
+    Addresses {
+        task: Id,
+        addresses: Vec<TaskAddress>,
+    },
+    /// There was an ingress network, whether it is there still or not.
+    HadIngress,
 }
 
 /// # Errors
@@ -83,6 +110,13 @@ pub fn write_snapshot(state: &State, out: impl Write) -> Result<(), CodecError> 
     }
     for id in state.removed_nodes() {
         out.record(RecordV1::RemovedNode(id))?;
+    }
+    if state.had_ingress() {
+        out.record(RecordV1::HadIngress)?;
+    }
+    for network in state.networks() {
+        let cursors = state.cursors(network.id);
+        out.network(network, cursors)?;
     }
     for service in state.services() {
         out.service(service)?;
@@ -147,6 +181,28 @@ impl<W: Write> Writer<W> {
             spec_version: service.spec_version,
             previous_spec_json: previous.map(to_json).transpose()?,
             update: service.update.clone(),
+        })?;
+        if is_plain(service) {
+            return Ok(());
+        }
+        self.record(RecordV1::Endpoint {
+            service: service.id,
+            published: published(&service.spec, &service.endpoint),
+            vips: service.endpoint.vips.clone(),
+        })
+    }
+
+    fn network(
+        &mut self,
+        network: &Network,
+        cursors: Vec<Option<IpAddr>>,
+    ) -> Result<(), CodecError> {
+        self.record(RecordV1::Network {
+            id: network.id,
+            meta: network.meta,
+            spec_json: to_json(&network.spec)?,
+            subnets: network.subnets.clone(),
+            cursors,
         })
     }
 
@@ -163,7 +219,36 @@ impl<W: Write> Writer<W> {
             status: task.status.clone(),
             not_before: task.not_before,
             failures: task.failures,
+        })?;
+        if task.addresses.is_empty() {
+            return Ok(());
+        }
+        self.record(RecordV1::Addresses {
+            task: task.id,
+            addresses: task.addresses.clone(),
         })
+    }
+}
+
+/// Its endpoint is what its spec says, and needs no record of its own.
+fn is_plain(service: &Service) -> bool {
+    service.endpoint.ports == service.spec.ports() && !service.spec.is_on_networks()
+}
+
+/// Along the spec's ports, of which the endpoint's are some, in their order.
+fn published(spec: &ServiceSpec, endpoint: &Endpoint) -> Vec<Option<u16>> {
+    let mut settled = endpoint.ports.iter().peekable();
+    let published = |port: &PortSpec| {
+        let is_it = |settled: &&PortSpec| with_published(port, settled.published) == **settled;
+        settled.next_if(is_it).map(|settled| settled.published)
+    };
+    spec.ports().iter().map(published).collect()
+}
+
+fn with_published(port: &PortSpec, published: u16) -> PortSpec {
+    PortSpec {
+        published,
+        ..port.clone()
     }
 }
 
@@ -243,17 +328,25 @@ impl Reader {
                 spec_version,
                 previous_spec_json,
                 update,
-            } => self.state.put_service(Service {
-                id,
-                meta,
-                spec: self.spec(id, spec_version)?,
-                spec_version,
-                previous_spec: previous_spec_json
-                    .as_deref()
-                    .map(arc_from_json)
-                    .transpose()?,
-                update,
-            }),
+            } => {
+                let spec = self.spec(id, spec_version)?;
+                let endpoint = Endpoint {
+                    ports: spec.ports().to_vec(),
+                    vips: Vec::new(),
+                };
+                self.state.put_service(Service {
+                    id,
+                    meta,
+                    spec,
+                    spec_version,
+                    previous_spec: previous_spec_json
+                        .as_deref()
+                        .map(arc_from_json)
+                        .transpose()?,
+                    update,
+                    endpoint,
+                });
+            }
             RecordV1::Task {
                 id,
                 meta,
@@ -277,9 +370,51 @@ impl Reader {
                 status,
                 not_before,
                 failures,
+                addresses: Vec::new(),
             }),
             RecordV1::End { .. } => {}
+            RecordV1::Network {
+                id,
+                meta,
+                spec_json,
+                subnets,
+                cursors,
+            } => {
+                let spec = arc_from_json(&spec_json)?;
+                self.state.put_network(Network {
+                    id,
+                    meta,
+                    spec,
+                    subnets,
+                });
+                self.state.set_cursors(id, &cursors);
+            }
+            RecordV1::Endpoint {
+                service,
+                published,
+                vips,
+            } => self.endpoint(service, &published, vips)?,
+            RecordV1::Addresses { task, addresses } => self.state.set_addresses(task, addresses),
+            RecordV1::HadIngress => self.state.set_had_ingress(),
         }
+        Ok(())
+    }
+
+    fn endpoint(
+        &mut self,
+        id: Id,
+        published: &[Option<u16>],
+        vips: Vec<Vip>,
+    ) -> Result<(), CodecError> {
+        let service = self.state.service(id).ok_or_else(|| {
+            CodecError::malformed("a record is of the endpoint of a service that is not there")
+        })?;
+        let ports = service.spec.ports().iter().zip(published);
+        let settled = |(port, published): (&PortSpec, &Option<u16>)| {
+            published.map(|published| with_published(port, published))
+        };
+        let ports = ports.filter_map(settled).collect();
+        self.state.set_endpoint(id, Endpoint { ports, vips });
         Ok(())
     }
 

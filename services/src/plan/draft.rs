@@ -158,10 +158,13 @@ impl Draft<'_> {
 
     fn service_of(&self, change: &Change) -> Option<Id> {
         match change {
+            Change::CreateIngress { .. } => None,
             Change::CreateTask { service, .. }
+            | Change::AllocateService { service, .. }
             | Change::SetUpdateStatus { service, .. }
             | Change::Rollback { service, .. } => Some(*service),
             Change::AssignTask { id, .. }
+            | Change::AllocateTask { id, .. }
             | Change::SetDesired { id, .. }
             | Change::SetStatus { id, .. }
             | Change::DeleteTask { id } => self.state.task(*id).map(|task| task.service),
@@ -180,6 +183,10 @@ impl Draft<'_> {
             id: task.id,
             status,
         });
+    }
+
+    pub(super) fn next_id(&mut self) -> Id {
+        self.ids.next_id()
     }
 
     pub(super) fn create_task(&mut self, service: &Service, slot: u64, how: NewTask) {

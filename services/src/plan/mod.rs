@@ -11,6 +11,7 @@
 //! `manager/scheduler`), except that a task lost with its node is replaced
 //! without its restart delay, and that failures in a row back off.
 
+mod allocate;
 mod dirt;
 mod draft;
 mod enforce;
@@ -70,6 +71,7 @@ fn pass(draft: &mut Draft) -> bool {
     replicas::scale(draft);
     restart::replace_ended(draft);
     update::roll_out(draft);
+    allocate::give(draft);
     start::release(draft);
     schedule::place(draft);
     reap::forget(draft);

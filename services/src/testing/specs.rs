@@ -87,6 +87,8 @@ pub(crate) fn publish(spec: &mut ServiceSpec, port: u16) {
             target: 80,
             published: port,
             mode: PublishMode::Host,
+            host_ip: None,
         }],
+        ..EndpointSpec::default()
     });
 }

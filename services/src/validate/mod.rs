@@ -5,6 +5,7 @@
 //! specs are trusted. The API fills an empty name before.
 
 mod image;
+mod network;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,8 @@ use crate::spec::{
     ContainerSpec, EndpointMode, EndpointSpec, PublishMode, ResourceAmounts, ServiceSpec, TaskSpec,
     UpdateConfig,
 };
+
+pub use network::validate_network;
 
 const MAX_NAME: usize = 63;
 /// Bounds what one command makes the managers hold.

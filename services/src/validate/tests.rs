@@ -43,6 +43,7 @@ fn port(published: u16, mode: PublishMode) -> PortSpec {
         target: 80,
         published,
         mode,
+        host_ip: None,
     }
 }
 
@@ -54,7 +55,10 @@ fn reserve(spec: &mut ServiceSpec, amounts: ResourceAmounts) {
 }
 
 fn publish(spec: &mut ServiceSpec, ports: Vec<PortSpec>) {
-    spec.endpoint = Some(EndpointSpec { mode: None, ports });
+    spec.endpoint = Some(EndpointSpec {
+        ports,
+        ..EndpointSpec::default()
+    });
 }
 
 #[test]
@@ -204,6 +208,7 @@ fn ports_are_published_once_and_on_the_host_only() {
             spec.endpoint = Some(EndpointSpec {
                 mode: Some(EndpointMode::Dnsrr),
                 ports: vec![port(80, PublishMode::Ingress)],
+                ..EndpointSpec::default()
             });
         },
     );

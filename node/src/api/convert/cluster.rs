@@ -78,6 +78,9 @@ pub fn cluster_spec(spec: SwarmSpec, before: &ClusterSpec) -> Result<ClusterSpec
             0 => before.snapshot_interval,
             interval => interval,
         },
+        address_pools: before.address_pools.clone(),
+        subnet_size: before.subnet_size,
+        data_path_port: before.data_path_port,
     })
 }
 
@@ -92,9 +95,14 @@ pub fn cluster_info(cluster: &object::Cluster, authority: &TlsInfo) -> ClusterIn
         spec: show_spec(&cluster.spec),
         tls_info: authority.clone(),
         root_rotation_in_progress: false,
-        default_addr_pool: vec!["10.0.0.0/8".into()],
-        subnet_size: 24,
-        data_path_port: 4789,
+        default_addr_pool: cluster
+            .spec
+            .address_pools
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        subnet_size: cluster.spec.subnet_size.into(),
+        data_path_port: cluster.spec.data_path_port.into(),
     }
 }
 

@@ -84,6 +84,7 @@ fn task_spec(dto: dto::TaskSpec) -> Result<spec::TaskSpec, ApiError> {
         placement: dto.placement.map(placement::placement),
         log_driver: dto.log_driver.map(container::driver),
         force_update: dto.force_update,
+        networks: Vec::new(),
     })
 }
 
@@ -101,6 +102,7 @@ fn endpoint_spec(dto: EndpointSpec) -> Result<spec::EndpointSpec, ApiError> {
     Ok(spec::EndpointSpec {
         mode: Some(mode),
         ports,
+        ..spec::EndpointSpec::default()
     })
 }
 
@@ -133,6 +135,7 @@ fn port(dto: PortConfig) -> Result<spec::PortSpec, ApiError> {
         target: number(dto.target_port)?,
         published: number(dto.published_port)?,
         mode,
+        host_ip: None,
     })
 }
 

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::response::IntoResponse;
 use services::object::{Task, TaskState};
 use services::plan::is_task_dirty;
-use services::{Assignment, State};
+use services::State;
 
 use super::{Reply, look};
 use crate::api::backend::{Manager, View};
@@ -84,7 +84,7 @@ fn matches(filters: &Filters, task: &Task, state: &State) -> bool {
     filters.equals("service", &task.service.to_string())
         && filters.equals("node", &node)
         && filters.prefix("id", &task.id.to_string())
-        && filters.prefix("name", &Assignment::of(task).container_name())
+        && filters.prefix("name", &task.container_name())
         && filters.labels("label", &task.spec.labels)
         && filters.equals("runtime", "container")
         && filters.any("desired-state", |text| is_state(task.desired, text))

@@ -103,7 +103,7 @@ fn port_bindings(ports: &[PortSpec]) -> PortMap {
             .or_default()
             .get_or_insert_default()
             .push(PortBinding {
-                host_ip: None,
+                host_ip: port.host_ip.map(|addr| addr.to_string()),
                 host_port: Some(host_port),
             });
     }

@@ -32,6 +32,7 @@ fn assignment(number: u128, desired: TaskState) -> Assignment {
         slot: 1,
         spec: spec.into(),
         desired,
+        networks: Vec::new(),
     }
 }
 

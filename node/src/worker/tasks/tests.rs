@@ -17,6 +17,7 @@ fn assigned(desired: TaskState) -> Assigned {
         slot: 1,
         spec: ServiceSpec::default().into(),
         desired,
+        networks: Vec::new(),
     };
     [(A, assignment)].into()
 }

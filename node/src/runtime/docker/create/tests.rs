@@ -25,6 +25,7 @@ fn assignment(change: impl FnOnce(&mut ServiceSpec)) -> Assignment {
         slot: 4,
         spec: Arc::new(spec),
         desired: TaskState::Running,
+        networks: Vec::new(),
     }
 }
 
@@ -323,23 +324,27 @@ fn only_host_mode_ports_are_the_engines_and_zero_lets_it_pick() {
         target,
         published,
         mode,
+        host_ip: None,
     };
     check(
         |spec| {
             spec.endpoint = Some(EndpointSpec {
-                mode: None,
                 ports: vec![
                     port(80, 8080, Protocol::Tcp, PublishMode::Host),
-                    port(80, 8081, Protocol::Tcp, PublishMode::Host),
+                    PortSpec {
+                        host_ip: Some([192, 0, 2, 1].into()),
+                        ..port(80, 8081, Protocol::Tcp, PublishMode::Host)
+                    },
                     port(53, 0, Protocol::Udp, PublishMode::Host),
                     port(443, 443, Protocol::Tcp, PublishMode::Ingress),
                 ],
+                ..EndpointSpec::default()
             });
         },
         json!({
             "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
             "HostConfig": {"PortBindings": {
-                "80/tcp": [{"HostPort": "8080"}, {"HostPort": "8081"}],
+                "80/tcp": [{"HostPort": "8080"}, {"HostIp": "192.0.2.1", "HostPort": "8081"}],
                 "53/udp": [{"HostPort": ""}],
             }},
         }),

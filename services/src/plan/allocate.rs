@@ -1,0 +1,209 @@
+//! Networks, addresses and published ports are given before a task is placed.
+//!
+//! A task that is on networks is NEW until it has an address on each of them,
+//! and its service all that its spec asks for. What cannot be given is said
+//! in the task's status, and tried again in every run: as soon as an address
+//! or a port is given back, it goes on. What exactly is given is decided here
+//! and checked again when it is applied, against the state as it is then.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::draft::Draft;
+use super::slot::is_live;
+use crate::address::in_net;
+use crate::apply::WAITS_FOR_ADDRESSES;
+use crate::apply::network::{INGRESS, ingress_spec};
+use crate::command::Change;
+use crate::endpoint::{PICKED_PORTS, WantedVip};
+use crate::id::Id;
+use crate::object::{Service, Task, TaskAddress, TaskState, TaskStatus, Vip};
+use crate::spec::{PortSpec, PublishMode};
+
+/// Why something cannot be given, for `service ps`.
+type Reason = String;
+
+pub(super) fn give(draft: &mut Draft) {
+    make_ingress(draft);
+    let mut waiting: BTreeMap<Id, Reason> = BTreeMap::new();
+    for service in draft.services() {
+        if draft.state().is_whole(&service.spec, &service.endpoint) {
+            continue;
+        }
+        match endpoint(draft, &service) {
+            Ok(change) => draft.emit(change),
+            Err(reason) => {
+                waiting.insert(service.id, reason);
+            }
+        }
+    }
+    give_addresses(draft, &waiting);
+}
+
+/// Once, and only when the addresses of its first node are known: they must
+/// not be in its subnet.
+fn make_ingress(draft: &mut Draft) {
+    let state = draft.state();
+    let is_made = state.had_ingress() || state.network_named(INGRESS).is_some();
+    if is_made || state.cluster().is_none() || state.nodes().len() == 0 {
+        return;
+    }
+    if let Ok(subnets) = state.choose_subnets(&ingress_spec(), &[]) {
+        let id = draft.next_id();
+        draft.emit(Change::CreateIngress { id, subnets });
+    }
+}
+
+fn endpoint(draft: &Draft, service: &Service) -> Result<Change, Reason> {
+    let state = draft.state();
+    let spec = &service.spec;
+    state
+        .task_networks(spec)
+        .map_err(|refusal| refusal.message)?;
+    let published = published(draft, service)?;
+    let vips = state.wanted_vips(spec).into_iter();
+    let vips = vips.map(|wanted| vip(draft, service, &wanted));
+    Ok(Change::AllocateService {
+        service: service.id,
+        spec_version: service.spec_version,
+        published,
+        vips: vips.collect::<Result<_, _>>()?,
+    })
+}
+
+/// The numbers of the ports that name none: those it has, and the lowest free.
+fn published(draft: &Draft, service: &Service) -> Result<Vec<u16>, Reason> {
+    let state = draft.state();
+    let mut settled = service.endpoint.ports.iter().peekable();
+    let mut taken: Vec<PortSpec> = Vec::new();
+    for port in service.spec.ports() {
+        if let Some(refusal) = state.port_conflict(service.id, port) {
+            return Err(refusal.message);
+        }
+        taken.extend((port.published != 0).then(|| port.clone()));
+    }
+    let mut published = Vec::new();
+    for port in service.spec.ports() {
+        let with = |published| PortSpec {
+            published,
+            ..port.clone()
+        };
+        let had = settled.next_if(|had| with(had.published) == **had);
+        if port.mode == PublishMode::Host || port.published != 0 {
+            continue;
+        }
+        let is_free = |port: &PortSpec| {
+            state.holder_of_port(port, service.id).is_none()
+                && !taken.iter().any(|other| other.collides_with(port))
+        };
+        let picked = match had {
+            Some(had) => Some(had.clone()),
+            None => PICKED_PORTS.map(with).find(is_free),
+        };
+        let picked = picked.ok_or_else(|| {
+            let (first, last) = (PICKED_PORTS.start(), PICKED_PORTS.end());
+            format!("all ports from {first} to {last} are published: name another one")
+        })?;
+        published.push(picked.published);
+        taken.push(picked);
+    }
+    Ok(published)
+}
+
+fn vip(draft: &Draft, service: &Service, wanted: &WantedVip) -> Result<Vip, Reason> {
+    let network = wanted.network;
+    let state = draft.state();
+    let mut had = service.endpoint.vips.iter();
+    let had = had.find(|vip| vip.network == network && wanted.net.contains(&vip.addr.addr()));
+    if let Some(vip) = had {
+        return Ok(*vip);
+    }
+    let addr = match wanted.said {
+        Some(said) => match state.vip_conflict(service.id, network, said) {
+            Some(refusal) => return Err(refusal.message),
+            None => Some(said),
+        },
+        None => state
+            .pool(network)
+            .and_then(|pool| pool.next(wanted.subnet)),
+    };
+    let addr = addr.ok_or_else(|| exhausted(draft, network, wanted.subnet))?;
+    let addr = in_net(addr, wanted.net);
+    Ok(Vip { network, addr })
+}
+
+/// Those that wait longest first.
+fn give_addresses(draft: &mut Draft, waiting: &BTreeMap<Id, Reason>) {
+    let is_new = |task: &&Arc<Task>| task.status.state == TaskState::New && is_live(task);
+    let mut new: Vec<Arc<Task>> = draft.state().tasks().filter(is_new).cloned().collect();
+    new.sort_by_key(|task| (task.meta.created, task.service, task.slot, task.id));
+    // Nothing is given back in between, so a network that is full stays so.
+    let mut full: BTreeMap<(Id, usize), Reason> = BTreeMap::new();
+    for task in new {
+        let found = match waiting.get(&task.service) {
+            Some(reason) => Err(reason.clone()),
+            None => addresses(draft, &task, &mut full),
+        };
+        match found {
+            Ok(addresses) => draft.emit(Change::AllocateTask {
+                id: task.id,
+                addresses,
+            }),
+            Err(reason) => keep_waiting(draft, &task, reason),
+        }
+    }
+}
+
+fn addresses(
+    draft: &Draft,
+    task: &Task,
+    full: &mut BTreeMap<(Id, usize), Reason>,
+) -> Result<Vec<TaskAddress>, Reason> {
+    let state = draft.state();
+    let networks = state.task_networks(&task.spec);
+    let mut addresses = Vec::new();
+    for network in networks.map_err(|refusal| refusal.message)? {
+        let Some(pool) = state.pool(network) else {
+            continue;
+        };
+        let mut addrs = Vec::new();
+        for (place, subnet) in pool.subnets.iter().enumerate() {
+            if let Some(reason) = full.get(&(network, place)) {
+                return Err(reason.clone());
+            }
+            let Some(addr) = pool.next(place) else {
+                let reason = exhausted(draft, network, place);
+                full.insert((network, place), reason.clone());
+                return Err(reason);
+            };
+            addrs.push(in_net(addr, subnet.net));
+        }
+        addresses.push(TaskAddress { network, addrs });
+    }
+    Ok(addresses)
+}
+
+fn exhausted(draft: &Draft, network: Id, subnet: usize) -> Reason {
+    let state = draft.state();
+    let net = state
+        .pool(network)
+        .and_then(|pool| pool.subnets.get(subnet));
+    let net = net.map_or_else(String::new, |subnet| subnet.to_string());
+    let family = if net.contains(':') { "IPv6" } else { "IPv4" };
+    let name = state.network_name(network);
+    format!(
+        "no available {family} addresses on this network's address pools: {name} ({network}): \
+         all of {net} are in use"
+    )
+}
+
+fn keep_waiting(draft: &mut Draft, task: &Task, error: Reason) {
+    if task.status.error.as_ref() == Some(&error) {
+        return;
+    }
+    let status = TaskStatus {
+        error: Some(error),
+        ..TaskStatus::at(TaskState::New, draft.now(), WAITS_FOR_ADDRESSES)
+    };
+    draft.set_status(task, status);
+}
