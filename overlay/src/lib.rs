@@ -11,6 +11,7 @@ pub mod directory;
 #[cfg(test)]
 mod kit;
 pub mod names;
+pub mod plugin;
 pub mod rules;
 pub mod table;
 pub mod view;
