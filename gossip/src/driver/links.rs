@@ -21,6 +21,9 @@ const SAME_TIME: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(15);
 /// The same while there are many.
 const IDLE_IF_MANY: Duration = Duration::from_secs(4);
+/// With more than this, the one that was used longest ago makes room: a new one
+/// that is refused would lose what it is for.
+const MOST: usize = 56;
 
 pub struct Links {
     me: NodeId,
@@ -67,6 +70,7 @@ impl Links {
             used: now,
             read: false,
         });
+        make_room(&mut open);
         Muxer::new(connection)
     }
 
@@ -148,6 +152,15 @@ impl Links {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<NodeId, Vec<Link>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn make_room(open: &mut HashMap<NodeId, Vec<Link>>) {
+    let links = || open.values().flatten().filter(|link| link.lives());
+    if links().count() > MOST
+        && let Some(oldest) = links().min_by_key(|link| link.used)
+    {
+        oldest.connection.close(0u32.into(), b"making room");
     }
 }
 

@@ -8,11 +8,14 @@ const PACKET: u64 = 60;
 const PAYLOAD: u64 = 1_200;
 /// What each side sends for a handshake in which both show a certificate.
 const HANDSHAKE: u64 = 4_000;
-/// A connection that carries nothing for so long is closed, as the driver does it.
+/// A connection that carries nothing for so long is closed. This and the next
+/// ones are as in the driver (`gossip/src/driver/{links,task}.rs`).
 const IDLE: Micros = 15_000_000;
 /// The same while there are more than `MANY`.
 const IDLE_IF_MANY: Micros = 4_000_000;
-const MANY: usize = 32;
+const MANY: usize = 48;
+/// With more than this, the one that was used longest ago makes room.
+const MOST: usize = 56;
 
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Sent {
@@ -89,5 +92,18 @@ impl Traffic {
         account.open.push((peer, now));
         account.sent.bytes += HANDSHAKE;
         account.most_open = account.most_open.max(account.open.len());
+        if account.open.len() > MOST {
+            self.make_room(member);
+        }
+    }
+
+    fn make_room(&mut self, member: u32) {
+        let open = &mut self.0[member as usize].open;
+        let oldest = (0..open.len()).min_by_key(|at| open[*at].1);
+        if let Some(oldest) = oldest {
+            let (peer, _) = open.swap_remove(oldest);
+            let open = &mut self.0[peer as usize].open;
+            open.retain(|(other, _)| *other != member);
+        }
     }
 }
