@@ -8,6 +8,7 @@
 //! device to the node where the address lives.
 
 pub mod directory;
+pub mod dns;
 #[cfg(test)]
 mod kit;
 pub mod names;

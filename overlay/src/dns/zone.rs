@@ -1,0 +1,253 @@
+//! The names that the containers of this node can know, by network.
+//!
+//! A zone is the [`Table`]'s names with those of single tasks added, for the
+//! networks that a container here is on. It is made anew whenever the table is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use certs::NodeId;
+use hickory_proto::rr::Name;
+
+use super::resolv::Upstream;
+use crate::directory::{Network, NetworkId, TaskId};
+use crate::table::{Named, Table};
+use crate::view::{Endpoint, View};
+
+/// Who may ask, and what each of them may know.
+#[derive(Debug, Clone, Default)]
+pub struct Zone {
+    askers: BTreeMap<IpAddr, Arc<Asker>>,
+}
+
+/// A container.
+#[derive(Debug)]
+pub(super) struct Asker {
+    /// By name, so that a name which several of them have means the same in every replica.
+    networks: Vec<Arc<Names>>,
+    pub upstream: Upstream,
+}
+
+/// Of one network.
+#[derive(Debug)]
+struct Names {
+    network: NetworkId,
+    name: String,
+    table: Arc<Table>,
+    tasks: BTreeMap<TaskId, TaskName>,
+    reverse: BTreeMap<IpAddr, Name>,
+}
+
+#[derive(Debug)]
+struct TaskName {
+    service: String,
+    node: NodeId,
+    addrs: BTreeSet<IpAddr>,
+}
+
+#[derive(Debug)]
+pub(super) enum Found<'a> {
+    Services(&'a Named),
+    Tasks(&'a BTreeSet<IpAddr>),
+    /// The name of a task that is no more.
+    Gone,
+}
+
+#[derive(Debug)]
+pub(super) enum Reverse<'a> {
+    Named(&'a Name),
+    /// It is of the asker's networks, and nobody has it.
+    Free,
+    Foreign,
+}
+
+impl Zone {
+    /// `table` is what was derived from `view`. `upstreams` has an address of each
+    /// container whose unknown names do not go to the host's servers.
+    pub fn of(table: Arc<Table>, view: &View, upstreams: &BTreeMap<IpAddr, Upstream>) -> Self {
+        let mut sandboxes: BTreeMap<&str, Vec<IpAddr>> = BTreeMap::new();
+        for (addr, local) in &table.locals {
+            sandboxes.entry(&local.sandbox).or_default().push(*addr);
+        }
+        let mut networks: BTreeMap<NetworkId, Arc<Names>> = BTreeMap::new();
+        let mut askers = BTreeMap::new();
+        for addrs in sandboxes.values() {
+            let on = addrs.iter().filter_map(|addr| table.locals.get(addr));
+            let on: BTreeSet<_> = on.map(|local| local.network).collect();
+            let on = on
+                .iter()
+                .filter_map(|id| Some((*id, table.networks.get(id)?)));
+            let isolated = on.clone().all(|(_, network)| network.internal);
+            let on = on.filter(|(_, network)| !network.ingress);
+            let mut on: Vec<_> = on
+                .map(|(id, network)| {
+                    let names = networks.entry(id);
+                    let names =
+                        names.or_insert_with(|| Names::of(id, network, &table, view).into());
+                    Arc::clone(names)
+                })
+                .collect();
+            on.sort_by(|a, b| a.name.cmp(&b.name));
+            let chosen = addrs.iter().find_map(|addr| upstreams.get(addr));
+            let asker = Arc::new(Asker {
+                networks: on,
+                upstream: match isolated {
+                    true => Upstream::Nobody,
+                    false => chosen.cloned().unwrap_or_default(),
+                },
+            });
+            askers.extend(addrs.iter().map(|addr| (*addr, Arc::clone(&asker))));
+        }
+        Self { askers }
+    }
+
+    /// Whether a container of this node has the address.
+    pub fn knows(&self, addr: IpAddr) -> bool {
+        self.askers.contains_key(&addr)
+    }
+
+    pub(super) fn asker(&self, addr: IpAddr) -> Option<&Asker> {
+        self.askers.get(&addr).map(Arc::as_ref)
+    }
+}
+
+impl Asker {
+    /// What a name in lower case means as it stands, or else without the name of
+    /// a network at its end: `web`, `tasks.web`, `web.frontend`.
+    pub fn find(&self, name: &str) -> Option<Found<'_>> {
+        let plain = self.networks.iter().find_map(|names| names.find(name));
+        plain.or_else(|| {
+            self.networks.iter().find_map(|names| {
+                let rest = name.strip_suffix(names.name.as_str())?;
+                names.find(rest.strip_suffix('.')?)
+            })
+        })
+    }
+
+    pub fn reverse(&self, addr: IpAddr) -> Reverse<'_> {
+        let mut own = self.networks.iter().filter(|names| names.contains(addr));
+        match own.next() {
+            Some(names) => names
+                .reverse
+                .get(&addr)
+                .map_or(Reverse::Free, Reverse::Named),
+            None => Reverse::Foreign,
+        }
+    }
+}
+
+impl Names {
+    fn of(id: NetworkId, network: &Network, table: &Arc<Table>, view: &View) -> Self {
+        let mut names = Self {
+            network: id,
+            name: network.name.to_lowercase(),
+            table: Arc::clone(table),
+            tasks: BTreeMap::new(),
+            reverse: BTreeMap::new(),
+        };
+        for service in view.directory.services.values() {
+            let vips = service.networks.get(&id).map(|on| &on.vips);
+            for vip in vips.into_iter().flatten() {
+                names.add_reverse(*vip, &service.name);
+            }
+        }
+        let endpoints = view.endpoints.range(first_endpoint(id)..);
+        for endpoint in endpoints.take_while(|endpoint| endpoint.network == id) {
+            if let Some(service) = view.directory.services.get(&endpoint.service) {
+                names.add_task(&service.name, endpoint);
+            }
+        }
+        names
+    }
+
+    /// A task has its name before it is ready: those of a database that is
+    /// forming its own cluster must find each other.
+    fn add_task(&mut self, service: &str, endpoint: &Endpoint) {
+        let addr = endpoint.addr;
+        if !(self.table.locals.contains_key(&addr) || self.table.remotes.contains_key(&addr)) {
+            return;
+        }
+        let task = self.tasks.entry(endpoint.task);
+        let task = task.or_insert_with(|| TaskName {
+            service: service.to_lowercase(),
+            node: endpoint.node,
+            addrs: BTreeSet::new(),
+        });
+        task.addrs.insert(addr);
+        self.add_reverse(addr, &format!("{service}.{}", task_text(endpoint.task)));
+    }
+
+    fn add_reverse(&mut self, addr: IpAddr, name: &str) {
+        // A name that no DNS message can carry is not told.
+        if let Ok(name) = Name::from_ascii(format!("{name}.{}.", self.name)) {
+            self.reverse.insert(addr, name);
+        }
+    }
+
+    fn contains(&self, addr: IpAddr) -> bool {
+        self.table.subnets.network_of(addr) == Some(self.network)
+    }
+
+    fn find(&self, name: &str) -> Option<Found<'_>> {
+        if let Some(named) = self.services(name) {
+            return Some(Found::Services(named));
+        }
+        let of_service = name.strip_prefix("tasks.").and_then(|of| self.services(of));
+        of_service
+            .map(|named| Found::Tasks(&named.tasks))
+            .or_else(|| self.find_task(name))
+    }
+
+    /// Those of a name or alias; and for the `web` of stack `shop`, which is called
+    /// `shop_web` and has the alias `web`, also those of `web.shop`.
+    fn services(&self, name: &str) -> Option<&Named> {
+        let names = self.table.names.get(&self.network)?;
+        names.get(name).or_else(|| {
+            let (alias, stack) = name.split_once('.')?;
+            names.get(alias)?;
+            names.get(&format!("{stack}_{alias}"))
+        })
+    }
+
+    /// `<service>.<slot>.<task id>`, where the slot of a global service is the
+    /// node id, and may be left out.
+    fn find_task(&self, name: &str) -> Option<Found<'_>> {
+        let (front, id) = name.rsplit_once('.')?;
+        let id: NodeId = id.parse().ok()?;
+        let Some(task) = self.tasks.get(&id.as_u128()) else {
+            let service = front.split('.').next()?;
+            return self.services(service).map(|_| Found::Gone);
+        };
+        let slot = front.strip_prefix(task.service.as_str())?;
+        let fits = match slot.strip_prefix('.') {
+            Some(slot) => is_slot(slot) || slot == task.node.to_string(),
+            None => slot.is_empty(),
+        };
+        Some(match fits {
+            true => Found::Tasks(&task.addrs),
+            false => Found::Gone,
+        })
+    }
+}
+
+fn is_slot(text: &str) -> bool {
+    (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Where those of a network begin in the order of all.
+fn first_endpoint(network: NetworkId) -> Endpoint {
+    Endpoint {
+        network,
+        service: 0,
+        task: 0,
+        addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        node: NodeId::default(),
+        ready: false,
+    }
+}
+
+/// Tasks and nodes have ids of the same form: 25 base36 digits.
+pub(super) fn task_text(task: TaskId) -> String {
+    NodeId::from(task).to_string()
+}
