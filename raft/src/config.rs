@@ -66,13 +66,18 @@ impl Config {
         }
     }
 
+    /// For how long after its last word nobody stands against a leader.
+    pub(crate) fn lease(&self) -> Duration {
+        self.election.end * 9 / 20
+    }
+
     /// openraft waits for a leader's lease, as long as the longest timeout, and
     /// then for a random timeout. Both together must be within `election`, so
     /// the lease and the longest timeout get a little less than half of its end
     /// each, which leaves time for a tick and the ballot.
     pub(crate) fn to_openraft(&self) -> Result<Arc<openraft::Config>, OpenError> {
         let heartbeat = millis(self.heartbeat);
-        let lease = millis(self.election.end) * 9 / 20;
+        let lease = millis(self.lease());
         let shortest = millis(self.election.start)
             .saturating_sub(lease)
             .max(heartbeat * 3 / 2);

@@ -9,7 +9,7 @@
 //! consensus is openraft's; its types stop at this door, because they still
 //! change. Inside, `log` and `snapshot` are the files, `net` is what managers
 //! say to each other, `engine` joins them to openraft, `supervisor` keeps it
-//! running, `forward` finds the leader, and `leader` is what it does when asked.
+//! running, `pace` keeps it quiet, `forward` finds the leader, and `leader` is what it does when asked.
 
 mod codec;
 mod config;
@@ -21,6 +21,7 @@ mod log;
 mod machine;
 mod meta;
 mod net;
+mod pace;
 mod raft;
 mod snapshot;
 mod status;

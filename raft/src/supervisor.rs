@@ -8,15 +8,16 @@ use std::{
     time::Duration,
 };
 
-use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{RaftMetrics, ServerState, async_runtime::watch::WatchReceiver};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     engine::{Engine, Parts, probe},
     machine::StateMachine,
+    pace,
     status::Status,
-    types::LogId,
+    types::{Id, LogId, Types},
 };
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -50,8 +51,10 @@ impl<S: StateMachine> Supervisor<S> {
         let mut pause = FIRST_PAUSE;
         while let Some(engine) = current(&self.current) {
             let begun = Instant::now();
+            let config = &self.parts.config;
             let failure = tokio::select! {
                 failure = self.watch(&engine) => Some(failure),
+                never = pace::run(&engine.raft, config.heartbeat, config.lease()) => match never {},
                 () = self.stop.cancelled() => None,
             };
             set(&self.current, None);
@@ -76,17 +79,23 @@ impl<S: StateMachine> Supervisor<S> {
         let mut compaction = Compaction::default();
         let mut ticks = tokio::time::interval(longest / 2);
         let mut silent = false;
+        let mut ticked = true;
+        let mut seen = None;
         loop {
-            let now = metrics.borrow_watched().clone();
             if let Some(failure) = engine.failure() {
                 return failure;
             }
-            let status = Status::of(&now, silent);
-            let addrs = status.members.iter().map(|(id, m)| (*id, m.addr));
-            self.parts.peers.set_addrs(addrs.collect());
-            self.publish(status);
-            compaction.look(&self.parts, engine).await;
-            let ticked = tokio::select! {
+            // Who was heard when changes all the time, and is told to nobody.
+            let now = Seen::of(&metrics.borrow_watched(), silent);
+            if ticked || seen.as_ref() != Some(&now) {
+                let status = Status::of(&engine.metrics(), silent);
+                let addrs = status.members.iter().map(|(id, m)| (*id, m.addr));
+                self.parts.peers.set_addrs(addrs.collect());
+                self.publish(status);
+                compaction.look(&self.parts, engine).await;
+                seen = Some(now);
+            }
+            ticked = tokio::select! {
                 changed = metrics.changed() => match changed {
                     Ok(()) => false,
                     Err(_) => {
@@ -132,6 +141,30 @@ impl<S: StateMachine> Supervisor<S> {
                 Err(error) => error.to_string(),
             };
             self.publish(Status::stopped(Some(problem)));
+        }
+    }
+}
+
+/// What a [`Status`] is made of, and cheaper to compare.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    state: ServerState,
+    leader: Option<Id>,
+    term: u64,
+    applied: Option<LogId>,
+    members: Option<LogId>,
+    silent: bool,
+}
+
+impl Seen {
+    fn of(metrics: &RaftMetrics<Types>, silent: bool) -> Self {
+        Self {
+            state: metrics.state,
+            leader: metrics.current_leader,
+            term: metrics.current_term,
+            applied: metrics.last_applied,
+            members: *metrics.membership_config.log_id(),
+            silent,
         }
     }
 }
