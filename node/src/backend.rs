@@ -1,6 +1,7 @@
 //! The API's two questions, answered by the node: what it is ([`Swarm`]), and,
 //! where it leads, what the swarm is ([`Manager`]).
 
+mod routes;
 mod site;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use certs::{JoinToken, RootCertificate};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use services::spec::Role;
-use services::{Answer, Command, Id, State};
+use services::{Answer, Command, Id, State, Taken};
 
 use crate::api::backend::{
     self, Advertise, AdvertiseHost, Backend, InitRequest, JoinRequest, Lead, LocalNode, LocalState,
@@ -285,6 +286,10 @@ impl backend::Manager for Manager {
 
     fn propose(&self, command: Command) -> BoxFuture<'_, Result<Answer, ApiError>> {
         async move { Ok(Manager::propose(self, command).await?) }.boxed()
+    }
+
+    fn taken_subnets(&self) -> Vec<Taken> {
+        routes::of_host()
     }
 
     fn new_id(&self) -> Id {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use services::spec::{Availability, ClusterSpec, Labels, Role};
-use services::{Answer, Command, Id, Observed, State};
+use services::{Answer, Command, Id, Observed, State, Taken};
 
 use super::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
 use super::error::ApiError;
@@ -89,6 +89,9 @@ pub trait Manager: Send + Sync + 'static {
     fn propose(&self, command: Command) -> BoxFuture<'_, Result<Answer, ApiError>>;
 
     fn new_id(&self) -> Id;
+
+    /// Subnets that this host uses otherwise, and for what.
+    fn taken_subnets(&self) -> Vec<Taken>;
 
     /// Replaces the join token of `role`; the old one is refused from then on.
     fn rotate_token(&self, role: Role) -> BoxFuture<'_, Result<(), ApiError>>;

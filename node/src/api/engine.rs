@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request};
 use axum::response::Response;
 use http_body_util::{BodyExt, Limited};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -70,11 +70,11 @@ impl Engine {
         })
     }
 
-    /// `GET path`, a JSON object.
+    /// `GET path`, which is JSON.
     ///
     /// # Errors
     /// As [`Self::send`]; 502 where the answer is none.
-    pub(super) async fn get(&self, path: &str) -> Result<serde_json::Map<String, Value>, ApiError> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         let read = async {
             let answer = self.send(get(path)).await?;
             let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;

@@ -115,6 +115,8 @@ pub mod texts {
         has trouble connecting to the cluster.";
     pub const LOCKED: &str = "Swarm is encrypted and needs to be unlocked before it can be used. \
         Please use \"docker swarm unlock\" to unlock it.";
+    pub const NETWORK_ON_WORKER: &str = "Cannot create a multi-host network from a worker node. \
+        Please create the network from a manager node.";
     pub const NO_LEADER: &str = "rpc error: code = Unknown desc = The swarm does not have a \
         leader. It's possible that too few managers are online. Make sure more than half of the \
         managers are online.";

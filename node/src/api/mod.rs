@@ -2,8 +2,8 @@
 //! and the rest passed through to the local engine.
 //!
 //! A request goes through [`route`] first. What a node answers for itself is
-//! in [`local`], what the leader answers in [`swarm`], and everything else
-//! goes byte for byte to the [`Engine`]. The routes speak [`dto`]s outwards
+//! in [`local`], what the leader answers in [`swarm`], what both have in
+//! [`networks`], and everything else goes byte for byte to the [`Engine`]. The routes speak [`dto`]s outwards
 //! and `services::` inwards, and [`convert`] is the only place that knows
 //! both. Behind all of it is a [`Backend`], so that none of this knows Raft.
 
@@ -14,6 +14,8 @@ mod engine;
 pub mod error;
 pub mod json;
 mod local;
+mod networks;
+mod not_yet;
 mod proxy;
 mod query;
 mod route;
@@ -87,7 +89,8 @@ impl Api {
         let query = Query::of(&head.uri)?;
         let body = read(body).await?;
         let (backend, engine) = (&*self.backend, &self.engine);
-        let (route, version) = route(&head.method, head.uri.path());
+        let path = head.uri.path().to_owned();
+        let (route, version) = route(&head.method, &path);
         match route {
             Route::Ping => Ok(local::ping(backend, facts, &head.method)),
             Route::Version => local::version(engine, facts).await,
@@ -100,6 +103,17 @@ impl Api {
             Route::Up => site::up(backend, &body).await,
             Route::UpProgress => Ok(site::progress(backend)),
             Route::Discover => Ok(site::discover(backend).await),
+            Route::Swarm(SwarmRoute::Network(route)) => {
+                let asked = networks::Asked {
+                    backend,
+                    engine,
+                    version,
+                    query: &query,
+                    head,
+                    body,
+                };
+                asked.answer(route).await
+            }
             Route::Swarm(route) => match backend.lead(&head, &body).await? {
                 Lead::Here(manager) => swarm_answer(manager, route, version, &head, body).await,
                 Lead::Elsewhere(answer) => Ok(answer),

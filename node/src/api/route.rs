@@ -87,12 +87,23 @@ pub enum SwarmRoute<'a> {
     TaskList,
     Task(&'a str),
     TaskLogs(&'a str),
+    /// The swarm's networks; a node merges them with its engine's.
+    Network(NetworkRoute<'a>),
     /// Secrets and configs do not exist yet: the kind, and an id or name.
     FileList,
     File(&'static str, &'a str),
     FileCreate(&'static str),
     /// What happened lately.
     Events,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkRoute<'a> {
+    List,
+    Create,
+    Prune,
+    Inspect(&'a str),
+    Remove(&'a str),
 }
 
 /// The route of a request, and the API version that its path names.
@@ -156,6 +167,11 @@ fn of_parts<'a>(method: &Method, parts: [Option<&'a str>; 4]) -> Route<'a> {
         ("tasks", None, None) if get => Swarm::TaskList,
         ("tasks", Some(id), None) if get => Swarm::Task(id),
         ("tasks", Some(id), Some("logs")) if get => Swarm::TaskLogs(id),
+        ("networks", None, None) if get => Swarm::Network(NetworkRoute::List),
+        ("networks", Some("create"), None) if post => Swarm::Network(NetworkRoute::Create),
+        ("networks", Some("prune"), None) if post => Swarm::Network(NetworkRoute::Prune),
+        ("networks", Some(id), None) if get => Swarm::Network(NetworkRoute::Inspect(id)),
+        ("networks", Some(id), None) if delete => Swarm::Network(NetworkRoute::Remove(id)),
         ("secrets" | "configs", None, None) if get => Swarm::FileList,
         ("secrets", Some("create"), None) if post => Swarm::FileCreate("secret"),
         ("configs", Some("create"), None) if post => Swarm::FileCreate("config"),
@@ -208,6 +224,7 @@ mod tests {
             assert_eq!(of(Method::GET, path), Route::Engine, "{path}");
         }
         assert_eq!(of(Method::POST, "/v1.41/info"), Route::Engine);
+        assert_eq!(of(Method::POST, "/networks/n/connect"), Route::Engine);
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub fn run(host: Socket, command: ClientCommand) -> ExitCode {
         Ok(runtime) => runtime.block_on(async {
             let mut session = Session {
                 client: Client::new(host),
+                input: &mut io::stdin().lock(),
                 out: &mut io::stdout(),
                 err: &mut io::stderr(),
                 terminal: io::stdout().is_terminal(),

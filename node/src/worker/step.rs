@@ -111,6 +111,7 @@ mod tests {
             slot: 1,
             spec: spec.into(),
             desired: TaskState::Running,
+            networks: Vec::new(),
         })
     }
 

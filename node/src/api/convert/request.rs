@@ -1,9 +1,11 @@
 //! `init` and `join`: addresses and tokens as users write them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
 use services::managing::DEFAULT_MANAGERS;
-use services::spec::{Availability, ClusterSpec};
+use services::spec::{Availability, ClusterSpec, defaults};
 
 use super::cluster::cluster_spec;
 use super::node;
@@ -14,30 +16,93 @@ use crate::api::error::ApiError;
 use crate::control::CONTROL_PORT;
 use crate::site::file;
 
+/// A subnet of 8 addresses is Docker's smallest.
+const MAX_SUBNET_SIZE: u8 = 29;
+const DATA_PATH_PORTS: RangeInclusive<u16> = 1024..=49_151;
+
 /// # Errors
 /// 400 in Docker's words, 501 for what is not in this version.
 pub fn init_request(dto: dto::InitRequest) -> Result<InitRequest, ApiError> {
     let listen = listen(&dto.listen_addr)?;
     let spec = cluster_spec(dto.spec, &ClusterSpec::default())?;
+    let spec = with_address_plan(spec, &dto.default_addr_pool, dto.subnet_size)?;
+    let data_path_port = data_path_port(dto.data_path_port)?;
     if dto.auto_lock_managers {
         return Err(ApiError::unimplemented(
             "autolock is not in this version; protect the data directory with disk encryption",
         ));
     }
     refuse_data_path(&dto.data_path_addr)?;
-    if dto.data_path_port != 0 || !dto.default_addr_pool.is_empty() {
-        return Err(ApiError::unimplemented(
-            "address pools and the data path port belong to overlay networks, which are not in \
-             this version",
-        ));
-    }
     Ok(InitRequest {
         listen,
         advertise: advertise(&dto.advertise_addr)?,
         availability: availability(&dto.availability)?,
         force_new_cluster: dto.force_new_cluster,
-        spec,
+        spec: ClusterSpec {
+            data_path_port,
+            ..spec
+        },
     })
+}
+
+/// What networks without a subnet of their own are cut from.
+fn with_address_plan(
+    spec: ClusterSpec,
+    pools: &[String],
+    subnet_size: u32,
+) -> Result<ClusterSpec, ApiError> {
+    let size = match subnet_size {
+        0 => spec.subnet_size,
+        size => u8::try_from(size)
+            .ok()
+            .filter(|size| *size <= MAX_SUBNET_SIZE)
+            .ok_or_else(|| {
+                ApiError::internal(format!("subnet size is out of range: {subnet_size}"))
+            })?,
+    };
+    let mut nets: Vec<IpNet> = Vec::new();
+    for text in pools {
+        let net = text.parse::<IpNet>().map_err(|_| {
+            ApiError::internal(format!(
+                "invalid base pool {text}: invalid CIDR address: {text}"
+            ))
+        })?;
+        let net = net.trunc();
+        if net.prefix_len() > size {
+            return Err(ApiError::internal(format!(
+                "invalid CIDR: {text:?}. Subnet size is too small for pool: {size}"
+            )));
+        }
+        if let Some(other) = nets
+            .iter()
+            .find(|it| it.contains(&net) || net.contains(*it))
+        {
+            return Err(ApiError::internal(format!(
+                "base pools {other} and {net} overlap"
+            )));
+        }
+        nets.push(net);
+    }
+    Ok(ClusterSpec {
+        address_pools: match nets.is_empty() {
+            true => spec.address_pools,
+            false => nets,
+        },
+        subnet_size: size,
+        ..spec
+    })
+}
+
+fn data_path_port(port: u32) -> Result<u16, ApiError> {
+    let in_range = |port: &u16| DATA_PATH_PORTS.contains(port);
+    match port {
+        0 => Ok(defaults::DATA_PATH_PORT),
+        port => u16::try_from(port).ok().filter(in_range).ok_or_else(|| {
+            ApiError::internal(format!(
+                "Datapath port number is not in valid range (1024-49151) : {port}"
+            ))
+        }),
+    }
 }
 
 /// # Errors
@@ -216,6 +281,57 @@ mod tests {
             ":2377",
         ] {
             assert!(advertise(text).is_err(), "{text}");
+        }
+    }
+
+    fn initialized(pools: &[&str], size: u32, port: u32) -> Result<ClusterSpec, String> {
+        let request = dto::InitRequest {
+            listen_addr: "0.0.0.0".into(),
+            default_addr_pool: pools.iter().map(|&pool| pool.into()).collect(),
+            subnet_size: size,
+            data_path_port: port,
+            ..dto::InitRequest::default()
+        };
+        let read = init_request(request).map(|request| request.spec);
+        read.map_err(|error| error.message)
+    }
+
+    #[test]
+    fn the_address_plan_is_said_when_the_swarm_is_made() {
+        let spec = initialized(&[], 0, 0).unwrap();
+        assert_eq!(spec, ClusterSpec::default());
+        let spec = initialized(&["10.8.0.7/13", "172.30.0.0/16"], 26, 5_000).unwrap();
+        let pools: Vec<_> = spec.address_pools.iter().map(IpNet::to_string).collect();
+        assert_eq!(pools, ["10.8.0.0/13", "172.30.0.0/16"]);
+        assert_eq!((spec.subnet_size, spec.data_path_port), (26, 5_000));
+        for (pools, size, port, why) in [
+            (
+                &["10.0.0.0/33"][..],
+                0,
+                0,
+                "invalid base pool 10.0.0.0/33: invalid CIDR address: 10.0.0.0/33",
+            ),
+            (&[], 30, 0, "subnet size is out of range: 30"),
+            (
+                &["10.0.0.0/25"],
+                0,
+                0,
+                "invalid CIDR: \"10.0.0.0/25\". Subnet size is too small for pool: 24",
+            ),
+            (
+                &["10.0.0.0/8", "10.1.0.0/16"],
+                0,
+                0,
+                "base pools 10.0.0.0/8 and 10.1.0.0/16 overlap",
+            ),
+            (
+                &[],
+                0,
+                80,
+                "Datapath port number is not in valid range (1024-49151) : 80",
+            ),
+        ] {
+            assert_eq!(initialized(pools, size, port).unwrap_err(), why);
         }
     }
 

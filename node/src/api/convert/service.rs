@@ -1,21 +1,21 @@
 //! Services and their specs.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use services::object::{self, TaskState};
 use services::spec::{self, EndpointMode, Mode, Protocol, PublishMode};
 use services::{Id, NodeHealth, Observed, State};
 
-use super::{container, nanos, or_empty, placement, refuse_missing, said, task, update};
+use super::{container, nanos, network, or_empty, placement, refuse_missing, said, task, update};
 use crate::api::backend::View;
-use crate::api::dto::{self, Endpoint, EndpointSpec, PortConfig, ServiceMode, Time};
+use crate::api::dto::{
+    self, Endpoint, EndpointSpec, HOST_IP_LABEL, Labels, PortConfig, ServiceMode, Time, VirtualIp,
+};
 use crate::api::error::ApiError;
 
-const NETWORKS: &str = "overlay networks are not in this version; publish ports with mode=host \
-    and let services find each other by their nodes' addresses";
-
 /// What a service's spec may ask in Docker and not here.
-const MISSING: &[(&str, &str)] = &[("Networks", NETWORKS)];
 const MISSING_IN_TASK: &[(&str, &str)] = &[
-    ("Networks", NETWORKS),
     (
         "PluginSpec",
         "plugin services are not supported; run the plugin on each engine",
@@ -26,17 +26,37 @@ const MISSING_IN_TASK: &[(&str, &str)] = &[
     ),
 ];
 
+/// The id of a network that a user names by its id, name or an id's beginning.
+pub type FindNetwork<'a> = &'a dyn Fn(&str) -> Result<Id, ApiError>;
+
 /// Reads what a user asks for. The name may be empty.
 ///
 /// # Errors
-/// 400 for what cannot be meant, 501 for what is not in this version.
-pub fn service_spec(dto: dto::ServiceSpec) -> Result<spec::ServiceSpec, ApiError> {
-    refuse_missing(&dto.extra, MISSING)?;
+/// 400 for what cannot be meant, 501 for what is not in this version; what
+/// `find` says of a network that is not there.
+pub fn service_spec(
+    mut dto: dto::ServiceSpec,
+    find: FindNetwork<'_>,
+) -> Result<spec::ServiceSpec, ApiError> {
+    if dto.task_template.networks.is_empty() {
+        dto.task_template.networks = std::mem::take(&mut dto.networks);
+    }
+    let mut labels = dto.labels;
+    let task = task_spec(dto.task_template, find)?;
+    let mut endpoint = dto
+        .endpoint_spec
+        .map(|endpoint| endpoint_spec(endpoint, &mut labels))
+        .transpose()?;
+    check_host_ip_labels(&labels, endpoint.as_ref())?;
+    let addresses = network::static_vips(&labels, &task.networks, find)?;
+    if !addresses.is_empty() {
+        endpoint.get_or_insert_default().addresses = addresses;
+    }
     Ok(spec::ServiceSpec {
         name: dto.name,
-        labels: dto.labels,
+        labels,
         mode: mode(dto.mode)?,
-        task: task_spec(dto.task_template)?,
+        task,
         update: dto
             .update_config
             .map(|config| update::config("update", config))
@@ -45,7 +65,7 @@ pub fn service_spec(dto: dto::ServiceSpec) -> Result<spec::ServiceSpec, ApiError
             .rollback_config
             .map(|config| update::config("rollback", config))
             .transpose()?,
-        endpoint: dto.endpoint_spec.map(endpoint_spec).transpose()?,
+        endpoint,
     })
 }
 
@@ -69,7 +89,7 @@ fn mode(dto: ServiceMode) -> Result<Mode, ApiError> {
     }
 }
 
-fn task_spec(dto: dto::TaskSpec) -> Result<spec::TaskSpec, ApiError> {
+fn task_spec(dto: dto::TaskSpec, find: FindNetwork<'_>) -> Result<spec::TaskSpec, ApiError> {
     refuse_missing(&dto.extra, MISSING_IN_TASK)?;
     if !matches!(dto.runtime.as_str(), "" | "container") {
         return Err(ApiError::unimplemented(format!(
@@ -83,12 +103,17 @@ fn task_spec(dto: dto::TaskSpec) -> Result<spec::TaskSpec, ApiError> {
         restart: dto.restart_policy.map(placement::restart).transpose()?,
         placement: dto.placement.map(placement::placement),
         log_driver: dto.log_driver.map(container::driver),
+        networks: dto
+            .networks
+            .into_iter()
+            .map(|it| network::attachment(it, find))
+            .collect::<Result<_, _>>()?,
         force_update: dto.force_update,
-        networks: Vec::new(),
     })
 }
 
-fn endpoint_spec(dto: EndpointSpec) -> Result<spec::EndpointSpec, ApiError> {
+/// What the ports say of host addresses is in `labels` afterwards, too.
+fn endpoint_spec(dto: EndpointSpec, labels: &mut Labels) -> Result<spec::EndpointSpec, ApiError> {
     let mode = match dto.mode.as_str() {
         "" | "vip" => EndpointMode::Vip,
         "dnsrr" => EndpointMode::Dnsrr,
@@ -98,15 +123,16 @@ fn endpoint_spec(dto: EndpointSpec) -> Result<spec::EndpointSpec, ApiError> {
             )));
         }
     };
-    let ports = dto.ports.into_iter().map(port).collect::<Result<_, _>>()?;
+    let ports = dto.ports.into_iter().map(|dto| port(dto, labels));
     Ok(spec::EndpointSpec {
         mode: Some(mode),
-        ports,
+        ports: ports.collect::<Result<_, _>>()?,
         ..spec::EndpointSpec::default()
     })
 }
 
-fn port(dto: PortConfig) -> Result<spec::PortSpec, ApiError> {
+fn port(dto: PortConfig, labels: &mut Labels) -> Result<spec::PortSpec, ApiError> {
+    let host_ip = host_ip(&dto, labels)?;
     let protocol = match dto.protocol.to_ascii_lowercase().as_str() {
         "" | "tcp" => Protocol::Tcp,
         "udp" => Protocol::Udp,
@@ -135,13 +161,57 @@ fn port(dto: PortConfig) -> Result<spec::PortSpec, ApiError> {
         target: number(dto.target_port)?,
         published: number(dto.published_port)?,
         mode,
-        host_ip: None,
+        host_ip,
     })
+}
+
+/// By its field or by the service's label, which is made to say the same.
+fn host_ip(dto: &PortConfig, labels: &mut Labels) -> Result<Option<IpAddr>, ApiError> {
+    let label = dto.host_ip_label();
+    let Some(text) = said(dto.host_ip.clone()).or_else(|| labels.get(&label).cloned()) else {
+        return Ok(None);
+    };
+    let ip: IpAddr = text.parse().map_err(|_| {
+        ApiError::invalid_argument(format!(
+            "invalid host IP {text:?} of published port {}",
+            dto.published_port
+        ))
+    })?;
+    if ip.is_unspecified() {
+        labels.remove(&label);
+        return Ok(None);
+    }
+    if dto.published_port == 0 {
+        return Err(ApiError::invalid_argument(format!(
+            "target port {} is published on {ip}: say on which port, too",
+            dto.target_port
+        )));
+    }
+    labels.insert(label, ip.to_string());
+    Ok(Some(ip))
+}
+
+/// A label that is for no port would leave open what it was to restrict.
+fn check_host_ip_labels(
+    labels: &Labels,
+    endpoint: Option<&spec::EndpointSpec>,
+) -> Result<(), ApiError> {
+    let ports = endpoint.map_or(&[][..], |endpoint| &endpoint.ports);
+    let known: BTreeSet<String> = ports
+        .iter()
+        .map(|port| show_port(port).host_ip_label())
+        .collect();
+    let mut of_ports = labels.keys().filter(|key| key.starts_with(HOST_IP_LABEL));
+    match of_ports.find(|key| !known.contains(*key)) {
+        Some(key) => Err(ApiError::invalid_argument(format!(
+            "label {key} is for a port that is not published; remove it"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Shows a service; `with_status` counts its tasks.
 pub fn service(service: &object::Service, view: View<'_>, with_status: bool) -> dto::Service {
-    let endpoint = service.spec.endpoint.as_ref().map(show_endpoint_spec);
     dto::Service {
         id: service.id.to_string(),
         version: dto::Version {
@@ -151,13 +221,32 @@ pub fn service(service: &object::Service, view: View<'_>, with_status: bool) -> 
         updated_at: Time(service.meta.updated),
         spec: show_service_spec(&service.spec),
         previous_spec: service.previous_spec.as_deref().map(show_service_spec),
-        endpoint: endpoint.map_or_else(Endpoint::default, |spec| Endpoint {
-            ports: spec.ports.clone(),
-            spec,
-            virtual_ips: Vec::new(),
-        }),
+        endpoint: endpoint(service),
         update_status: service.update.as_ref().map(update::status),
         service_status: with_status.then(|| status(service, view.state, view.observed)),
+    }
+}
+
+/// Ports are as they were asked for until they are given.
+fn endpoint(service: &object::Service) -> Endpoint {
+    let spec = service.spec.endpoint.as_ref().map(show_endpoint_spec);
+    let spec = spec.unwrap_or_default();
+    let given = &service.endpoint;
+    let ports = match given.ports.as_slice() {
+        [] => service.spec.ports(),
+        ports => ports,
+    };
+    Endpoint {
+        spec,
+        ports: ports.iter().map(show_port).collect(),
+        virtual_ips: given
+            .vips
+            .iter()
+            .map(|vip| VirtualIp {
+                network_id: vip.network.to_string(),
+                addr: vip.addr.to_string(),
+            })
+            .collect(),
     }
 }
 
@@ -194,17 +283,24 @@ pub fn show_service_spec(spec: &spec::ServiceSpec) -> dto::ServiceSpec {
         update_config: spec.update.as_ref().map(update::show_config),
         rollback_config: spec.rollback.as_ref().map(update::show_config),
         endpoint_spec: spec.endpoint.as_ref().map(show_endpoint_spec),
+        networks: Vec::new(),
         extra: dto::Extra::new(),
     }
 }
 
+/// Host addresses are in the labels: a client that sends back what it was shown
+/// must not say them twice.
 fn show_endpoint_spec(spec: &spec::EndpointSpec) -> EndpointSpec {
+    let port = |port: &spec::PortSpec| PortConfig {
+        host_ip: String::new(),
+        ..show_port(port)
+    };
     EndpointSpec {
         mode: match spec.mode.unwrap_or_default() {
             EndpointMode::Vip => "vip".into(),
             EndpointMode::Dnsrr => "dnsrr".into(),
         },
-        ports: spec.ports.iter().map(show_port).collect(),
+        ports: spec.ports.iter().map(port).collect(),
     }
 }
 
@@ -218,6 +314,7 @@ fn show_port(port: &spec::PortSpec) -> PortConfig {
             PublishMode::Ingress => "ingress".into(),
             PublishMode::Host => "host".into(),
         },
+        host_ip: port.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
     }
 }
 

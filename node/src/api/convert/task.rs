@@ -1,16 +1,16 @@
 //! Tasks, as they are shown.
 
 use services::object::{self, PublishedPort, TaskStatus};
-use services::spec;
+use services::{State, spec};
 
-use super::{container, placement, service};
+use super::{container, network, placement, service};
 use crate::api::dto::{
     ContainerStatus, Extra, PortConfig, PortStatus, Task, TaskSpec, TaskStatus as Status, Time,
     Version,
 };
 
 /// `status` is the newest that is known of the task.
-pub fn task(task: &object::Task, status: &TaskStatus) -> Task {
+pub fn task(task: &object::Task, status: &TaskStatus, state: &State) -> Task {
     Task {
         id: task.id.to_string(),
         version: Version {
@@ -25,6 +25,11 @@ pub fn task(task: &object::Task, status: &TaskStatus) -> Task {
         node_id: task.node.map(|id| id.to_string()).unwrap_or_default(),
         status: show_status(status),
         desired_state: task.desired.as_str().into(),
+        networks_attachments: task
+            .addresses
+            .iter()
+            .filter_map(|address| network::show_attachment(address, state))
+            .collect(),
     }
 }
 
@@ -34,6 +39,7 @@ pub(super) fn show_task_spec(spec: &spec::TaskSpec) -> TaskSpec {
         resources: spec.resources.as_ref().map(placement::show_resources),
         restart_policy: spec.restart.as_ref().map(placement::show_restart),
         placement: spec.placement.as_ref().map(placement::show_placement),
+        networks: spec.networks.iter().map(network::show_target).collect(),
         log_driver: spec.log_driver.as_ref().map(container::show_driver),
         force_update: spec.force_update,
         runtime: String::new(),
@@ -66,5 +72,10 @@ fn show_published(port: &PublishedPort) -> PortConfig {
         target_port: port.target.into(),
         published_port: port.published.into(),
         publish_mode: "host".into(),
+        host_ip: port
+            .host_ip
+            .filter(|ip| !ip.is_unspecified())
+            .map(|ip| ip.to_string())
+            .unwrap_or_default(),
     }
 }

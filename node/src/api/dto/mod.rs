@@ -12,6 +12,7 @@
 //! and sending it back loses nothing.
 
 mod container;
+mod network;
 mod node;
 mod service;
 mod site;
@@ -28,13 +29,18 @@ pub use container::{
     BindOptions, ContainerSpec, DnsConfig, Driver, Healthcheck, Mount, TmpfsOptions, Ulimit,
     VolumeOptions,
 };
+pub use network::{
+    ConfigReference, EndpointResource, Ipam, IpamConfig, IpamOptions, Network, NetworkAttachment,
+    NetworkAttachmentConfig, NetworkCreateRequest, NetworkCreateResponse, NetworkResource,
+    NetworkSpec, NetworksPruned, ServiceInfo, SubnetConfig, TaskEndpoint,
+};
 pub use node::{
     EngineDescription, ManagerStatus, Node, NodeDescription, NodeSpec, NodeStatus, Plugin, TlsInfo,
 };
 pub use service::{
-    Endpoint, EndpointSpec, PortConfig, ReplicatedService, Service, ServiceCreateResponse,
-    ServiceMode, ServiceSpec, ServiceStatus, ServiceUpdateResponse, UpdateConfig, UpdateStatus,
-    VirtualIp,
+    Endpoint, EndpointSpec, HOST_IP_LABEL, PortConfig, ReplicatedService, Service,
+    ServiceCreateResponse, ServiceMode, ServiceSpec, ServiceStatus, ServiceUpdateResponse,
+    UpdateConfig, UpdateStatus, VIP_LABEL, VirtualIp,
 };
 pub use site::{Device, FoundSwarm, UpProgress, UpRequest};
 pub use swarm::{

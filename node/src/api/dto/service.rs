@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Extra, Labels, TaskSpec, Time, Version, is_default};
+use super::{Extra, Labels, NetworkAttachmentConfig, TaskSpec, Time, Version, is_default};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -37,6 +37,9 @@ pub struct ServiceSpec {
     pub rollback_config: Option<UpdateConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_spec: Option<EndpointSpec>,
+    /// Of older clients, which do not say it in the task template.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<NetworkAttachmentConfig>,
     #[serde(flatten)]
     pub extra: Extra,
 }
@@ -119,7 +122,29 @@ pub struct PortConfig {
     /// `ingress` or `host`.
     #[serde(skip_serializing_if = "is_default")]
     pub publish_mode: String,
+    /// The only address of each node that answers; not Docker's, which is why
+    /// a label says the same ([`PortConfig::host_ip_label`]).
+    #[serde(rename = "HostIP", skip_serializing_if = "is_default")]
+    pub host_ip: String,
 }
+
+impl PortConfig {
+    /// The label of the service that says the port's host address. Clients of
+    /// Docker's, which forget the field that they do not know, send it back.
+    pub fn host_ip_label(&self) -> String {
+        let protocol = match self.protocol.as_str() {
+            "" => "tcp",
+            protocol => protocol,
+        };
+        format!("{HOST_IP_LABEL}{}/{protocol}", self.published_port)
+    }
+}
+
+/// Goes before `8080/tcp`, a published port; the value is an IP address.
+pub const HOST_IP_LABEL: &str = "swarmlet.host-ip.";
+/// Goes before the name of a network; the value is the service's address
+/// there, or one of each family with a comma between.
+pub const VIP_LABEL: &str = "swarmlet.vip.";
 
 /// Where a service answers, as it was arranged.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContainerSpec, Driver, Extra, Labels, PortConfig, Time, Version, is_default};
+use super::{
+    ContainerSpec, Driver, Extra, Labels, NetworkAttachment, NetworkAttachmentConfig, PortConfig,
+    Time, Version, is_default,
+};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -15,6 +18,8 @@ pub struct TaskSpec {
     pub restart_policy: Option<RestartPolicy>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<NetworkAttachmentConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_driver: Option<Driver>,
     pub force_update: u64,
@@ -131,6 +136,8 @@ pub struct Task {
     pub status: TaskStatus,
     #[serde(skip_serializing_if = "is_default")]
     pub desired_state: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks_attachments: Vec<NetworkAttachment>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ mod cluster;
 mod events;
 mod logs;
 mod names;
+mod networks;
 mod nodes;
 mod services;
 mod stdcopy;
@@ -24,7 +25,13 @@ use bytes::Bytes;
 use super::backend::{Manager, View};
 use super::error::{ApiError, texts};
 use super::query::Query;
-use super::route::{ApiVersion, SwarmRoute};
+use super::route::{ApiVersion, NetworkRoute, SwarmRoute};
+
+pub(super) use networks::{
+    Wanted as WantedNetworks, find as find_network, list as list_networks, name_taken,
+};
+#[cfg(test)]
+pub(super) use {networks::make as make_network, services::read as read_service};
 
 /// A request to a swarm route, taken apart.
 #[derive(Debug)]
@@ -57,6 +64,11 @@ pub(super) async fn answer(manager: Arc<dyn Manager>, route: SwarmRoute<'_>, cal
         SwarmRoute::TaskList => tasks::list(swarm, &call.query),
         SwarmRoute::Task(id) => tasks::inspect(swarm, id),
         SwarmRoute::TaskLogs(id) => logs::of_task(&manager, id, &call),
+        SwarmRoute::Network(NetworkRoute::List) => networks::show_list(swarm, &call.query),
+        SwarmRoute::Network(NetworkRoute::Inspect(id)) => networks::inspect(swarm, id, &call.query),
+        SwarmRoute::Network(NetworkRoute::Create) => networks::create(swarm, call).await,
+        SwarmRoute::Network(NetworkRoute::Remove(id)) => networks::remove(swarm, id).await,
+        SwarmRoute::Network(NetworkRoute::Prune) => networks::prune(swarm, &call.query).await,
         SwarmRoute::Events => events::list(&manager, &call),
         SwarmRoute::FileList => Ok(Json(serde_json::json!([])).into_response()),
         SwarmRoute::File(kind, id) => Err(ApiError::not_found(format!("{kind} {id} not found"))),

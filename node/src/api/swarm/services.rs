@@ -6,14 +6,15 @@ use axum::Json;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use services::object::Service;
-use services::{Command, Id, validate_service};
+use services::{Command, Id, spec, validate_service};
 
-use super::{Call, Reply, done, look, names};
+use super::{Call, Reply, done, look, names, networks};
 use crate::api::backend::Manager;
 use crate::api::convert;
 use crate::api::dto::{ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse};
 use crate::api::error::ApiError;
 use crate::api::json;
+use crate::api::not_yet;
 use crate::api::query::{Filters, Query};
 
 const FILTERS: &[&str] = &["id", "name", "label", "mode", "runtime"];
@@ -53,7 +54,8 @@ pub(super) fn inspect(swarm: &dyn Manager, id: &str, query: &Query) -> Reply {
 
 pub(super) async fn create(swarm: &dyn Manager, call: Call) -> Reply {
     let wanted: ServiceSpec = json::decode(&call.body, GO_TYPE)?;
-    let mut spec = convert::service_spec(wanted)?;
+    not_yet::overlay(&not_yet::Asked::Service(&wanted))?;
+    let mut spec = read(swarm, wanted)?;
     if spec.name.is_empty() {
         spec.name = free_name(swarm)?;
     }
@@ -66,6 +68,16 @@ pub(super) async fn create(swarm: &dyn Manager, call: Call) -> Reply {
         warnings: warnings(&call.headers),
     };
     Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// The spec that a user wants; a network that it names must be there.
+pub(in crate::api) fn read(
+    swarm: &dyn Manager,
+    wanted: ServiceSpec,
+) -> Result<spec::ServiceSpec, ApiError> {
+    look(swarm, |view| {
+        convert::service_spec(wanted, &|text| networks::for_service(view, text))
+    })
 }
 
 /// A name that no service has; the state checks it once more.
@@ -93,7 +105,8 @@ pub(super) async fn update(swarm: &dyn Manager, id: &str, call: Call) -> Reply {
     let id = find(swarm, id)?;
     let command = match call.query.text("rollback") {
         "" => {
-            let spec = convert::service_spec(wanted)?;
+            not_yet::overlay(&not_yet::Asked::Service(&wanted))?;
+            let spec = read(swarm, wanted)?;
             validate_service(&spec)?;
             let spec = Arc::new(spec);
             Command::UpdateService { id, version, spec }

@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::response::IntoResponse;
+use services::State;
 use services::object::{Task, TaskState};
 use services::plan::is_task_dirty;
-use services::State;
 
 use super::{Reply, look};
 use crate::api::backend::{Manager, View};
@@ -108,5 +108,5 @@ pub(super) fn inspect(swarm: &dyn Manager, id: &str) -> Reply {
 }
 
 fn show(task: &Task, view: View<'_>) -> dto::Task {
-    convert::task(task, State::effective(task, view.observed))
+    convert::task(task, State::effective(task, view.observed), view.state)
 }

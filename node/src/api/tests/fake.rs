@@ -14,7 +14,8 @@ use services::object::{
 };
 use services::spec::{Labels, NodeSpec, Platform, ResourceAmounts, Role};
 use services::{
-    Answer, Command, Id, NodeHealth, NodeObserved, Observed, Proposal, State, Timestamp, plan,
+    Answer, Command, Id, NodeHealth, NodeObserved, Observed, Proposal, State, Taken, Timestamp,
+    plan,
 };
 use tokio::sync::watch;
 
@@ -46,6 +47,7 @@ pub struct Swarm {
     pub members: Vec<Member>,
     /// What `up` was asked last.
     pub up: Option<UpRequest>,
+    pub taken: Vec<Taken>,
     pub events: Arc<Events>,
     /// There is another leader by the time of the next event.
     pub deposed: bool,
@@ -69,6 +71,7 @@ impl Fake {
             log_options: watch::Sender::default(),
             members: Vec::new(),
             up: None,
+            taken: Vec::new(),
             events: Arc::default(),
             deposed: false,
             index: 0,
@@ -309,6 +312,10 @@ impl Manager for Fake {
 
     fn new_id(&self) -> Id {
         self.edit(Swarm::new_id)
+    }
+
+    fn taken_subnets(&self) -> Vec<Taken> {
+        self.edit(|swarm| swarm.taken.clone())
     }
 
     fn rotate_token(&self, role: Role) -> BoxFuture<'_, Result<(), ApiError>> {

@@ -10,6 +10,7 @@ use super::fake::Fake;
 use super::{get, post};
 use crate::api::convert;
 use crate::api::dto::ServiceSpec;
+use crate::api::error::ApiError;
 use crate::api::json::{canonical, decode};
 
 fn sent(command: &str) -> Value {
@@ -35,9 +36,14 @@ fn full() -> Value {
     spec
 }
 
+/// The specs here name none.
+fn no_network(text: &str) -> Result<services::Id, ApiError> {
+    Err(ApiError::not_found(text))
+}
+
 fn read(spec: &Value) -> services::spec::ServiceSpec {
     let dto: ServiceSpec = decode(spec.to_string().as_bytes(), "swarm.ServiceSpec").unwrap();
-    convert::service_spec(dto).unwrap()
+    convert::service_spec(dto, &no_network).unwrap()
 }
 
 /// What a service with this spec shows as its spec.
@@ -212,7 +218,8 @@ proptest! {
             let mut spec = full();
             *spec.pointer_mut(path).unwrap() = json!(number);
             let read = decode::<ServiceSpec>(spec.to_string().as_bytes(), "swarm.ServiceSpec");
-            if let Ok(read) = read.and_then(convert::service_spec) {
+            let read = read.and_then(|dto| convert::service_spec(dto, &no_network));
+            if let Ok(read) = read {
                 let shown = serde_json::to_value(convert::show_service_spec(&read)).unwrap();
                 prop_assert_eq!(shown.pointer(path), Some(&json!(number)), "{}", path);
             }

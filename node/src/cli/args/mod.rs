@@ -4,6 +4,7 @@
 //! them. A flag for what swarmlet cannot do is not here, so that it is refused
 //! instead of being dropped.
 
+mod network;
 mod node;
 mod service;
 mod service_flags;
@@ -15,6 +16,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use network::{
+    NetworkCommand, NetworkCreateArgs, NetworkInspectArgs, NetworkLsArgs, NetworkPruneArgs,
+    NetworkRmArgs,
+};
 pub use node::{
     NodeCommand, NodeIds, NodeInspectArgs, NodeLsArgs, NodePsArgs, NodeRmArgs, NodeUpdateArgs,
 };
@@ -101,6 +106,9 @@ pub enum ClientCommand {
     /// Manage the services of the swarm
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Manage the networks of the swarm and of this node
+    #[command(subcommand)]
+    Network(NetworkCommand),
 }
 
 /// Where the daemon listens for its API.

@@ -1,12 +1,15 @@
 //! `swarmlet service …`.
 
+use std::net::IpAddr;
+
 use clap::{Args, Subcommand};
 
 use super::{Filter, FormatFlag, InspectFlags, ModeName, ServiceFlags, filter};
 use crate::api::dto::{Mount, Ulimit};
 use crate::cli::values::{
-    ExtraHost, Invalid, Pair, PortRemoval, PublishedPorts, Words, boolean, dns_search, extra_host,
-    ip_address, mount, pair, publish, publish_removal, spread, ulimit, words,
+    Attachment, ExtraHost, Invalid, Pair, PortRemoval, PublishedPorts, Words, attachment, boolean,
+    dns_search, extra_host, ip, ip_address, mount, pair, publish, publish_removal, spread, ulimit,
+    words,
 };
 
 #[derive(Debug, Subcommand)]
@@ -78,9 +81,16 @@ pub struct CreateArgs {
     /// A placement preference, e.g. spread=node.labels.zone
     #[arg(long, value_name = "PREF", value_parser = spread)]
     pub placement_pref: Vec<String>,
-    /// A published port, e.g. published=8080,target=80,mode=host
+    /// A network, e.g. name=NET,alias=NAME,ip=10.0.5.9
+    #[arg(long, value_name = "NETWORK", value_parser = attachment)]
+    pub network: Vec<Attachment>,
+    /// A published port, e.g. 8080:80, 127.0.0.1:8080:80 or
+    /// published=53,target=53,protocol=udp,mode=host,host_ip=10.0.0.1
     #[arg(short, long, value_name = "PORT", value_parser = publish)]
     pub publish: Vec<PublishedPorts>,
+    /// The address to publish on where a port says none
+    #[arg(long, value_name = "IP", requires = "publish", value_parser = ip)]
+    pub host_ip: Option<IpAddr>,
     /// A DNS server
     #[arg(long, value_name = "IP", value_parser = ip_address)]
     pub dns: Vec<String>,
@@ -163,8 +173,15 @@ pub struct ListChanges {
     pub placement_pref_add: Vec<String>,
     #[arg(long, value_name = "PREF", value_parser = spread)]
     pub placement_pref_rm: Vec<String>,
+    #[arg(long, value_name = "NETWORK", value_parser = attachment)]
+    pub network_add: Vec<Attachment>,
+    #[arg(long, value_name = "NETWORK")]
+    pub network_rm: Vec<String>,
     #[arg(long, value_name = "PORT", value_parser = publish)]
     pub publish_add: Vec<PublishedPorts>,
+    /// The address to publish on where an added port says none
+    #[arg(long, value_name = "IP", requires = "publish_add", value_parser = ip)]
+    pub host_ip: Option<IpAddr>,
     /// By the target port
     #[arg(long, value_name = "PORT", value_parser = removal)]
     pub publish_rm: Vec<Removals>,

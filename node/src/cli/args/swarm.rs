@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 
 use super::{AvailabilityName, Format};
-use crate::cli::values::{Invalid, Nanos, duration};
+use crate::cli::values::{Invalid, Nanos, duration, subnet};
 use crate::control::CONTROL_PORT;
 
 /// `swarmlet daemon`.
@@ -73,6 +74,17 @@ pub struct InitArgs {
     /// candidates enough
     #[arg(long, value_name = "N", value_parser = super::watch::managers)]
     pub managers: Option<u8>,
+    /// A range that networks without a subnet get theirs from (default
+    /// 10.0.0.0/8)
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = subnet)]
+    pub default_addr_pool: Vec<IpNet>,
+    /// The prefix length of these subnets
+    #[arg(long, value_name = "LENGTH", default_value_t = 24)]
+    pub default_addr_pool_mask_length: u8,
+    /// The UDP port of every node for the traffic between containers, 1024 to
+    /// 49151 (0: 4789)
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub data_path_port: u16,
     #[command(flatten)]
     pub start: StartFlags,
 }

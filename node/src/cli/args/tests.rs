@@ -53,7 +53,6 @@ fn what_follows_the_image_is_the_containers() {
 #[test]
 fn flags_of_what_is_not_there_are_refused() {
     for flag in [
-        "--network n",
         "--secret s",
         "--config c",
         "--generic-resource gpu=1",

@@ -65,8 +65,13 @@ impl Daemon {
     }
 
     pub async fn run(&self, line: &[&str]) -> Ended {
+        self.run_with(line, "").await
+    }
+
+    /// As [`Daemon::run`], with somebody who types `input`.
+    pub async fn run_with(&self, line: &[&str], input: &str) -> Ended {
         let socket = self.dir.path().join("swarmlet.sock");
-        run_at(socket.to_str().unwrap(), line).await
+        run_with(socket.to_str().unwrap(), line, input).await
     }
 
     /// The requests that change something, with their bodies.
@@ -104,6 +109,10 @@ async fn play(State((script, asked)): State<Play>, request: Request) -> Response
 }
 
 pub async fn run_at(socket: &str, line: &[&str]) -> Ended {
+    run_with(socket, line, "").await
+}
+
+async fn run_with(socket: &str, line: &[&str], input: &str) -> Ended {
     let line = [&["swarmlet", "-H", socket], line].concat();
     let cli = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
     let Command::Client(command) = cli.command else {
@@ -112,6 +121,7 @@ pub async fn run_at(socket: &str, line: &[&str]) -> Ended {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut session = Session {
         client: Client::new(cli.host),
+        input: &mut input.as_bytes(),
         out: &mut out,
         err: &mut err,
         terminal: false,

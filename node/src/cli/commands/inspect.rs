@@ -1,10 +1,12 @@
 //! `node inspect` and `service inspect`.
 
+use std::collections::BTreeMap;
+
 use hyper::Method;
 use serde::de::DeserializeOwned;
 
-use super::{Session, now};
-use crate::api::dto::{Node, Service};
+use super::{Session, filters, now};
+use crate::api::dto::{NetworkResource, Node, Service};
 use crate::cli::args::{Format, InspectFlags, NodeInspectArgs, ServiceInspectArgs};
 use crate::cli::client::{Target, parse};
 use crate::cli::error::CliError;
@@ -32,19 +34,31 @@ impl Session<'_> {
             let target = Target::new(&["services", name]).query("insertDefaults", "true");
             found.push(self.object(target).await);
         }
+        let networks = match args.show.pretty {
+            true => self.network_names().await,
+            false => BTreeMap::new(),
+        };
         self.show(&args.show, found, |service: &Service| {
-            view::service_page(service, now())
+            view::service_page(service, now(), &networks)
         })
     }
 
+    /// What the networks of the swarm are called, by id. Ids are shown where
+    /// that is not known.
+    async fn network_names(&self) -> BTreeMap<String, String> {
+        let target = Target::new(&["networks"]).query("filters", &filters([("scope", "swarm")]));
+        let networks: Vec<NetworkResource> = self.client.get(&target).await.unwrap_or_default();
+        networks.into_iter().map(|it| (it.id, it.name)).collect()
+    }
+
     /// An object's JSON, as the daemon wrote it.
-    async fn object(&self, target: Target) -> Result<(Target, String), CliError> {
+    pub(super) async fn object(&self, target: Target) -> Result<(Target, String), CliError> {
         let text = self.client.text(Method::GET, &target).await?;
         Ok((target, text))
     }
 
     /// Shows the objects that were found, then fails for those that were not.
-    fn show<T: DeserializeOwned>(
+    pub(super) fn show<T: DeserializeOwned>(
         &mut self,
         flags: &InspectFlags,
         found: Vec<Result<(Target, String), CliError>>,

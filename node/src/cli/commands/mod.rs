@@ -2,6 +2,7 @@
 
 mod inspect;
 mod logs;
+mod network;
 mod node;
 mod service;
 mod service_change;
@@ -14,7 +15,7 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
-use std::io::Write;
+use std::io::{BufRead, Write};
 
 use serde_json::{Map, Value};
 
@@ -28,6 +29,8 @@ use crate::api::dto::{Info, Node, Service, Time};
 /// What a command works with.
 pub struct Session<'a> {
     pub client: Client,
+    /// Where questions are answered.
+    pub input: &'a mut dyn BufRead,
     pub out: &'a mut dyn Write,
     pub err: &'a mut dyn Write,
     /// Standard output is a terminal.
@@ -51,6 +54,7 @@ impl Session<'_> {
             ClientCommand::Events(args) => self.events(&args).await,
             ClientCommand::Node(command) => self.node(command).await,
             ClientCommand::Service(command) => self.service(command).await,
+            ClientCommand::Network(command) => self.network(command).await,
         }
     }
 

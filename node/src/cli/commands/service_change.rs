@@ -2,7 +2,9 @@
 //! waits until the service does what it says.
 
 use super::{MAX_TRIES, Session, outdated};
-use crate::api::dto::{Service, ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse};
+use crate::api::dto::{
+    NetworkResource, Service, ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse,
+};
 use crate::cli::args::{CreateArgs, RollbackArgs, ScaleArgs, UpdateArgs, WaitFlags};
 use crate::cli::client::{Target, parse};
 use crate::cli::error::CliError;
@@ -33,11 +35,33 @@ impl Session<'_> {
             spec::only_rolls_back(args)?;
             self.roll_back(&args.service).await?
         } else {
-            self.change(&args.service, |spec| spec::update(args, spec, &variable))
-                .await?
+            let networks = self.networks_of(args).await?;
+            self.change(&args.service, |spec| {
+                spec::update(args, spec, &variable, &networks)
+            })
+            .await?
         };
         self.print(&format!("{}\n", args.service))?;
         self.wait(&id, &args.wait).await
+    }
+
+    /// A spec names networks by their ids.
+    async fn networks_of(&self, args: &UpdateArgs) -> Result<spec::Ids, CliError> {
+        let mut ids = spec::Ids::default();
+        let added = args.lists.network_add.iter().map(|it| &it.network);
+        for name in added.chain(&args.lists.network_rm) {
+            let target = Target::new(&["networks", name]).query("scope", "swarm");
+            match self.client.get::<NetworkResource>(&target).await {
+                Ok(found) => {
+                    ids.0.insert(name.clone(), found.id.clone());
+                    ids.0.insert(found.name, found.id);
+                }
+                // What is no more can still be taken out of a spec.
+                Err(error) if error.is_not_found() && args.lists.network_rm.contains(name) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ids)
     }
 
     pub(super) async fn service_rollback(&mut self, args: &RollbackArgs) -> Result<(), CliError> {

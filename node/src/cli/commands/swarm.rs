@@ -117,6 +117,13 @@ fn init_request(args: &InitArgs) -> InitRequest {
         listen_addr: args.addresses.listen_addr.to_string(),
         advertise_addr: args.addresses.advertise_addr.clone().unwrap_or_default(),
         availability: args.addresses.availability.as_str().into(),
+        default_addr_pool: args
+            .default_addr_pool
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        subnet_size: args.default_addr_pool_mask_length.into(),
+        data_path_port: args.data_path_port.into(),
         spec: SwarmSpec {
             name: "default".into(),
             labels: managers.into_iter().collect(),

@@ -104,7 +104,7 @@ async fn a_running_daemon_is_asked_to_make_the_swarm() {
             .out
             .contains("\n    swarmlet join --token SWMTKN-w 10.99.0.1:2377\n")
     );
-    insta::assert_snapshot!(daemon.changes().join("\n"), @r#"POST /swarm/init {"ListenAddr":"0.0.0.0:2377","AdvertiseAddr":"10.99.0.1","DataPathAddr":"","DataPathPort":0,"SubnetSize":0,"ForceNewCluster":false,"AutoLockManagers":false,"Availability":"active","Spec":{"Name":"default","Labels":{},"Orchestration":{"TaskHistoryRetentionLimit":5},"Raft":{"SnapshotInterval":10000,"ElectionTick":0,"HeartbeatTick":0},"Dispatcher":{"HeartbeatPeriod":5000000000},"CAConfig":{"NodeCertExpiry":7200000000000},"TaskDefaults":{},"EncryptionConfig":{"AutoLockManagers":false}}}"#);
+    insta::assert_snapshot!(daemon.changes().join("\n"), @r#"POST /swarm/init {"ListenAddr":"0.0.0.0:2377","AdvertiseAddr":"10.99.0.1","DataPathAddr":"","DataPathPort":0,"SubnetSize":24,"ForceNewCluster":false,"AutoLockManagers":false,"Availability":"active","Spec":{"Name":"default","Labels":{},"Orchestration":{"TaskHistoryRetentionLimit":5},"Raft":{"SnapshotInterval":10000,"ElectionTick":0,"HeartbeatTick":0},"Dispatcher":{"HeartbeatPeriod":5000000000},"CAConfig":{"NodeCertExpiry":7200000000000},"TaskDefaults":{},"EncryptionConfig":{"AutoLockManagers":false}}}"#);
 }
 
 #[tokio::test]
@@ -502,4 +502,140 @@ async fn events_are_a_line_each() {
     );
     let asked = daemon.asked.lock().unwrap().join("\n");
     assert_eq!(asked, "GET /swarmlet/events?since=1000");
+}
+
+const NETWORK: &str = "017d7b0wjf4n0h7dkdkivqhbq";
+
+fn network(id: &str, name: &str) -> Value {
+    json!({"Name": name, "Id": id, "Created": "2026-11-20T23:04:42Z", "Scope": "swarm",
+           "Driver": "overlay", "IPAM": {"Config": null}, "Labels": null, "Later": 1})
+}
+
+#[tokio::test]
+async fn a_network_is_made_and_its_id_printed() {
+    let answer = json!({"Id": NETWORK, "Warning": "beware"});
+    let daemon = Daemon::start(&[("POST /networks/create", 201, answer)]);
+    let ended = daemon
+        .run(&["network", "create", "--attachable", "net"])
+        .await;
+    ended.result.unwrap();
+    assert_eq!(ended.out, format!("{NETWORK}\n"));
+    assert_eq!(ended.err, "beware\n");
+}
+
+#[tokio::test]
+async fn networks_are_listed_as_docker_lists_them() {
+    let list = json!([
+        network(NETWORK, "net"),
+        network("1kpuqmnbm372s5wk1tw2c83lo", "ingress")
+    ]);
+    let daemon = Daemon::start(&[("GET /networks", 200, list)]);
+    let ended = daemon.run(&["network", "ls", "-f", "driver=overlay"]).await;
+    insta::assert_snapshot!(ended.out, @"
+    NETWORK ID     NAME      DRIVER    SCOPE
+    1kpuqmnbm372   ingress   overlay   swarm
+    017d7b0wjf4n   net       overlay   swarm
+    ");
+    let asked = daemon.asked.lock().unwrap().join("\n");
+    assert_eq!(
+        asked,
+        "GET /networks?filters=%7B%22driver%22%3A%7B%22overlay%22%3Atrue%7D%7D"
+    );
+    let ended = daemon.run(&["network", "ls", "-q", "--no-trunc"]).await;
+    assert_eq!(ended.out, format!("1kpuqmnbm372s5wk1tw2c83lo\n{NETWORK}\n"));
+}
+
+#[tokio::test]
+async fn a_network_is_inspected_as_it_came() {
+    let daemon = Daemon::start(&[("GET /networks/net", 200, network(NETWORK, "net"))]);
+    let ended = daemon
+        .run(&["network", "inspect", "-v", "-f", "json", "net", "nope"])
+        .await;
+    assert!(ended.result.unwrap_err().is_not_found());
+    assert_eq!(ended.out, format!("{}\n", network(NETWORK, "net")));
+    let asked = daemon.asked.lock().unwrap()[0].clone();
+    assert_eq!(asked, "GET /networks/net?verbose=true");
+}
+
+#[tokio::test]
+async fn a_network_that_is_gone_can_be_removed_by_force() {
+    let daemon = Daemon::start(&[("DELETE /networks/net", 204, json!(""))]);
+    let ended = daemon.run(&["network", "rm", "net", "nope"]).await;
+    assert_eq!(ended.out, "net\n");
+    assert!(ended.result.unwrap_err().is_not_found());
+    let ended = daemon
+        .run(&["network", "rm", "--force", "nope", "net"])
+        .await;
+    ended.result.unwrap();
+    assert_eq!(ended.out, "net\n");
+}
+
+#[tokio::test]
+async fn networks_are_pruned_only_after_a_yes() {
+    let pruned = json!({"NetworksDeleted": ["a", "b"]});
+    let daemon = Daemon::start(&[("POST /networks/prune", 200, pruned)]);
+    for no in ["", "n\n", "yes?\n"] {
+        let ended = daemon.run_with(&["network", "prune"], no).await;
+        assert_eq!(
+            ended.result.unwrap_err().to_string(),
+            "network prune has been cancelled"
+        );
+        assert!(
+            ended
+                .out
+                .ends_with("Are you sure you want to continue? [y/N] ")
+        );
+    }
+    assert_eq!(daemon.changes(), [""; 0]);
+    let ended = daemon.run_with(&["network", "prune"], "Y\n").await;
+    ended.result.unwrap();
+    assert!(
+        ended.out.ends_with("Deleted Networks:\na\nb\n\n"),
+        "{}",
+        ended.out
+    );
+    let ended = daemon
+        .run(&["network", "prune", "-f", "--filter", "until=24h"])
+        .await;
+    assert_eq!(ended.out, "Deleted Networks:\na\nb\n\n");
+    let asked = daemon.changes().pop().unwrap();
+    assert_eq!(
+        asked,
+        "POST /networks/prune?filters=%7B%22until%22%3A%7B%2224h%22%3Atrue%7D%7D {}"
+    );
+}
+
+#[tokio::test]
+async fn an_update_names_networks_by_their_ids() {
+    let mut before = service(7);
+    before["Spec"]["TaskTemplate"]["Networks"] = json!([{"Target": "gone"}]);
+    let daemon = Daemon::start(&[
+        ("GET /networks/net", 200, network(NETWORK, "net")),
+        ("GET /services/web", 200, before),
+        (
+            &format!("POST /services/{SERVICE}/update"),
+            200,
+            json!({"Warnings": null}),
+        ),
+    ]);
+    let line = [
+        "service",
+        "update",
+        "-d",
+        "--network-rm",
+        "gone",
+        "--network-add",
+    ];
+    let ended = daemon
+        .run(&[&line[..], &["name=net,alias=w", "web"]].concat())
+        .await;
+    ended.result.unwrap();
+    let sent = daemon.changes().join("\n");
+    let networks = format!(r#""Networks":[{{"Target":"{NETWORK}","Aliases":["w"]}}]"#);
+    assert!(sent.contains(&networks), "{sent}");
+    let asked = daemon.asked.lock().unwrap()[0].clone();
+    assert_eq!(asked, "GET /networks/net?scope=swarm");
+    let missing = ["service", "update", "-d", "--network-add", "nope", "web"];
+    let ended = daemon.run(&missing).await;
+    assert!(ended.result.unwrap_err().is_not_found());
 }

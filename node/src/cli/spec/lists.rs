@@ -5,10 +5,11 @@
 //! tasks would be replaced.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::{Lookup, container, preference};
 use crate::api::dto::{ContainerSpec, DnsConfig, Mount, PortConfig, ServiceSpec};
-use crate::cli::args::{ListChanges, Removals};
+use crate::cli::args::ListChanges;
 use crate::cli::values::{
     Invalid, Pair, PublishedPorts, host_name, key_of, merge_env, resolve_env,
 };
@@ -21,12 +22,7 @@ pub fn apply(
     change_map(&mut spec.labels, &changes.label_add, &changes.label_rm);
     change_placement(changes, spec);
     if !changes.publish_add.is_empty() || !changes.publish_rm.is_empty() {
-        let endpoint = spec.endpoint_spec.get_or_insert_default();
-        change_ports(
-            &mut endpoint.ports,
-            &changes.publish_add,
-            &changes.publish_rm,
-        );
+        change_ports(changes, spec)?;
     }
     change_container(changes, container(spec), lookup)
 }
@@ -110,16 +106,44 @@ fn change_placement(changes: &ListChanges, spec: &mut ServiceSpec) {
     placement.preferences.append(&mut added);
 }
 
-fn change_ports(ports: &mut Vec<PortConfig>, add: &[PublishedPorts], remove: &[Removals]) {
-    ports.retain(|port| {
-        let mut removals = remove.iter().flat_map(|removals| &removals.0);
-        !removals.any(|removal| removal.matches(port))
-    });
-    for port in add.iter().flat_map(|ports| &ports.0) {
-        if !ports.contains(port) {
-            ports.push(port.clone());
+fn change_ports(changes: &ListChanges, spec: &mut ServiceSpec) -> Result<(), Invalid> {
+    let is_removed = |port: &PortConfig| {
+        let mut removals = changes.publish_rm.iter().flat_map(|removals| &removals.0);
+        removals.any(|removal| removal.matches(port))
+    };
+    let ports = &mut spec.endpoint_spec.get_or_insert_default().ports;
+    for port in ports.iter().filter(|port| is_removed(port)) {
+        spec.labels.remove(&port.host_ip_label());
+    }
+    ports.retain(|port| !is_removed(port));
+    for port in self::ports(&changes.publish_add, changes.host_ip)? {
+        if !ports.contains(&port) {
+            ports.push(port);
         }
     }
+    Ok(())
+}
+
+/// The ports that flags publish, on `host_ip` where they do not say an address.
+pub fn ports(
+    published: &[PublishedPorts],
+    host_ip: Option<IpAddr>,
+) -> Result<Vec<PortConfig>, Invalid> {
+    let host_ip = host_ip.filter(|ip| !ip.is_unspecified());
+    let mut ports: Vec<PortConfig> = published.iter().flat_map(|it| it.0.clone()).collect();
+    for port in &mut ports {
+        match host_ip {
+            Some(ip) if port.host_ip.is_empty() && port.published_port == 0 => {
+                return Err(Invalid::new(format!(
+                    "target port {} is published on {ip}: say on which port, too",
+                    port.target_port
+                )));
+            }
+            Some(ip) if port.host_ip.is_empty() => port.host_ip = ip.to_string(),
+            _ => {}
+        }
+    }
+    Ok(ports)
 }
 
 /// A mount is known by its target.

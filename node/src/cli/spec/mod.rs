@@ -6,9 +6,12 @@
 
 mod flags;
 mod lists;
+mod network;
 
 #[cfg(test)]
 mod tests;
+
+pub use network::{Ids, network};
 
 use super::args::{CreateArgs, ListChanges, ModeName, ServiceFlags, UpdateArgs};
 use super::values::{Invalid, Pair, env_file, merge_env, resolve_env, tagged};
@@ -68,10 +71,10 @@ pub fn create(
             .map(|over| preference(over))
             .collect();
     }
+    network::attach(&mut spec, &args.network, &Ids::default())?;
     if !args.publish.is_empty() {
-        let ports = args.publish.iter().flat_map(|ports| ports.0.clone());
         spec.endpoint_spec = Some(EndpointSpec {
-            ports: ports.collect(),
+            ports: lists::ports(&args.publish, args.host_ip)?,
             ..EndpointSpec::default()
         });
     }
@@ -79,11 +82,13 @@ pub fn create(
     Ok(spec)
 }
 
-/// What `service update` sends instead of `spec`.
+/// What `service update` sends instead of `spec`; `networks` are those that the
+/// flags name.
 pub fn update(
     args: &UpdateArgs,
     mut spec: ServiceSpec,
     lookup: Lookup<'_>,
+    networks: &Ids,
 ) -> Result<ServiceSpec, Invalid> {
     if args.flags.replicas.is_some() && spec.mode.global.is_some() {
         return Err(not_replicated("replicas"));
@@ -96,6 +101,8 @@ pub fn update(
         container.args.clone_from(&words.0);
     }
     lists::apply(&args.lists, &mut spec, lookup)?;
+    network::detach(&mut spec, &args.lists.network_rm, networks);
+    network::attach(&mut spec, &args.lists.network_add, networks)?;
     flags::apply(&args.flags, &mut spec)?;
     if args.force {
         spec.task_template.force_update += 1;

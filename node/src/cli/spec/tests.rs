@@ -29,7 +29,9 @@ fn updated(spec: &ServiceSpec, line: &[&str]) -> Result<ServiceSpec, Invalid> {
     let ServiceCommand::Update(args) = service(&[&["update"], line, &["web"]].concat()) else {
         panic!("not update");
     };
-    update(&args, spec.clone(), &home)
+    let ids = [("net", "017d7b0wjf4n0h7dkdkivqhbq"), ("other", "n2")];
+    let ids = Ids(ids.map(|(name, id)| (name.into(), id.into())).into());
+    update(&args, spec.clone(), &home, &ids)
 }
 
 fn json(spec: &ServiceSpec) -> String {
@@ -247,4 +249,62 @@ fn only_what_is_replicated_can_be_scaled() {
         scale(global, 2).unwrap_err().to_string(),
         "scale can only be used with replicated or replicated-job mode"
     );
+}
+
+#[test]
+fn networks_are_attached_and_detached() {
+    let spec = created(&[
+        "--network=net",
+        "--network=name=other,alias=w,ip=10.0.5.9",
+        "busybox",
+    ])
+    .unwrap();
+    insta::assert_snapshot!(serde_json::to_string(&spec).unwrap(), @r#"{"Labels":{"swarmlet.vip.other":"10.0.5.9"},"TaskTemplate":{"ContainerSpec":{"Image":"busybox:latest","Env":["FROM_FILE=1","B=file"]},"Networks":[{"Target":"net"},{"Target":"other","Aliases":["w"]}],"ForceUpdate":0},"Mode":{"Replicated":{}}}"#);
+    let mut spec = spec;
+    for (network, id) in spec.task_template.networks.iter_mut().zip(["n1", "n2"]) {
+        network.target = id.into();
+    }
+    insta::assert_snapshot!(changes(&spec, &["--network-rm=other", "--network-add=net"]), @r#"
+    - "Labels": {
+    - "swarmlet.vip.other": "10.0.5.9"
+    - "Target": "n2",
+    - "Aliases": [
+    - "w"
+    - ]
+    + "Labels": {},
+    + "Target": "017d7b0wjf4n0h7dkdkivqhbq"
+    "#);
+    let error = updated(&spec, &["--network-add=other"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "service is already attached to network other"
+    );
+}
+
+#[test]
+fn a_port_is_published_on_one_address() {
+    let spec = created(&[
+        "--publish=8080:80",
+        "--publish=10.0.0.2:81:81",
+        "--host-ip=127.0.0.1",
+        "busybox",
+    ])
+    .unwrap();
+    let ports = spec.endpoint_spec.clone().unwrap().ports;
+    let ips: Vec<_> = ports.iter().map(|port| port.host_ip.as_str()).collect();
+    assert_eq!(ips, ["127.0.0.1", "10.0.0.2"]);
+    let error = created(&["--publish=80", "--host-ip=127.0.0.1", "busybox"]);
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "target port 80 is published on 127.0.0.1: say on which port, too"
+    );
+
+    // The daemon has made labels of them.
+    let mut spec = spec;
+    let label = ports[0].host_ip_label();
+    assert_eq!(label, "swarmlet.host-ip.8080/tcp");
+    spec.labels.insert(label.clone(), "127.0.0.1".into());
+    let open = updated(&spec, &["--publish-rm=80", "--publish-add=8080:80"]).unwrap();
+    assert_eq!(open.labels.get(&label), None);
+    assert_eq!(open.endpoint_spec.unwrap().ports[1].host_ip, "");
 }

@@ -1,6 +1,7 @@
-//! Published ports: `8080:80/tcp`, ranges of them, and the long form
-//! `published=8080,target=80,protocol=tcp,mode=host`.
+//! Published ports: `8080:80/tcp`, `127.0.0.1:8080:80`, ranges of them, and
+//! the long form `published=8080,target=80,protocol=tcp,mode=host`.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use super::{Invalid, comma_fields};
@@ -87,13 +88,35 @@ fn long(text: &str) -> Result<(PortConfig, bool), Invalid> {
             }
             "target" => port.target_port = number("target", value)?,
             "published" => port.published_port = number("published", value)?,
+            "host_ip" => port.host_ip = host_ip(value)?,
             _ => return Err(Invalid::new(format!("invalid field key: {key}"))),
         }
     }
     if port.target_port == 0 {
         return Err(Invalid::new("missing mandatory field \"target\""));
     }
+    check_host_ip(&port)?;
     Ok((port, mode_given))
+}
+
+/// Empty for "all of them", which is what is meant without an address, too.
+fn host_ip(text: &str) -> Result<String, Invalid> {
+    let text = text.trim_start_matches('[').trim_end_matches(']');
+    match text.parse::<IpAddr>() {
+        Ok(ip) if ip.is_unspecified() => Ok(String::new()),
+        Ok(ip) => Ok(ip.to_string()),
+        Err(_) => Err(Invalid::new(format!("invalid host IP: {text:?}"))),
+    }
+}
+
+fn check_host_ip(port: &PortConfig) -> Result<(), Invalid> {
+    if port.host_ip.is_empty() || port.published_port != 0 {
+        return Ok(());
+    }
+    Err(Invalid::new(format!(
+        "target port {} is published on {}: say on which port, too",
+        port.target_port, port.host_ip
+    )))
 }
 
 fn one_of(what: &str, known: &[&str], value: &str) -> Result<String, Invalid> {
@@ -115,17 +138,22 @@ fn number(which: &str, value: &str) -> Result<u32, Invalid> {
     })
 }
 
-/// `[published:]target[/protocol]`, either side possibly a range.
+/// `[[host_ip:]published:]target[/protocol]`, the ports possibly ranges.
 fn short(text: &str) -> Result<Vec<PortConfig>, Invalid> {
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = one_of("protocol", &PROTOCOLS, protocol)?;
-    let (published, target) = match ports.rsplit_once(':') {
-        None => (None, range(ports)?),
-        Some((published, _)) if published.contains(':') => {
-            return Err(Invalid::new("hostip is not supported"));
-        }
-        Some(("", target)) => (None, range(target)?),
-        Some((published, target)) => (Some(range(published)?), range(target)?),
+    let (rest, target) = match ports.rsplit_once(':') {
+        None => ("", ports),
+        Some((rest, target)) => (rest, target),
+    };
+    let target = range(target)?;
+    let (host_ip, published) = match rest.rsplit_once(':') {
+        None => (String::new(), rest),
+        Some((ip, published)) => (host_ip(ip)?, published),
+    };
+    let published = match published {
+        "" => None,
+        published => Some(range(published)?),
     };
     if *target.start() == 0 {
         return Err(Invalid::new(format!("invalid containerPort: {ports}")));
@@ -135,9 +163,11 @@ fn short(text: &str) -> Result<Vec<PortConfig>, Invalid> {
         target_port,
         published_port,
         publish_mode: "ingress".into(),
+        host_ip: host_ip.clone(),
         ..PortConfig::default()
     };
     let Some(published) = published else {
+        check_host_ip(&port(0, *target.start()))?;
         return Ok(target.map(|target| port(0, target)).collect());
     };
     let count = |range: &RangeInclusive<u32>| range.end() - range.start();
@@ -177,8 +207,12 @@ mod tests {
         let ports = publish(text).unwrap().0.into_iter();
         ports
             .map(|p| {
+                let ip = match p.host_ip.as_str() {
+                    "" => String::new(),
+                    ip => format!("{ip} "),
+                };
                 format!(
-                    "{}:{}/{} {}",
+                    "{ip}{}:{}/{} {}",
                     p.published_port, p.target_port, p.protocol, p.publish_mode
                 )
             })
@@ -204,6 +238,16 @@ mod tests {
             ("target=80", &["0:80/tcp ingress"]),
             ("published=8080,target=80,mode=host", &["8080:80/tcp host"]),
             ("Target=53,PROTOCOL=UDP,mode=Ingress", &["0:53/udp ingress"]),
+            ("127.0.0.1:8080:80", &["127.0.0.1 8080:80/tcp ingress"]),
+            ("0.0.0.0:8080:80", &["8080:80/tcp ingress"]),
+            (
+                "[fd00::1]:8000-8001:80-81",
+                &["fd00::1 8000:80/tcp ingress", "fd00::1 8001:81/tcp ingress"],
+            ),
+            (
+                "published=53,target=53,protocol=udp,host_ip=10.0.0.1",
+                &["10.0.0.1 53:53/udp ingress"],
+            ),
         ] {
             assert_eq!(shown(text), wanted, "{text}");
         }
@@ -221,7 +265,11 @@ mod tests {
                 "1-3:1-2",
                 "invalid ranges specified for container and host ports: 1-3:1-2",
             ),
-            ("127.0.0.1:80:80", "hostip is not supported"),
+            ("localhost:80:80", "invalid host IP: \"localhost\""),
+            (
+                "127.0.0.1::80",
+                "target port 80 is published on 127.0.0.1: say on which port, too",
+            ),
             (
                 "80/quic",
                 "invalid protocol value 'quic': must be one of tcp, udp, sctp",

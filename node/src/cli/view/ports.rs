@@ -10,12 +10,24 @@ pub fn of_task(ports: &[PortConfig]) -> String {
         .iter()
         .map(|port| {
             format!(
-                "*:{}->{}/{}",
-                port.published_port, port.target_port, port.protocol
+                "{}:{}->{}/{}",
+                host(&port.host_ip),
+                port.published_port,
+                port.target_port,
+                port.protocol
             )
         })
         .collect();
     shown.join(",")
+}
+
+/// `*` is every address.
+fn host(ip: &str) -> String {
+    match ip {
+        "" => "*".to_owned(),
+        ip if ip.contains(':') => format!("[{ip}]"),
+        ip => ip.to_owned(),
+    }
 }
 
 /// The ports that a service answers on everywhere, runs of them as ranges.
@@ -25,8 +37,9 @@ pub fn of_service(ports: &[PortConfig]) -> String {
         .filter(|port| port.publish_mode == "ingress" && port.published_port > 0)
         .collect();
     ports.sort_by(|a, b| {
-        (&a.protocol, a.published_port, a.target_port).cmp(&(
+        (&a.protocol, &a.host_ip, a.published_port, a.target_port).cmp(&(
             &b.protocol,
+            &b.host_ip,
             b.published_port,
             b.target_port,
         ))
@@ -38,6 +51,7 @@ pub fn of_service(ports: &[PortConfig]) -> String {
                 published: (port.published_port, port.published_port),
                 target: (port.target_port, port.target_port),
                 protocol: &port.protocol,
+                host_ip: &port.host_ip,
             });
         }
     }
@@ -50,12 +64,14 @@ struct Run<'a> {
     published: (u32, u32),
     target: (u32, u32),
     protocol: &'a str,
+    host_ip: &'a str,
 }
 
 impl Run<'_> {
     /// Grows by `port`, if it is the next one.
     fn take(&mut self, port: &PortConfig) -> bool {
         let next = self.protocol == port.protocol
+            && self.host_ip == port.host_ip
             && self.published.1 + 1 == port.published_port
             && self.target.1 + 1 == port.target_port;
         if next {
@@ -73,7 +89,8 @@ impl fmt::Display for Run<'_> {
             false => format!("{from}-{to}"),
         };
         let (published, target) = (side(self.published), side(self.target));
-        write!(f, "*:{published}->{target}/{}", self.protocol)
+        let host = host(self.host_ip);
+        write!(f, "{host}:{published}->{target}/{}", self.protocol)
     }
 }
 
@@ -88,6 +105,7 @@ mod tests {
             target_port: target,
             published_port: published,
             publish_mode: mode.into(),
+            host_ip: String::new(),
         }
     }
 
@@ -105,6 +123,24 @@ mod tests {
             "*:8001-8002->81-82/tcp, *:8003->90/tcp, *:53->53/udp"
         );
         assert_eq!(of_service(&[]), "");
+    }
+
+    #[test]
+    fn a_port_of_one_address_names_it() {
+        let at = |ip: &str, published, target| PortConfig {
+            host_ip: ip.into(),
+            ..port(published, target, "tcp", "ingress")
+        };
+        let ports = [
+            at("", 8081, 81),
+            at("127.0.0.1", 8080, 80),
+            at("127.0.0.1", 8081, 81),
+            at("fd00::1", 80, 80),
+        ];
+        assert_eq!(
+            of_service(&ports),
+            "*:8081->81/tcp, 127.0.0.1:8080-8081->80-81/tcp, [fd00::1]:80->80/tcp"
+        );
     }
 
     #[test]

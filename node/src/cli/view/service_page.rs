@@ -1,5 +1,7 @@
 //! `service inspect --pretty`.
 
+use std::collections::BTreeMap;
+
 use super::human::{bytes, since};
 use super::page::Page;
 use crate::api::dto::{
@@ -7,8 +9,8 @@ use crate::api::dto::{
 };
 use crate::cli::values::Nanos;
 
-/// All about a service, to read.
-pub fn service_page(service: &Service, now: Time) -> String {
+/// All about a service, to read; `networks` are names by id.
+pub fn service_page(service: &Service, now: Time, networks: &BTreeMap<String, String>) -> String {
     let mut page = Page::new(20);
     let spec = &service.spec;
     let task = &spec.task_template;
@@ -37,6 +39,7 @@ pub fn service_page(service: &Service, now: Time) -> String {
     if let Some(spec) = &task.resources {
         resources(spec, &mut page);
     }
+    self::networks(service, networks, &mut page);
     endpoint(service, &mut page);
     if let Some(check) = task
         .container_spec
@@ -192,6 +195,23 @@ fn resources(spec: &Resources, page: &mut Page) {
     }
 }
 
+fn networks(service: &Service, names: &BTreeMap<String, String>, page: &mut Page) {
+    let name = |id: &String| names.get(id).unwrap_or(id).clone();
+    let attached = &service.spec.task_template.networks;
+    let attached: Vec<String> = attached
+        .iter()
+        .map(|network| name(&network.target))
+        .collect();
+    page.some(0, "Networks", &attached.join(" "));
+    let vips = &service.endpoint.virtual_ips;
+    if !vips.is_empty() {
+        page.head("VirtualIPs");
+        for vip in vips {
+            page.line(1, &name(&vip.network_id), &vip.addr);
+        }
+    }
+}
+
 fn endpoint(service: &Service, page: &mut Page) {
     let mode = match service.endpoint.spec.mode.as_str() {
         "" => "vip",
@@ -211,6 +231,9 @@ fn endpoint(service: &Service, page: &mut Page) {
             " PublishedPort = {}\n  Protocol = {}\n  TargetPort = {}\n  PublishMode = {}",
             port.published_port, port.protocol, port.target_port, port.publish_mode
         ));
+        if !port.host_ip.is_empty() {
+            page.text(&format!("  HostIP = {}", port.host_ip));
+        }
     }
 }
 

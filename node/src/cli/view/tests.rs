@@ -4,7 +4,7 @@ use serde_json::json;
 use services::Timestamp;
 
 use super::*;
-use crate::api::dto::{Info, Node, Service, Task, Time};
+use crate::api::dto::{Info, NetworkResource, Node, Service, Task, Time};
 
 const NOW: &str = "2026-11-20T23:10:00Z";
 
@@ -77,6 +77,7 @@ fn service(name: &str) -> Service {
                 "Resources": {"Limits": {"NanoCPUs": 500_000_000, "MemoryBytes": 67_108_864}},
                 "Placement": {"Constraints": ["node.role==worker"], "MaxReplicas": 1,
                     "Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.zone"}}]},
+                "Networks": [{"Target": "n1"}, {"Target": "n2"}],
                 "ForceUpdate": 0,
             },
             "Mode": {"Replicated": {"Replicas": 3}},
@@ -84,7 +85,11 @@ fn service(name: &str) -> Service {
                 "Monitor": 5_000_000_000_i64, "MaxFailureRatio": 0, "Order": "stop-first"},
         },
         "Endpoint": {"Spec": {"Mode": "vip"}, "Ports": [
-            {"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080, "PublishMode": "ingress"}]},
+            {"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080, "PublishMode": "ingress"},
+            {"Protocol": "udp", "TargetPort": 53, "PublishedPort": 53, "PublishMode": "host",
+             "HostIP": "10.99.0.1"}],
+            "VirtualIPs": [{"NetworkID": "n1", "Addr": "10.0.1.2/24"},
+                           {"NetworkID": "n1", "Addr": "fd00:1::2/64"}]},
         "UpdateStatus": {"State": "completed", "StartedAt": "2026-11-20T23:05:05Z",
             "CompletedAt": "2026-11-20T23:05:39Z", "Message": "update completed"},
         "ServiceStatus": {"RunningTasks": 2, "DesiredTasks": 3, "CompletedTasks": 0},
@@ -98,6 +103,20 @@ fn names() -> Names {
         services: pair("mgmz3jbcp5bsvx7uwz8vm1i3s", "web"),
         nodes: pair("cyq1v1261ljhb7meogwv14ftk", "h1"),
     }
+}
+
+fn networks() -> std::collections::BTreeMap<String, String> {
+    [("n1".to_owned(), "front".to_owned())].into()
+}
+
+fn network(id: &str, name: &str, driver: &str, scope: &str) -> NetworkResource {
+    serde_json::from_value(json!({
+        "Id": id, "Name": name, "Driver": driver, "Scope": scope, "EnableIPv6": true,
+        "Created": "2026-11-20T23:04:41.95Z", "Labels": {"a": "b", "c": ""},
+        "IPAM": {"Driver": "default", "Options": null, "Config": null},
+        "Containers": {}, "Options": null, "ConfigFrom": {"Network": ""},
+    }))
+    .unwrap()
 }
 
 /// Lines without the spaces that a last column leaves behind.
@@ -204,7 +223,7 @@ fn nothing_is_a_header_alone() {
 
 #[test]
 fn a_service_is_described_on_a_page() {
-    insta::assert_snapshot!(trimmed(&service_page(&service("web"), time(NOW))), @"
+    insta::assert_snapshot!(trimmed(&service_page(&service("web"), time(NOW), &networks())), @"
     ID:                  mgmz3jbcp5bsvx7uwz8vm1i3s
     Name:                web
     Labels:
@@ -239,13 +258,46 @@ fn a_service_is_described_on_a_page() {
      Limits:
       CPU:               0.5
       Memory:            64MiB
+    Networks:            front n2
+    VirtualIPs:
+     front:              10.0.1.2/24
+     front:              fd00:1::2/64
     Endpoint Mode:       vip
     Ports:
      PublishedPort = 8080
       Protocol = tcp
       TargetPort = 80
       PublishMode = ingress
+     PublishedPort = 53
+      Protocol = udp
+      TargetPort = 53
+      PublishMode = host
+      HostIP = 10.99.0.1
     ");
+}
+
+#[test]
+fn networks_fit_a_terminal() {
+    let local = "4f0c4fb21d2e4f0c4fb21d2e4f0c4fb21d2e4f0c4fb21d2e4f0c4fb21d2e4f0c";
+    let networks = [
+        network(
+            "017d7b0wjf4n0h7dkdkivqhbq",
+            "stack_a-name-of-some-length",
+            "overlay",
+            "swarm",
+        ),
+        network(local, "bridge", "bridge", "local"),
+    ];
+    let rows = network_rows(&networks, true);
+    let table = trimmed(&network_table(&rows));
+    insta::assert_snapshot!(table, @"
+    NETWORK ID     NAME                          DRIVER    SCOPE
+    4f0c4fb21d2e   bridge                        bridge    local
+    017d7b0wjf4n   stack_a-name-of-some-length   overlay   swarm
+    ");
+    assert!(table.lines().all(|line| line.chars().count() <= 80));
+    insta::assert_snapshot!(json_lines(&rows[1..]).unwrap(), @r#"{"CreatedAt":"2026-11-20 23:04:41.95 UTC","Driver":"overlay","ID":"017d7b0wjf4n","IPv6":"true","Internal":"false","Labels":"a=b,c=","Name":"stack_a-name-of-some-length","Scope":"swarm"}"#);
+    assert_eq!(network_rows(&networks, false)[0].id, local);
 }
 
 #[test]

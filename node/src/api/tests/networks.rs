@@ -1,0 +1,634 @@
+//! Networks, below the switch of `not_yet`: as Docker showed and refused them,
+//! and merged with those of a played engine.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
+use services::spec::ServiceSpec;
+use services::{Command, validate_network, validate_service};
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+
+use super::fake::Fake;
+use super::{Answer, ask, get, post};
+use crate::api::backend::LocalState;
+use crate::api::error::ApiError;
+use crate::api::{Engine, convert, dto, json, router, swarm};
+
+fn recorded(label: &str) -> (u16, Value) {
+    type Case = (String, String, u16, Value);
+    let cases: Vec<Case> = serde_json::from_str(include_str!("recorded.json")).unwrap();
+    let mut cases = cases.into_iter().filter(|case| case.0 == label);
+    let (_, _, status, body) = cases.next().unwrap();
+    (status, body)
+}
+
+/// `value` without what differs from run to run or is Docker's own: VXLAN's
+/// numbers, sandboxes, and which address it was.
+fn normal(value: &Value) -> Value {
+    let is_id = |text: &str| {
+        let base36 = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
+        text.len() == 25 && text.bytes().all(base36)
+    };
+    match value {
+        Value::String(text) => {
+            let strip = |word: &str| word.trim_matches(['(', ')']).to_owned();
+            let words = text.split(' ').map(|word| match is_id(&strip(word)) {
+                true => "<id>",
+                false => word,
+            });
+            Value::String(words.collect::<Vec<_>>().join(" "))
+        }
+        Value::Array(items) => Value::Array(items.iter().map(normal).collect()),
+        Value::Object(fields) => {
+            let fields = fields.iter().filter(|(key, value)| {
+                !matches!(key.as_str(), "Containers" | "Peers" | "Options")
+                    && !(*key == "Labels" && (value.is_null() || **value == json!({})))
+            });
+            let fields = fields.map(|(key, value)| {
+                let value = match key.as_str() {
+                    "Created" | "CreatedAt" | "UpdatedAt" => json!("<time>"),
+                    "Index" => json!("<index>"),
+                    "Addresses" => json!("<addresses>"),
+                    _ => normal(value),
+                };
+                (key.clone(), value)
+            });
+            Value::Object(fields.collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// `POST /networks/create`, without the switch.
+async fn create(fake: &Fake, request: &Value) -> Answer {
+    let made = async {
+        let body = request.to_string();
+        let wanted = json::decode(body.as_bytes(), "network.CreateRequest")?;
+        let spec = Arc::new(convert::network_spec(wanted)?);
+        validate_network(&spec)?;
+        swarm::make_network(fake, &spec).await
+    };
+    read(made.await.unwrap_or_else(ApiError::into_response)).await
+}
+
+async fn read(answer: Response) -> Answer {
+    let (head, body) = answer.into_parts();
+    Answer {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body: body.collect().await.unwrap().to_bytes().to_vec(),
+    }
+}
+
+fn spec_of(fake: &Fake, spec: &Value) -> Result<ServiceSpec, ApiError> {
+    let dto: dto::ServiceSpec = json::decode(spec.to_string().as_bytes(), "swarm.ServiceSpec")?;
+    swarm::read_service(fake, dto)
+}
+
+/// `POST /services/create`, without the switch.
+fn serve(fake: &Fake, spec: &Value) -> Result<(), ApiError> {
+    let spec = spec_of(fake, spec)?;
+    validate_service(&spec)?;
+    fake.edit(|swarm| {
+        let (id, spec) = (swarm.new_id(), Arc::new(spec));
+        swarm.apply(Command::CreateService { id, spec })
+    })?;
+    fake.edit(|swarm| swarm.run_all());
+    Ok(())
+}
+
+fn web() -> Value {
+    json!({
+        "Name": "web", "Labels": {},
+        "TaskTemplate": {
+            "ContainerSpec": {"Image": "busybox:latest", "Command": ["sleep", "1000"]},
+            "Networks": [{"Target": "ov1", "Aliases": ["w"]}],
+        },
+        "Mode": {"Replicated": {"Replicas": 2}},
+        "EndpointSpec": {"Ports": [
+            {"TargetPort": 80, "PublishedPort": 8080}, {"TargetPort": 81},
+        ]},
+    })
+}
+
+/// A swarm with the network `ov1`.
+async fn swarm_with_network() -> Fake {
+    let fake = Fake::active();
+    fake.edit(|swarm| swarm.plan());
+    let request = json!({
+        "Name": "ov1", "CheckDuplicate": true, "Driver": "overlay", "Attachable": true,
+        "Labels": {"a": "b"}, "IPAM": {"Driver": "default", "Options": null, "Config": []},
+    });
+    let created = create(&fake, &request).await;
+    assert_eq!(created.status, 201, "{}", created.json());
+    assert_eq!(created.json()["Warning"], "");
+    fake
+}
+
+async fn check(fake: &Fake, label: &str, request: &str) {
+    let (method, path) = request.split_once(' ').unwrap();
+    let answer = ask(fake, method, path, Body::empty()).await;
+    let (status, body) = recorded(label);
+    let shown = (answer.status, normal(&answer.json()));
+    assert_eq!(shown, (status, normal(&body)), "{label}");
+}
+
+#[tokio::test]
+async fn the_swarms_networks_are_shown_as_by_docker() {
+    let fake = swarm_with_network().await;
+    check(&fake, "net get", "GET /v1.41/networks/ov1").await;
+    check(&fake, "net get ingress", "GET /networks/ingress").await;
+    check(
+        &fake,
+        "net get scope local",
+        "GET /networks/ov1?scope=local",
+    )
+    .await;
+    let bad = "GET /networks?filters=%7B%22foo%22%3A%20%5B%22x%22%5D%7D";
+    check(&fake, "net bad filter", bad).await;
+    check(&fake, "net rm nf", "DELETE /networks/nope").await;
+
+    let list = get(&fake, "/networks").await.json();
+    let (_, expected) = recorded("net list");
+    let by_name = |list: &Value| {
+        let mut list = normal(list).as_array().unwrap().clone();
+        list.sort_by_key(|network| network["Name"].to_string());
+        list
+    };
+    assert_eq!(by_name(&list), by_name(&expected));
+}
+
+#[tokio::test]
+async fn networks_are_refused_as_by_docker() {
+    let fake = swarm_with_network().await;
+    for (label, request) in [
+        ("net dup", json!({"Name": "ov1", "Driver": "overlay"})),
+        (
+            "net ingress2",
+            json!({"Name": "i2", "Driver": "overlay", "Ingress": true}),
+        ),
+    ] {
+        let answer = create(&fake, &request).await;
+        let (status, body) = recorded(label);
+        let message = |body: &Value| normal(&body["message"]);
+        assert_eq!(
+            (answer.status, message(&answer.json())),
+            (status, message(&body)),
+            "{label}"
+        );
+    }
+    let request = json!({"Name": "n", "Driver": "overlay"});
+    let inactive = post(&Fake::new(), "/networks/create", &request).await;
+    let (status, body) = recorded("inactive overlay create");
+    assert_eq!((inactive.status, inactive.json()), (status, body));
+}
+
+#[tokio::test]
+async fn a_network_in_use_is_not_removed() {
+    let fake = swarm_with_network().await;
+    serve(&fake, &web()).unwrap();
+    check(&fake, "net rm in use", "DELETE /networks/ov1").await;
+    check(&fake, "net rm ingress in use", "DELETE /networks/ingress").await;
+    let pruned = post(&fake, "/networks/prune", &json!({})).await;
+    assert_eq!(pruned.json(), json!({"NetworksDeleted": null}));
+
+    create(&fake, &json!({"Name": "spare", "Driver": "overlay"})).await;
+    let removed = ask(&fake, "DELETE", "/networks/spare", Body::empty()).await;
+    assert_eq!((removed.status, removed.body.len()), (204, 0));
+    create(&fake, &json!({"Name": "spare", "Driver": "overlay"})).await;
+    let pruned = post(&fake, "/networks/prune", &json!({})).await;
+    assert_eq!(pruned.json(), json!({"NetworksDeleted": ["spare"]}));
+}
+
+#[tokio::test]
+async fn services_show_their_networks_and_ports_as_by_docker() {
+    let fake = swarm_with_network().await;
+    serve(&fake, &web()).unwrap();
+    let shown = get(&fake, "/services/web").await.json();
+    let (_, expected) = recorded("svc get");
+    let networks = |service: &Value| normal(&service["Spec"]["TaskTemplate"]["Networks"]);
+    assert_eq!(networks(&shown), networks(&expected));
+    assert_eq!(shown["Endpoint"]["Ports"], expected["Endpoint"]["Ports"]);
+    assert_eq!(
+        shown["Spec"]["EndpointSpec"],
+        expected["Spec"]["EndpointSpec"]
+    );
+    // On the ingress network, Docker gives a service another one.
+    let vips = shown["Endpoint"]["VirtualIPs"].as_array().unwrap();
+    assert_eq!(vips.len(), 1);
+    assert_eq!(
+        vips[0]["Addr"],
+        expected["Endpoint"]["VirtualIPs"][1]["Addr"]
+    );
+    let network = get(&fake, "/networks/ov1").await.json();
+    assert_eq!(vips[0]["NetworkID"], network["Id"]);
+
+    let tasks = get(&fake, "/tasks").await.json();
+    let (_, expected) = recorded("tasks web");
+    let attached = |tasks: &Value| {
+        let attached = normal(&tasks[0]["NetworksAttachments"]);
+        let mut attached = attached.as_array().unwrap().clone();
+        attached.sort_by_key(|it| it["Network"]["Spec"]["Name"].to_string());
+        attached
+    };
+    let (shown, expected) = (attached(&tasks), attached(&expected));
+    // Docker's ingress network has empty options of addresses in its spec.
+    assert_eq!(shown[1], expected[1]);
+    assert_eq!(
+        shown[0]["Network"]["IPAMOptions"],
+        expected[0]["Network"]["IPAMOptions"]
+    );
+    let first = tasks[0]["NetworksAttachments"][0]["Addresses"][0].as_str();
+    assert!(first.unwrap().ends_with("/24"), "{first:?}");
+}
+
+#[tokio::test]
+async fn services_on_networks_are_refused_as_by_docker() {
+    let fake = swarm_with_network().await;
+    serve(&fake, &web()).unwrap();
+    for (label, target) in [("svc net nf", "nonet"), ("svc net ingress", "ingress")] {
+        let mut other = web();
+        other["Name"] = json!("other");
+        other["TaskTemplate"]["Networks"][0]["Target"] = json!(target);
+        let refused = read(serve(&fake, &other).unwrap_err().into_response()).await;
+        assert_eq!((refused.status, refused.json()), recorded(label), "{label}");
+    }
+    for (label, endpoint) in [
+        (
+            "svc dnsrr ingress",
+            json!({"Mode": "dnsrr", "Ports": [{"TargetPort": 80, "PublishedPort": 80}]}),
+        ),
+        (
+            "svc port conflict",
+            json!({"Ports": [{"TargetPort": 80, "PublishedPort": 8080}]}),
+        ),
+    ] {
+        let mut other = web();
+        other["Name"] = json!("other");
+        other["EndpointSpec"] = endpoint;
+        let refused = read(serve(&fake, &other).unwrap_err().into_response()).await;
+        let (status, body) = recorded(label);
+        assert_eq!(
+            (refused.status, normal(&refused.json())),
+            (status, normal(&body)),
+            "{label}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_needs_the_overlay_is_refused_until_it_is_there() {
+    let fake = swarm_with_network().await;
+    let mut ports_only = web();
+    ports_only["TaskTemplate"]["Networks"] = json!([]);
+    for (path, body) in [
+        ("/services/create", web()),
+        ("/services/create", ports_only),
+        (
+            "/networks/create",
+            json!({"Name": "n", "Driver": "overlay"}),
+        ),
+        (
+            "/networks/create",
+            json!({"Name": "n", "Driver": "swarmlet"}),
+        ),
+    ] {
+        let answer = post(&fake, path, &body).await;
+        assert_eq!(answer.status, 501, "{path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_address_outlives_clients_that_do_not_know_it() {
+    let fake = swarm_with_network().await;
+    let mut spec = web();
+    spec["EndpointSpec"]["Ports"][0]["HostIP"] = json!("127.0.0.1");
+    serve(&fake, &spec).unwrap();
+    let shown = get(&fake, "/services/web").await.json();
+    let label = "swarmlet.host-ip.8080/tcp";
+    assert_eq!(shown["Endpoint"]["Ports"][0]["HostIP"], "127.0.0.1");
+    assert_eq!(shown["Spec"]["Labels"][label], "127.0.0.1");
+    // What `docker service update` sends back has the label alone.
+    assert_eq!(
+        shown["Spec"]["EndpointSpec"]["Ports"][0]["HostIP"],
+        Value::Null
+    );
+    let again = spec_of(&fake, &shown["Spec"]).unwrap();
+    assert_eq!(again.ports()[0].host_ip, Some([127, 0, 0, 1].into()));
+
+    for (change, why) in [
+        (
+            json!({"Labels": {"swarmlet.host-ip.8081/tcp": "127.0.0.1"}}),
+            "is for a port that is not published",
+        ),
+        (
+            json!({"Labels": {"swarmlet.host-ip.8080/tcp": "localhost"}}),
+            "invalid host IP",
+        ),
+        (
+            json!({"EndpointSpec": {"Ports": [{"TargetPort": 80, "HostIP": "10.0.0.1"}]}}),
+            "say on which port",
+        ),
+    ] {
+        let mut spec = web();
+        spec.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
+        let refused = spec_of(&fake, &spec).unwrap_err();
+        assert!(refused.message.contains(why), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_label_gives_a_service_its_address() {
+    let fake = swarm_with_network().await;
+    let mut spec = web();
+    spec["Labels"] = json!({"swarmlet.vip.ov1": "10.0.1.77"});
+    serve(&fake, &spec).unwrap();
+    let shown = get(&fake, "/services/web").await.json();
+    assert_eq!(shown["Endpoint"]["VirtualIPs"][0]["Addr"], "10.0.1.77/24");
+    for labels in [
+        json!({"swarmlet.vip.other": "10.0.1.77"}),
+        json!({"swarmlet.vip.ov1": "x"}),
+    ] {
+        spec["Labels"] = labels;
+        assert_eq!(spec_of(&fake, &spec).unwrap_err().status, 400);
+    }
+}
+
+#[tokio::test]
+async fn a_subnet_that_is_taken_is_refused_with_its_owner() {
+    let fake = swarm_with_network().await;
+    fake.edit(|swarm| {
+        let net = "10.44.0.0/16".parse().unwrap();
+        swarm.taken = vec![(net, "the route via eth7".into())];
+    });
+    for (subnet, owner) in [("10.44.3.0/24", "eth7"), ("10.0.1.0/25", "ov1")] {
+        let config = json!({"Config": [{"Subnet": subnet}]});
+        let request = json!({"Name": "n", "Driver": "overlay", "IPAM": config});
+        let answer = create(&fake, &request).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.message().contains(owner), "{}", answer.message());
+    }
+    let config = json!({"Config": [{"Subnet": "10.0.0.0/33"}]});
+    let request = json!({"Name": "n", "Driver": "overlay", "IPAM": config});
+    assert_eq!(
+        create(&fake, &request).await.message(),
+        "rpc error: code = InvalidArgument desc = ipam configuration: invalid subnet 10.0.0.0/33"
+    );
+}
+
+#[tokio::test]
+async fn networks_are_filtered_in_both_encodings() {
+    let fake = swarm_with_network().await;
+    create(&fake, &json!({"Name": "ov2", "Driver": "swarmlet"})).await;
+    serve(&fake, &web()).unwrap();
+    for (filters, expected) in [
+        (json!({"name": ["ov"]}), &["ov1", "ov2"][..]),
+        (json!({"name": {"ov1": true}}), &["ov1"]),
+        (json!({"driver": ["overlay"]}), &["ingress", "ov1"]),
+        (json!({"driver": {"swarmlet": true}}), &["ov2"]),
+        (json!({"label": ["a=b"]}), &["ov1"]),
+        (json!({"scope": ["local"]}), &[]),
+        (json!({"type": ["builtin"]}), &[]),
+        (json!({"dangling": ["true"]}), &["ov2"]),
+        (json!({"dangling": {"false": true}}), &["ingress", "ov1"]),
+    ] {
+        let query = filters.to_string().replace('"', "%22");
+        let query = query.replace('{', "%7B").replace('}', "%7D");
+        let answer = get(&fake, &format!("/networks?filters={query}")).await;
+        let list = answer.json();
+        let names = list.as_array().unwrap().iter();
+        let mut names: Vec<_> = names.map(|it| it["Name"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, expected, "{filters}");
+    }
+}
+
+#[tokio::test]
+async fn a_verbose_network_shows_the_services_on_it() {
+    let fake = swarm_with_network().await;
+    serve(&fake, &web()).unwrap();
+    let shown = get(&fake, "/networks/ov1?verbose=true").await.json();
+    let service = &shown["Services"]["web"];
+    assert_eq!(service["VIP"], "10.0.1.2");
+    assert_eq!(service["Ports"][0], "Target: 80, Publish: 8080");
+    let task = &service["Tasks"][0];
+    assert_eq!(task["Info"]["Host IP"], "10.77.0.1");
+    assert!(task["EndpointIP"].as_str().unwrap().starts_with("10.0.1."));
+    assert_eq!(
+        get(&fake, "/networks/ov1").await.json()["Services"],
+        Value::Null
+    );
+}
+
+/// An engine with some networks, that remembers what it was asked.
+struct PlayedEngine {
+    dir: TempDir,
+    asked: Asked,
+}
+
+type Asked = Arc<Mutex<Vec<String>>>;
+
+const BRIDGE: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+const BEHIND: &str = "3333333333333333333333333333333333333333333333333333333333333333";
+
+impl PlayedEngine {
+    /// `ours` is the network of the swarm that it carries.
+    fn start(ours: &Value) -> Self {
+        let network = |id: &str, name: &str, driver: &str| {
+            json!({"Id": id, "Name": name, "Driver": driver, "Scope": "local",
+                   "Created": "2026-11-20T23:04:42.5+01:00", "Labels": {}, "Containers": {}})
+        };
+        let mut behind = network(BEHIND, "ov1", "swarmlet-ab12");
+        behind["Options"] = json!({"swarmlet.network": ours});
+        let bridge = "2222222222222222222222222222222222222222222222222222222222222222";
+        let networks = json!([
+            network(BRIDGE, "mine", "bridge"),
+            network(bridge, "bridge", "bridge"),
+            behind,
+        ]);
+        let dir = TempDir::new().unwrap();
+        let listener = UnixListener::bind(dir.path().join("engine.sock")).unwrap();
+        let asked = Asked::default();
+        let app = axum::Router::new()
+            .fallback(Self::play)
+            .with_state((Arc::clone(&asked), networks));
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { dir, asked }
+    }
+
+    async fn play(
+        State((asked, networks)): State<(Asked, Value)>,
+        request: Request<Body>,
+    ) -> Response {
+        let line = format!("{} {}", request.method(), request.uri());
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        asked
+            .lock()
+            .unwrap()
+            .push(format!("{line} {body}").trim().into());
+        let path = line.split('?').next().unwrap_or_default();
+        let id = path.rsplit('/').next().unwrap_or_default();
+        if path.ends_with(" /networks") || path.ends_with(" /v1.41/networks") {
+            return axum::Json(networks).into_response();
+        }
+        if line.starts_with("DELETE") {
+            return StatusCode::NO_CONTENT.into_response();
+        }
+        if id == BEHIND {
+            let containers = json!({"c1": {"Name": "web.1", "IPv4Address": "10.0.1.3/24"}});
+            return axum::Json(json!({"Containers": containers})).into_response();
+        }
+        axum::Json(json!({"Id": id, "OnlyTheEngines": true})).into_response()
+    }
+
+    async fn ask(&self, fake: &Fake, method: &str, path: &str, body: &str) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::from(body.to_owned()))
+            .unwrap();
+        let engine = Engine::new(self.dir.path().join("engine.sock"));
+        let service = TowerToHyperService::new(router(Arc::new(fake.clone()), engine));
+        let Ok(answer) = service.call(request).await;
+        read(answer).await
+    }
+
+    /// What it was asked that changes something.
+    fn changes(&self) -> Vec<String> {
+        let asked = self.asked.lock().unwrap();
+        let is_change = |line: &&String| !line.starts_with("GET") && !line.starts_with("HEAD");
+        asked.iter().filter(is_change).cloned().collect()
+    }
+}
+
+async fn merged() -> (Fake, PlayedEngine) {
+    let fake = swarm_with_network().await;
+    let id = get(&fake, "/networks/ov1").await.json()["Id"].take();
+    (fake, PlayedEngine::start(&id))
+}
+
+#[tokio::test]
+async fn a_list_has_both_halves_without_what_carries_the_swarms() {
+    let (fake, engine) = merged().await;
+    let list = engine.ask(&fake, "GET", "/v1.41/networks", "").await.json();
+    let list = list.as_array().unwrap();
+    let mut shown: Vec<_> = list
+        .iter()
+        .map(|it| {
+            format!(
+                "{} {}",
+                it["Name"].as_str().unwrap(),
+                it["Scope"].as_str().unwrap()
+            )
+        })
+        .collect();
+    shown.sort();
+    assert_eq!(
+        shown,
+        ["bridge local", "ingress swarm", "mine local", "ov1 swarm"]
+    );
+    let list = engine
+        .ask(&Fake::new(), "GET", "/networks", "")
+        .await
+        .json();
+    assert_eq!(list.as_array().unwrap().len(), 2, "outside a swarm");
+}
+
+#[tokio::test]
+async fn what_is_the_engines_comes_as_the_engine_shows_it() {
+    let (fake, engine) = merged().await;
+    for text in ["mine", BRIDGE, "11111"] {
+        let path = format!("/v1.41/networks/{text}?verbose=false");
+        let shown = engine.ask(&fake, "GET", &path, "").await.json();
+        assert_eq!(
+            shown,
+            json!({"Id": BRIDGE, "OnlyTheEngines": true}),
+            "{text}"
+        );
+    }
+    let removed = engine
+        .ask(&fake, "DELETE", "/v1.41/networks/mine", "")
+        .await;
+    assert_eq!(removed.status, 204);
+    assert_eq!(
+        engine.changes(),
+        [format!("DELETE /v1.41/networks/{BRIDGE}")]
+    );
+    let missing = engine
+        .ask(&fake, "GET", "/networks/mine?scope=swarm", "")
+        .await;
+    assert_eq!(missing.status, 404);
+}
+
+#[tokio::test]
+async fn a_network_of_the_swarm_shows_the_containers_of_this_node() {
+    let (fake, engine) = merged().await;
+    let shown = engine.ask(&fake, "GET", "/networks/ov1", "").await.json();
+    assert_eq!(shown["Scope"], "swarm");
+    assert_eq!(shown["Containers"]["c1"]["IPv4Address"], "10.0.1.3/24");
+    let hidden = engine
+        .ask(&fake, "GET", &format!("/networks/{BEHIND}"), "")
+        .await;
+    assert_eq!(hidden.status, 404);
+}
+
+#[tokio::test]
+async fn a_network_of_another_driver_is_made_by_the_engine() {
+    let (fake, engine) = merged().await;
+    let body = r#"{"name":"n", "Driver" : "bridge","X":[1]}"#;
+    let path = "/v1.41/networks/create";
+    engine.ask(&fake, "POST", path, body).await;
+    assert_eq!(engine.changes(), [format!("POST {path} {body}")]);
+    let taken = engine.ask(&fake, "POST", path, r#"{"Name": "ov1"}"#).await;
+    assert_eq!(taken.status, 409);
+    assert_eq!(taken.message(), "network with name ov1 already exists");
+    for (name, status) in [("mine", 409), ("host", 403)] {
+        let body = json!({"Name": name, "Driver": "overlay"}).to_string();
+        let taken = engine.ask(&fake, "POST", path, &body).await;
+        assert_eq!(taken.status, status, "{name}");
+    }
+    assert_eq!(engine.changes().len(), 1);
+}
+
+#[tokio::test]
+async fn both_halves_are_pruned_but_not_what_carries_the_swarms() {
+    let (fake, engine) = merged().await;
+    let pruned = engine
+        .ask(&fake, "POST", "/networks/prune", "")
+        .await
+        .json();
+    assert_eq!(pruned, json!({"NetworksDeleted": ["mine", "ov1"]}));
+    assert_eq!(engine.changes(), [format!("DELETE /networks/{BRIDGE}")]);
+    let old = "/networks/prune?filters=%7B%22until%22%3A%5B%222026-11-20T00:00:00Z%22%5D%7D";
+    let pruned = engine.ask(&fake, "POST", old, "").await.json();
+    assert_eq!(pruned, json!({"NetworksDeleted": null}));
+}
+
+#[tokio::test]
+async fn a_worker_makes_no_network_of_the_swarm() {
+    let (fake, engine) = merged().await;
+    fake.edit(|swarm| {
+        if let LocalState::Active(node) = &mut swarm.local {
+            node.role = services::spec::Role::Worker;
+        }
+    });
+    let body = r#"{"Name": "n", "Driver": "overlay"}"#;
+    let refused = engine.ask(&fake, "POST", "/networks/create", body).await;
+    assert_eq!(refused.status, 403);
+    assert_eq!(
+        refused.message(),
+        "Cannot create a multi-host network from a worker node. Please create the network from a \
+         manager node."
+    );
+}
