@@ -25,7 +25,7 @@ pub const TASK_TTL: u32 = 1;
 pub enum Answer<'a> {
     /// At least one, in the order in which to try them; seconds.
     Addresses(Vec<IpAddr>, u32),
-    Name(&'a Name),
+    Name(Name),
     /// The name is ours and has nothing of the wanted type (NODATA, RFC 2308).
     Nothing,
     /// It would be ours, and there is none (NXDOMAIN).
@@ -68,7 +68,7 @@ pub fn react(
     };
     match answer(zone, from, request.question(), chance) {
         Answer::Addresses(addrs, ttl) => Reaction::Reply(request.addresses(&addrs, ttl)),
-        Answer::Name(name) => Reaction::Reply(request.pointer(name, VIP_TTL)),
+        Answer::Name(name) => Reaction::Reply(request.pointer(&name, VIP_TTL)),
         Answer::Nothing => Reaction::Reply(request.own(ResponseCode::NoError)),
         Answer::NoSuchName => Reaction::Reply(request.own(ResponseCode::NXDomain)),
         Answer::Refused => Reaction::Reply(request.failure(ResponseCode::Refused)),

@@ -11,7 +11,7 @@ use certs::NodeId;
 use hickory_proto::rr::Name;
 
 use super::resolv::Upstream;
-use crate::directory::{Network, NetworkId, TaskId};
+use crate::directory::{Network, NetworkId, ServiceId, TaskId};
 use crate::table::{Named, Table};
 use crate::view::{Endpoint, View};
 
@@ -36,12 +36,20 @@ struct Names {
     name: String,
     table: Arc<Table>,
     tasks: BTreeMap<TaskId, TaskName>,
-    reverse: BTreeMap<IpAddr, Name>,
+    owners: BTreeMap<IpAddr, Owner>,
+}
+
+/// Whose an address is.
+#[derive(Debug)]
+struct Owner {
+    service: Arc<str>,
+    /// `None`: the address is the service's VIP.
+    task: Option<TaskId>,
 }
 
 #[derive(Debug)]
 struct TaskName {
-    service: String,
+    service: Arc<str>,
     node: NodeId,
     addrs: BTreeSet<IpAddr>,
 }
@@ -55,8 +63,8 @@ pub(super) enum Found<'a> {
 }
 
 #[derive(Debug)]
-pub(super) enum Reverse<'a> {
-    Named(&'a Name),
+pub(super) enum Reverse {
+    Named(Name),
     /// It is of the asker's networks, and nobody has it.
     Free,
     Foreign,
@@ -125,13 +133,10 @@ impl Asker {
         })
     }
 
-    pub fn reverse(&self, addr: IpAddr) -> Reverse<'_> {
+    pub fn reverse(&self, addr: IpAddr) -> Reverse {
         let mut own = self.networks.iter().filter(|names| names.contains(addr));
         match own.next() {
-            Some(names) => names
-                .reverse
-                .get(&addr)
-                .map_or(Reverse::Free, Reverse::Named),
+            Some(names) => names.name_of(addr).map_or(Reverse::Free, Reverse::Named),
             None => Reverse::Foreign,
         }
     }
@@ -144,18 +149,21 @@ impl Names {
             name: network.name.to_lowercase(),
             table: Arc::clone(table),
             tasks: BTreeMap::new(),
-            reverse: BTreeMap::new(),
+            owners: BTreeMap::new(),
         };
-        for service in view.directory.services.values() {
-            let vips = service.networks.get(&id).map(|on| &on.vips);
-            for vip in vips.into_iter().flatten() {
-                names.add_reverse(*vip, &service.name);
+        let services = view.directory.services.iter();
+        let services =
+            services.filter_map(|(of, service)| Some((of, service, service.networks.get(&id)?)));
+        for (service_id, service, attachment) in services {
+            let service: Arc<str> = service.name.to_lowercase().into();
+            for vip in &attachment.vips {
+                names.own(*vip, &service, None);
             }
-        }
-        let endpoints = view.endpoints.range(first_endpoint(id)..);
-        for endpoint in endpoints.take_while(|endpoint| endpoint.network == id) {
-            if let Some(service) = view.directory.services.get(&endpoint.service) {
-                names.add_task(&service.name, endpoint);
+            let first = first_endpoint(id, *service_id);
+            let endpoints = view.endpoints.range(first..);
+            let of_service = |e: &&Endpoint| (e.network, e.service) == (id, *service_id);
+            for endpoint in endpoints.take_while(of_service) {
+                names.add_task(&service, endpoint);
             }
         }
         names
@@ -163,26 +171,35 @@ impl Names {
 
     /// A task has its name before it is ready: those of a database that is
     /// forming its own cluster must find each other.
-    fn add_task(&mut self, service: &str, endpoint: &Endpoint) {
+    fn add_task(&mut self, service: &Arc<str>, endpoint: &Endpoint) {
         let addr = endpoint.addr;
         if !(self.table.locals.contains_key(&addr) || self.table.remotes.contains_key(&addr)) {
             return;
         }
         let task = self.tasks.entry(endpoint.task);
         let task = task.or_insert_with(|| TaskName {
-            service: service.to_lowercase(),
+            service: Arc::clone(service),
             node: endpoint.node,
             addrs: BTreeSet::new(),
         });
         task.addrs.insert(addr);
-        self.add_reverse(addr, &format!("{service}.{}", task_text(endpoint.task)));
+        self.own(addr, service, Some(endpoint.task));
     }
 
-    fn add_reverse(&mut self, addr: IpAddr, name: &str) {
-        // A name that no DNS message can carry is not told.
-        if let Ok(name) = Name::from_ascii(format!("{name}.{}.", self.name)) {
-            self.reverse.insert(addr, name);
-        }
+    fn own(&mut self, addr: IpAddr, service: &Arc<str>, task: Option<TaskId>) {
+        let service = Arc::clone(service);
+        self.owners.insert(addr, Owner { service, task });
+    }
+
+    /// One that [`Names::find`] finds; `None` also where no DNS message can carry it.
+    fn name_of(&self, addr: IpAddr) -> Option<Name> {
+        let Owner { service, task } = self.owners.get(&addr)?;
+        let network = &self.name;
+        let name = match task {
+            Some(task) => format!("{service}.{}.{network}.", task_text(*task)),
+            None => format!("{service}.{network}."),
+        };
+        Name::from_ascii(name).ok()
     }
 
     fn contains(&self, addr: IpAddr) -> bool {
@@ -219,7 +236,7 @@ impl Names {
             let service = front.split('.').next()?;
             return self.services(service).map(|_| Found::Gone);
         };
-        let slot = front.strip_prefix(task.service.as_str())?;
+        let slot = front.strip_prefix(&*task.service)?;
         let fits = match slot.strip_prefix('.') {
             Some(slot) => is_slot(slot) || slot == task.node.to_string(),
             None => slot.is_empty(),
@@ -235,11 +252,11 @@ fn is_slot(text: &str) -> bool {
     (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Where those of a network begin in the order of all.
-fn first_endpoint(network: NetworkId) -> Endpoint {
+/// Where those of a service on a network begin in the order of all.
+fn first_endpoint(network: NetworkId, service: ServiceId) -> Endpoint {
     Endpoint {
         network,
-        service: 0,
+        service,
         task: 0,
         addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         node: NodeId::default(),

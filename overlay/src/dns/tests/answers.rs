@@ -139,7 +139,7 @@ fn letters_may_be_of_any_case() {
     assert_eq!(a(PLAIN, "wEB.fRONT"), "127.10.1.2 for 30 s");
     assert_eq!(a(PLAIN, "TASKS.Web"), a(PLAIN, "tasks.web"));
     let reverse = "2.1.10.127.IN-addr.ARPA";
-    assert_eq!(ask(PLAIN, reverse, RecordType::PTR), "Web.front.");
+    assert_eq!(ask(PLAIN, reverse, RecordType::PTR), "web.front.");
 }
 
 #[test]
@@ -182,12 +182,12 @@ fn the_name_of_a_task_that_is_gone_is_no_name() {
 #[test]
 fn an_address_has_the_name_that_leads_to_it() {
     let ptr = |from, name| ask(from, name, RecordType::PTR);
-    assert_eq!(ptr(PLAIN, "2.1.10.127.in-addr.arpa"), "Web.front.");
+    assert_eq!(ptr(PLAIN, "2.1.10.127.in-addr.arpa"), "web.front.");
     let task = ptr(PLAIN, "11.1.10.127.in-addr.arpa");
-    assert_eq!(task, format!("Web.{}.front.", task_text(101)));
+    assert_eq!(task, format!("web.{}.front.", task_text(101)));
     assert_eq!(a(PLAIN, &task), "127.10.1.11 for 1 s");
     let six = "2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa";
-    assert_eq!(ptr(PLAIN, six), "Web.front.");
+    assert_eq!(ptr(PLAIN, six), "web.front.");
     assert_eq!(ask(PLAIN, six, RecordType::TXT), "nothing");
     assert_eq!(ptr(PLAIN, "99.1.10.127.in-addr.arpa"), "no such name");
     assert_eq!(ptr(PLAIN, "8.8.8.8.in-addr.arpa"), OUTSIDE);
