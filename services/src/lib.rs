@@ -12,6 +12,7 @@ pub mod assignment;
 pub mod codec;
 pub mod command;
 pub mod constraint;
+pub mod directory;
 mod endpoint;
 pub mod id;
 pub mod managing;
@@ -29,6 +30,7 @@ mod validate;
 
 pub use assignment::Assignment;
 pub use command::{Answer, Change, Command, Proposal, Refusal, RefusalKind};
+pub use directory::{Directory, DirectoryDelta};
 pub use id::{Id, IdSource};
 pub use observed::{NodeHealth, NodeObserved, Observed};
 pub use plan::{Plan, is_task_dirty, plan};

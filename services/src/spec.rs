@@ -83,12 +83,10 @@ impl ServiceSpec {
 
     /// The host ports that a task of this service takes on its node. A port
     /// that the node picks by itself (published as zero) is not among them.
-    pub fn host_ports(&self) -> impl Iterator<Item = (Protocol, u16)> {
-        self.endpoint
+    pub fn host_ports(&self) -> impl Iterator<Item = &PortSpec> {
+        self.ports()
             .iter()
-            .flat_map(|endpoint| &endpoint.ports)
             .filter(|port| port.mode == PublishMode::Host && port.published != 0)
-            .map(|port| (port.protocol, port.published))
     }
 }
 

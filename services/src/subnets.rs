@@ -4,6 +4,9 @@
 //! checks that they are still free. The lowest free one is taken. What a user
 //! names is taken as it is, or refused with the owner's name.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};

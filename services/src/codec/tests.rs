@@ -1,18 +1,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::*;
 use crate::command::{Change, Command, RefusalKind};
 use crate::id::Id;
 use crate::object::{
-    ContainerStatus, NodeDescription, PublishedPort, TaskState, TaskStatus, UpdateState,
-    UpdateStatus,
+    ContainerStatus, NodeDescription, PublishedPort, Subnet, TaskAddress, TaskState, TaskStatus,
+    UpdateState, UpdateStatus, Vip,
 };
+use crate::observed::NodeHealth;
 use crate::spec::{Availability, ClusterSpec, NodeSpec, Protocol, Role, ServiceSpec};
 use crate::state::State;
-use crate::testing::{SECOND, World, cluster, set_image, web};
+use crate::testing::{SECOND, World, attach, cluster, network, publish_ingress, set_image, web};
 use crate::time::Timestamp;
 
 fn hex(bytes: &[u8]) -> String {
@@ -108,6 +110,71 @@ const GOLDEN_PLAN: &str = "
     05 02 03 01 09 00 016d
     06 02 03 01 09 00 016d";
 
+fn subnet(net: &str) -> Subnet {
+    let net: IpNet = net.parse().unwrap();
+    Subnet {
+        net,
+        gateway: net.hosts().next().unwrap(),
+        range: None,
+    }
+}
+
+#[test]
+fn the_bytes_of_allocations_stay_as_they_are() {
+    let addr = |text: &str| text.parse::<IpNet>().unwrap();
+    let changes = vec![
+        Change::CreateIngress {
+            id: id(1),
+            subnets: vec![Subnet {
+                range: Some(addr("10.0.1.128/25")),
+                ..subnet("10.0.1.0/24")
+            }],
+        },
+        Change::AllocateService {
+            service: id(2),
+            spec_version: 3,
+            published: vec![30_000],
+            vips: vec![Vip {
+                network: id(4),
+                addr: addr("10.0.1.2/24"),
+            }],
+        },
+        Change::AllocateTask {
+            id: id(5),
+            addresses: vec![TaskAddress {
+                network: id(4),
+                addrs: vec![addr("10.0.1.3/24"), addr("fd00:1::3/64")],
+            }],
+        },
+    ];
+    check_golden(Command::Plan { changes }, GOLDEN_ALLOCATIONS);
+}
+
+const GOLDEN_ALLOCATIONS: &str = "
+    00 fb2c01 0b 03
+    07 01 01 00 0a000100 18 00 0a000101 01 00 0a000180 19
+    08 02 03 01 fb3075 01 04 00 0a000102 18
+    09 05 01 04 02 00 0a000103 18 01 fd000001000000000000000000000003 40";
+
+#[test]
+fn the_bytes_of_a_network_stay_as_they_are() {
+    let command = Command::CreateNetwork {
+        id: id(1),
+        spec: Arc::new(network("n")),
+        subnets: vec![subnet("10.0.1.0/24")],
+    };
+    check_golden(command, GOLDEN_NETWORK);
+    check_golden(Command::RemoveNetwork { id: id(1) }, "00 fb2c01 0d 01");
+}
+
+const GOLDEN_NETWORK: &str = "
+    00 fb2c01 0c 01 8b
+    7b226e616d65223a226e222c226c6162656c73223a7b7d2c22647269766572223a6e756c6c2c22696e7465726e
+    616c223a66616c73652c2261747461636861626c65223a66616c73652c22696e6772657373223a66616c73652c
+    2269707636223a66616c73652c226970616d223a7b22647269766572223a6e756c6c2c22636f6e66696773223a
+    5b5d7d7d
+    01 00 0a000100 18 00 0a000101 00";
+
 #[test]
 fn the_bytes_of_commands_stay_as_they_are() {
     let addr = "10.0.0.1:2377".parse().unwrap();
@@ -150,7 +217,31 @@ fn the_bytes_of_a_cluster_stay_as_they_are() {
     check_golden(Command::CreateCluster { cluster }, GOLDEN_CLUSTER);
 }
 
+#[test]
+fn a_cluster_of_before_networks_gets_their_defaults() {
+    let bytes = unhex(CLUSTER_BEFORE_NETWORKS);
+    let cluster = Box::new(cluster());
+    let expected = Command::CreateCluster { cluster };
+    assert_eq!(decode_proposal(&bytes).unwrap().command, expected);
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: String = text.split_whitespace().collect();
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
+
 const GOLDEN_CLUSTER: &str = "
+    00 fb2c01 00 fe00000000000000000000000010000000 000000 d1
+    7b226c6162656c73223a7b7d2c227461736b5f686973746f7279223a352c2263657274696669636174655f6c69
+    666574696d65223a7b2273656373223a373737363030302c226e616e6f73223a307d2c22686561727462656174
+    223a7b2273656373223a352c226e616e6f73223a307d2c22736e617073686f745f696e74657276616c223a3130
+    3030302c22616464726573735f706f6f6c73223a5b2231302e302e302e302f38225d2c227375626e65745f7369
+    7a65223a32342c22646174615f706174685f706f7274223a343738397d
+    0b6365727469666963617465 036b6579 0a53574d544b4e2d312d77 0a53574d544b4e2d312d6d
+    01 0707070707070707070707070707070707070707070707070707070707070707";
+
+const CLUSTER_BEFORE_NETWORKS: &str = "
     00 fb2c01 00 fe00000000000000000000000010000000 000000 8b
     7b226c6162656c73223a7b7d2c227461736b5f686973746f7279223a352c2263657274696669636174655f6c69
     666574696d65223a7b2273656373223a373737363030302c226e616e6f73223a307d2c22686561727462656174
@@ -214,6 +305,12 @@ fn every_command() -> Vec<Command> {
         },
         Command::RemoveService { id: id(1) },
         Command::Plan { changes: vec![] },
+        Command::CreateNetwork {
+            id: id(1),
+            spec: Arc::new(network("back")),
+            subnets: vec![subnet("10.0.1.0/24"), subnet("fd00:1::/64")],
+        },
+        Command::RemoveNetwork { id: id(1) },
     ]
 }
 
@@ -267,6 +364,53 @@ fn assignments_share_their_spec_again() {
 }
 
 #[test]
+fn assignments_without_networks_are_as_before_there_were_any() {
+    let mut world = World::with_nodes(1);
+    world.create(web(1));
+    world.settle();
+    let before = world.state.assignments(world.node("h1"));
+    let bytes = encode_assignments(before.values()).unwrap();
+    assert_eq!(bytes[0], 0, "version 1");
+    let back = world.create_network(network("back")).unwrap();
+    let mut spec = web(2);
+    spec.name = "other".to_owned();
+    attach(&mut spec, back);
+    world.create(spec);
+    world.settle();
+    let assignments = world.state.assignments(world.node("h1"));
+    let bytes = encode_assignments(assignments.values()).unwrap();
+    assert_eq!(bytes[0], 1, "version 2");
+    let decoded = decode_assignments(&bytes).unwrap();
+    assert!(decoded.iter().eq(assignments.values()));
+    assert_eq!(
+        decoded.iter().filter(|it| !it.networks.is_empty()).count(),
+        2
+    );
+}
+
+#[test]
+fn a_snapshot_of_before_networks_is_read() {
+    let state = read_snapshot(unhex(SNAPSHOT_BEFORE_NETWORKS).as_slice()).unwrap();
+    let service = state.services().next().unwrap();
+    assert_eq!(service.endpoint.ports, service.spec.ports());
+    assert_eq!(service.endpoint.ports[0].host_ip, None);
+    assert!(state.is_whole(&service.spec, &service.endpoint));
+    assert_eq!(state.networks().len(), 0);
+    assert_eq!(state.tasks().next().unwrap().addresses, []);
+    let limits = state.cluster().unwrap().spec.clone();
+    assert_eq!(limits.address_pools, ClusterSpec::default().address_pools);
+    let mut world = World::new();
+    world.state = state;
+    let node = world.state.nodes().next().unwrap().id;
+    world.set_health(node, NodeHealth::Ready);
+    world.settle();
+    assert!(world.state.ingress_network().is_some(), "made afterwards");
+    assert_eq!(world.state.services().next().unwrap().update, None);
+}
+
+const SNAPSHOT_BEFORE_NETWORKS: &str = include_str!("before_networks.hex");
+
+#[test]
 fn an_assignment_without_its_spec_is_refused() {
     // No specs, and one task of spec 0.
     let bytes = [0, 0, 1, 1, 2, 1, 0, 7];
@@ -301,7 +445,13 @@ fn bytes_after_a_record_are_refused() {
 /// A state with some of everything, and tasks of two specs.
 fn rich_world() -> World {
     let mut world = World::with_nodes(3);
-    let service = world.create(web(4));
+    let mut spec = network("back");
+    spec.ipv6 = true;
+    let back = world.create_network(spec).unwrap();
+    let mut spec = web(4);
+    attach(&mut spec, back);
+    publish_ingress(&mut spec, &[8080, 0]);
+    let service = world.create(spec);
     world.create(ServiceSpec {
         name: "other".to_owned(),
         ..web(2)

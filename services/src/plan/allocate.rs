@@ -63,11 +63,18 @@ fn endpoint(draft: &Draft, service: &Service) -> Result<Change, Reason> {
     let published = published(draft, service)?;
     let vips = state.wanted_vips(spec).into_iter();
     let vips = vips.map(|wanted| vip(draft, service, &wanted));
+    let vips: Vec<Vip> = vips.collect::<Result<_, _>>()?;
+    if state
+        .whole_endpoint(service.id, spec, &published, &vips)
+        .is_none()
+    {
+        return Err("what the service asks for contradicts itself".to_owned());
+    }
     Ok(Change::AllocateService {
         service: service.id,
         spec_version: service.spec_version,
         published,
-        vips: vips.collect::<Result<_, _>>()?,
+        vips,
     })
 }
 

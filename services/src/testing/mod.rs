@@ -14,11 +14,14 @@ use crate::object::{NodeDescription, Service, Task, TaskState, TaskStatus};
 use crate::observed::{NodeHealth, NodeObserved, Observed};
 use crate::plan::{Plan, plan};
 use crate::reconcile::{Actual, Assigned, LocalTask, Op, reconcile};
-use crate::spec::{Availability, NodeSpec, Platform, ResourceAmounts, Role, ServiceSpec};
+use crate::spec::{
+    Availability, NetworkSpec, NodeSpec, Platform, ResourceAmounts, Role, ServiceSpec,
+};
 use crate::state::State;
 use crate::time::Timestamp;
 pub(crate) use specs::{
-    cluster, constrain, publish, reserve_cpus, reserve_memory, scale, set_image, web,
+    attach, cluster, constrain, network, publish, publish_ingress, reserve_cpus, reserve_memory,
+    scale, set_image, web, with_subnet,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -178,6 +181,22 @@ impl World {
         id
     }
 
+    /// As the API does it.
+    pub(crate) fn create_network(&mut self, spec: NetworkSpec) -> Result<Id, Refusal> {
+        let id = self.next_id();
+        let subnets = self.state.choose_subnets(&spec, &[])?;
+        let spec = Arc::new(spec);
+        self.command(Command::CreateNetwork { id, spec, subnets })?;
+        Ok(id)
+    }
+
+    pub(crate) fn try_create(&mut self, spec: ServiceSpec) -> Result<Id, Refusal> {
+        let id = self.next_id();
+        let spec = Arc::new(spec);
+        self.command(Command::CreateService { id, spec })?;
+        Ok(id)
+    }
+
     pub(crate) fn update(&mut self, id: Id, edit: impl FnOnce(&mut ServiceSpec)) {
         let service = Arc::clone(self.service(id));
         let mut spec = ServiceSpec::clone(&service.spec);
@@ -205,7 +224,7 @@ impl World {
         changes
     }
 
-    fn decide(&mut self) -> Plan {
+    pub(crate) fn decide(&mut self) -> Plan {
         let mut last = self.ids;
         let mut ids = || {
             last += 1;

@@ -3,8 +3,8 @@
 use crate::id::Id;
 use crate::object::{Cluster, ClusterCa, JoinTokens, Meta, SiteSecret};
 use crate::spec::{
-    ClusterSpec, EndpointSpec, Mode, PortSpec, Protocol, PublishMode, ResourceAmounts, Resources,
-    ServiceSpec,
+    ClusterSpec, EndpointSpec, IpamConfig, Mode, NetworkAttachment, NetworkSpec, PortSpec,
+    Protocol, PublishMode, ResourceAmounts, Resources, ServiceSpec,
 };
 
 pub(crate) fn cluster() -> Cluster {
@@ -91,4 +91,43 @@ pub(crate) fn publish(spec: &mut ServiceSpec, port: u16) {
         }],
         ..EndpointSpec::default()
     });
+}
+
+pub(crate) fn network(name: &str) -> NetworkSpec {
+    NetworkSpec {
+        name: name.to_owned(),
+        ..NetworkSpec::default()
+    }
+}
+
+pub(crate) fn with_subnet(name: &str, net: &str) -> NetworkSpec {
+    let mut spec = network(name);
+    spec.ipam.configs.push(IpamConfig {
+        subnet: Some(net.parse().unwrap()),
+        ..IpamConfig::default()
+    });
+    spec
+}
+
+pub(crate) fn attach(spec: &mut ServiceSpec, target: Id) {
+    spec.task.networks.push(NetworkAttachment {
+        target,
+        ..NetworkAttachment::default()
+    });
+}
+
+/// Zero stands for any.
+pub(crate) fn publish_ingress(spec: &mut ServiceSpec, ports: &[u16]) {
+    let ports = ports.iter().zip(80..);
+    let endpoint = spec.endpoint.get_or_insert_default();
+    endpoint.ports = ports
+        .map(|(&published, target)| PortSpec {
+            name: None,
+            protocol: Protocol::Tcp,
+            target,
+            published,
+            mode: PublishMode::Ingress,
+            host_ip: None,
+        })
+        .collect();
 }

@@ -9,14 +9,14 @@ mod network;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::command::{Refusal, RefusalKind};
 use crate::constraint;
 use crate::spec::{
-    ContainerSpec, EndpointMode, EndpointSpec, PublishMode, ResourceAmounts, ServiceSpec, TaskSpec,
-    UpdateConfig,
+    ContainerSpec, EndpointMode, EndpointSpec, NetworkAttachment, PortSpec, PublishMode,
+    ResourceAmounts, ServiceSpec, TaskSpec, UpdateConfig,
 };
 
 pub use network::validate_network;
@@ -24,12 +24,14 @@ pub use network::validate_network;
 const MAX_NAME: usize = 63;
 /// Bounds what one command makes the managers hold.
 const MAX_REPLICAS: u64 = 100_000;
+/// A change of a plan that gives addresses on all of them is still a few
+/// kilobytes, see [`crate::plan::CHANGES_PER_PROPOSAL`].
+const MAX_NETWORKS: usize = 32;
+const MAX_ALIASES: usize = 64;
+const MAX_ALIAS: usize = 253;
 const MIN_NANO_CPUS: i64 = 1_000_000;
 const MIN_MEMORY: i64 = 4 << 20;
 const MIN_HEALTH_PERIOD: Duration = Duration::from_millis(1);
-/// Goes away with the overlay network.
-const NO_INGRESS_YET: &str =
-    "ports can be published in host mode only until the overlay network is there; use mode=host";
 
 /// # Errors
 /// Why the spec is refused, with the kind and text that Docker answers.
@@ -66,6 +68,7 @@ fn check_name(name: &str) -> Result<(), Refusal> {
 }
 
 fn check_task(task: &TaskSpec) -> Result<(), Refusal> {
+    check_attachments(&task.networks)?;
     if let Some(resources) = &task.resources {
         let amounts = [&resources.limits, &resources.reservations];
         amounts.into_iter().flatten().try_for_each(check_amounts)?;
@@ -74,6 +77,44 @@ fn check_task(task: &TaskSpec) -> Result<(), Refusal> {
         constraint::parse_all(&placement.constraints)?;
     }
     check_container(&task.container)
+}
+
+fn check_attachments(attachments: &[NetworkAttachment]) -> Result<(), Refusal> {
+    if attachments.len() > MAX_NETWORKS {
+        return Err(invalid(format!(
+            "TaskSpec: a service cannot be on more than {MAX_NETWORKS} networks"
+        )));
+    }
+    let mut targets = BTreeSet::new();
+    for attachment in attachments {
+        let target = attachment.target;
+        if !targets.insert(target) {
+            return Err(invalid(format!(
+                "TaskSpec: duplicate network attachment: {target}"
+            )));
+        }
+        if attachment.aliases.len() > MAX_ALIASES {
+            return Err(invalid(format!(
+                "TaskSpec: a service cannot have more than {MAX_ALIASES} aliases on a network"
+            )));
+        }
+        let mut aliases = attachment.aliases.iter();
+        if let Some(alias) = aliases.find(|alias| !is_alias(alias)) {
+            return Err(invalid(format!(
+                "TaskSpec: invalid network alias {alias:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Names that can be asked for in the DNS.
+fn is_alias(alias: &str) -> bool {
+    let label = |label: &str| {
+        let inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        !label.is_empty() && label.len() <= MAX_NAME && label.bytes().all(inside)
+    };
+    alias.len() <= MAX_ALIAS && alias.split('.').all(label)
 }
 
 fn check_amounts(amounts: &ResourceAmounts) -> Result<(), Refusal> {
@@ -155,7 +196,7 @@ fn check_update(what: &str, config: Option<&UpdateConfig>) -> Result<(), Refusal
 
 fn check_endpoint(endpoint: &EndpointSpec) -> Result<(), Refusal> {
     let dnsrr = endpoint.mode == Some(EndpointMode::Dnsrr);
-    let mut published = BTreeSet::new();
+    let mut published: BTreeMap<_, Vec<&PortSpec>> = BTreeMap::new();
     for port in &endpoint.ports {
         if dnsrr && port.mode == PublishMode::Ingress {
             return Err(invalid(
@@ -165,13 +206,31 @@ fn check_endpoint(endpoint: &EndpointSpec) -> Result<(), Refusal> {
         if port.target == 0 {
             return Err(invalid("EndpointSpec: target port must be provided"));
         }
-        if port.published != 0 && !published.insert((port.protocol, port.published)) {
+        let same = published
+            .entry((port.protocol, port.published))
+            .or_default();
+        if same.iter().any(|other| other.collides_with(port)) {
             return Err(invalid("EndpointSpec: duplicate published ports provided"));
         }
+        same.push(port);
     }
-    let ingress = |port: &crate::spec::PortSpec| port.mode == PublishMode::Ingress;
-    if endpoint.ports.iter().any(ingress) {
-        return Err(RefusalKind::Unimplemented.because(NO_INGRESS_YET));
+    check_addresses(endpoint, dnsrr)
+}
+
+/// VIPs that users name; whether they are free is seen when they are taken.
+fn check_addresses(endpoint: &EndpointSpec, dnsrr: bool) -> Result<(), Refusal> {
+    for (network, addrs) in &endpoint.addresses {
+        if dnsrr && !addrs.is_empty() {
+            return Err(invalid(
+                "EndpointSpec: a service in dnsrr mode has no virtual IP",
+            ));
+        }
+        let of_family = |v4: bool| addrs.iter().filter(move |it| it.is_ipv4() == v4).count();
+        if of_family(true) > 1 || of_family(false) > 1 {
+            return Err(invalid(format!(
+                "EndpointSpec: more than one virtual IP of a family on network {network}"
+            )));
+        }
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use super::nodes::{NodeLoad, ServiceOnNodes};
 use crate::constraint::{Constraint, same_arch};
 use crate::object::Node;
 use crate::plan::dirt::constraints_of;
-use crate::spec::{Platform, Protocol, ServiceSpec};
+use crate::spec::{Platform, PortSpec, Protocol, ServiceSpec};
 
 /// What every task of a group asks of its node.
 pub(super) struct Needs {
@@ -17,7 +17,7 @@ pub(super) struct Needs {
     /// With the text as written; `None` where it cannot be read.
     constraints: Vec<(String, Option<Constraint>)>,
     platforms: Vec<Platform>,
-    pub(super) host_ports: Vec<(Protocol, u16)>,
+    pub(super) host_ports: Vec<PortSpec>,
     max_per_node: Option<u64>,
     pub(super) spread: Vec<String>,
 }
@@ -43,7 +43,7 @@ impl Needs {
             memory: reservations.memory_bytes,
             constraints: constraints_of(spec).iter().map(parse).collect(),
             platforms: placement.platforms,
-            host_ports: spec.host_ports().collect(),
+            host_ports: spec.host_ports().cloned().collect(),
             max_per_node: placement.max_per_node.filter(|&max| max > 0),
             spread: placement.preferences,
         }
@@ -93,9 +93,9 @@ impl Needs {
         if self.memory > load.free_memory.max(0) {
             return Some(Misfit::Resources("not enough memory"));
         }
-        let taken = |port: &&(Protocol, u16)| load.host_ports.contains(port);
-        if let Some(&(protocol, port)) = self.host_ports.iter().find(taken) {
-            return Some(Misfit::HostPort(protocol, port));
+        let taken = |port: &&PortSpec| load.has_host_port(port);
+        if let Some(port) = self.host_ports.iter().find(taken) {
+            return Some(Misfit::HostPort(port.protocol, port.published));
         }
         let full = self
             .max_per_node

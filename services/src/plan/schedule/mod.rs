@@ -34,11 +34,11 @@ pub(super) fn place(draft: &mut Draft) {
     }
 }
 
-/// Tasks without a node by what they are, those that wait longest first.
+/// Tasks that have their addresses and no node, by what they are, those that wait longest first.
 fn waiting(draft: &Draft) -> Vec<Vec<Arc<Task>>> {
     let mut groups: BTreeMap<(Id, u64), Vec<Arc<Task>>> = BTreeMap::new();
     for task in draft.state().tasks() {
-        if task.status.state <= TaskState::Pending && is_live(task) {
+        if task.status.state == TaskState::Pending && is_live(task) {
             let group = groups.entry((task.service, task.spec_version));
             group.or_default().push(Arc::clone(task));
         }

@@ -1,6 +1,7 @@
 //! What each node has left and carries already.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::object::{Node, Task, TaskState};
 use crate::observed::NodeHealth;
 use crate::plan::draft::Draft;
 use crate::plan::slot::is_live;
-use crate::spec::{Availability, Protocol};
+use crate::spec::{Availability, PortSpec, Protocol, same_host_ip};
 
 const RECENT: Duration = Duration::from_secs(5 * 60);
 const TOO_MANY_FAILURES: u32 = 5;
@@ -23,7 +24,8 @@ pub(super) struct NodeLoad {
     pub(super) free_memory: i64,
     /// Live tasks, of all services.
     pub(super) tasks: u32,
-    pub(super) host_ports: BTreeSet<(Protocol, u16)>,
+    /// With the addresses of the node that they are published on.
+    host_ports: BTreeMap<(Protocol, u16), Vec<Option<IpAddr>>>,
 }
 
 pub(super) fn load(draft: &Draft) -> Vec<NodeLoad> {
@@ -43,7 +45,7 @@ fn load_node(draft: &Draft, node: &Arc<Node>) -> NodeLoad {
         free_cpus: resources.nano_cpus,
         free_memory: resources.memory_bytes,
         tasks: 0,
-        host_ports: BTreeSet::new(),
+        host_ports: BTreeMap::new(),
     };
     for task in draft.state().tasks_of_node(node.id) {
         let runs = draft.occupies(task);
@@ -73,7 +75,20 @@ impl NodeLoad {
         let needs = task.spec.task.reservations();
         self.free_cpus = self.free_cpus.saturating_sub(needs.nano_cpus);
         self.free_memory = self.free_memory.saturating_sub(needs.memory_bytes);
-        self.host_ports.extend(task.spec.host_ports());
+        self.take_ports(task.spec.host_ports());
+    }
+
+    pub(super) fn take_ports<'a>(&mut self, ports: impl IntoIterator<Item = &'a PortSpec>) {
+        for port in ports {
+            let taken = self.host_ports.entry((port.protocol, port.published));
+            taken.or_default().push(port.host_ip);
+        }
+    }
+
+    pub(super) fn has_host_port(&self, port: &PortSpec) -> bool {
+        let taken = self.host_ports.get(&(port.protocol, port.published));
+        let mut taken = taken.into_iter().flatten();
+        taken.any(|host_ip| same_host_ip(*host_ip, port.host_ip))
     }
 }
 

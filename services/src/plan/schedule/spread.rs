@@ -94,7 +94,7 @@ impl Tree {
         let load = nodes.get_mut(index)?;
         load.free_cpus = load.free_cpus.saturating_sub(needs.cpus);
         load.free_memory = load.free_memory.saturating_sub(needs.memory);
-        load.host_ports.extend(needs.host_ports.iter().copied());
+        load.take_ports(&needs.host_ports);
         load.tasks += 1;
         service.tasks[index] += 1;
         if needs.fits(load, service.tasks[index]) {

@@ -1,5 +1,6 @@
 //! Claims about the plan, each held against a small swarm.
 
+mod allocating;
 mod placing;
 mod properties;
 mod restarting;

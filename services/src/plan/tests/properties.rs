@@ -14,7 +14,7 @@ use crate::object::{Task, TaskState, TaskStatus};
 use crate::observed::NodeHealth;
 use crate::plan::slot::is_live;
 use crate::spec::{
-    Availability, FailureAction, Placement, RestartCondition, RestartPolicy, ServiceSpec,
+    Availability, FailureAction, Placement, PortSpec, RestartCondition, RestartPolicy, ServiceSpec,
     UpdateConfig, UpdateOrder,
 };
 use crate::state::State;
@@ -296,7 +296,7 @@ fn check_slots(world: &World) {
 fn check_nodes(world: &World) {
     for node in world.state.nodes().filter(|node| world.is_ready(node.id)) {
         let mut memory = 0;
-        let mut ports = BTreeSet::new();
+        let mut ports: Vec<&PortSpec> = Vec::new();
         for (id, local) in world.workers.get(&node.id).into_iter().flatten() {
             let Some(task) = world.state.task(*id) else {
                 continue;
@@ -304,7 +304,9 @@ fn check_nodes(world: &World) {
             if !local.state.is_final() {
                 memory += task.spec.task.reservations().memory_bytes;
                 for port in task.spec.host_ports() {
-                    assert!(ports.insert(port), "{port:?} twice on one node");
+                    let taken = ports.iter().any(|other| other.collides_with(port));
+                    assert!(!taken, "{port:?} twice on one node");
+                    ports.push(port);
                 }
             }
         }

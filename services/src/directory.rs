@@ -1,0 +1,178 @@
+//! What a node has to know of networks and services, so that it can route,
+//! balance and resolve names by itself.
+//!
+//! That is everything on the networks that it has tasks on, and every
+//! published port: those answer on all nodes. It is plain data and made anew
+//! from the state; what changed since is the difference of two of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::Id;
+use crate::object::{Service, Subnet};
+use crate::spec::{PortSpec, Protocol, PublishMode};
+use crate::state::State;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Directory {
+    pub networks: BTreeMap<Id, DirectoryNetwork>,
+    pub services: BTreeMap<Id, DirectoryService>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryNetwork {
+    pub name: String,
+    pub subnets: Vec<Subnet>,
+    pub internal: bool,
+    pub ingress: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryService {
+    pub name: String,
+    /// Of those that the node knows.
+    pub networks: BTreeMap<Id, DirectoryAttachment>,
+    /// By `mode=ingress`; the tasks answer on the ingress network.
+    pub ports: BTreeSet<DirectoryPort>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DirectoryAttachment {
+    /// One of each family that the network has; none for `dnsrr`, or while
+    /// none could be given.
+    pub vips: Vec<IpAddr>,
+    pub aliases: BTreeSet<String>,
+}
+
+/// `published` on the nodes is `target` in the tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DirectoryPort {
+    pub protocol: Protocol,
+    pub published: u16,
+    pub target: u16,
+    /// `None`: on all addresses of every node.
+    pub host_ip: Option<IpAddr>,
+}
+
+/// From one directory to a later one: by id what is new there, or `None` for
+/// what is there no more.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DirectoryDelta {
+    pub networks: BTreeMap<Id, Option<DirectoryNetwork>>,
+    pub services: BTreeMap<Id, Option<DirectoryService>>,
+}
+
+impl State {
+    /// What `node` has to know. Its cost grows with the tasks of the node and
+    /// the services of the swarm.
+    pub fn directory(&self, node: Id) -> Directory {
+        let known = self.networks_of(node);
+        let networks = known.iter().filter_map(|id| self.network(*id));
+        let networks = networks.map(|network| {
+            let spec = &network.spec;
+            let shown = DirectoryNetwork {
+                name: spec.name.clone(),
+                subnets: network.subnets.clone(),
+                internal: spec.internal,
+                ingress: spec.ingress,
+            };
+            (network.id, shown)
+        });
+        let services = self.services().filter_map(|service| {
+            let shown = directory_service(service, &known)?;
+            Some((service.id, shown))
+        });
+        Directory {
+            networks: networks.collect(),
+            services: services.collect(),
+        }
+    }
+
+    /// Where its tasks are, until they ended, and what ports are published on.
+    fn networks_of(&self, node: Id) -> BTreeSet<Id> {
+        let tasks = self.tasks_of_node(node);
+        let open = tasks.filter(|task| !task.status.state.is_final());
+        let addresses = open.flat_map(|task| &task.addresses);
+        let ingress = self.ingress_network().map(|network| network.id);
+        addresses.map(|it| it.network).chain(ingress).collect()
+    }
+}
+
+/// `None`: the node has nothing to do with it.
+fn directory_service(service: &Service, known: &BTreeSet<Id>) -> Option<DirectoryService> {
+    let attachments = service.spec.task.networks.iter();
+    let networks: BTreeMap<Id, DirectoryAttachment> = attachments
+        .filter(|attachment| known.contains(&attachment.target))
+        .map(|attachment| {
+            let network = attachment.target;
+            let vips = service.endpoint.vips.iter();
+            let vips = vips.filter(|vip| vip.network == network);
+            let shown = DirectoryAttachment {
+                vips: vips.map(|vip| vip.addr.addr()).collect(),
+                aliases: attachment.aliases.iter().cloned().collect(),
+            };
+            (network, shown)
+        })
+        .collect();
+    let ports = service.endpoint.ports.iter();
+    let ports: BTreeSet<DirectoryPort> = ports
+        .filter(|port| port.mode == PublishMode::Ingress)
+        .map(directory_port)
+        .collect();
+    (!networks.is_empty() || !ports.is_empty()).then(|| DirectoryService {
+        name: service.spec.name.clone(),
+        networks,
+        ports,
+    })
+}
+
+fn directory_port(port: &PortSpec) -> DirectoryPort {
+    DirectoryPort {
+        protocol: port.protocol,
+        published: port.published,
+        target: port.target,
+        host_ip: port.host_ip,
+    }
+}
+
+impl Directory {
+    pub fn since(&self, before: &Self) -> DirectoryDelta {
+        DirectoryDelta {
+            networks: difference(&before.networks, &self.networks),
+            services: difference(&before.services, &self.services),
+        }
+    }
+
+    pub fn apply(&mut self, delta: DirectoryDelta) {
+        merge(&mut self.networks, delta.networks);
+        merge(&mut self.services, delta.services);
+    }
+}
+
+impl DirectoryDelta {
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty() && self.services.is_empty()
+    }
+}
+
+fn difference<T: Clone + PartialEq>(
+    before: &BTreeMap<Id, T>,
+    after: &BTreeMap<Id, T>,
+) -> BTreeMap<Id, Option<T>> {
+    let gone = before.keys().filter(|id| !after.contains_key(id));
+    let gone = gone.map(|id| (*id, None));
+    let new = after.iter().filter(|(id, it)| before.get(id) != Some(it));
+    let new = new.map(|(id, it)| (*id, Some(it.clone())));
+    gone.chain(new).collect()
+}
+
+fn merge<T>(into: &mut BTreeMap<Id, T>, changes: BTreeMap<Id, Option<T>>) {
+    for (id, change) in changes {
+        match change {
+            Some(it) => into.insert(id, it),
+            None => into.remove(&id),
+        };
+    }
+}
