@@ -127,7 +127,7 @@ impl Control {
             .credentials
             .client_config(id, &[alpn])
             .map_err(io::Error::other)?;
-        client.transport_config(Arc::new(port::transport()));
+        client.transport_config(Arc::new(port::dialling()));
         let connecting = self
             .endpoint
             .connect_with(client, addr, certs::SERVER_NAME)

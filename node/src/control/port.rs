@@ -49,13 +49,21 @@ pub async fn close(endpoint: &Endpoint) {
     let _ = tokio::time::timeout(CLOSED_WITHIN, endpoint.wait_idle()).await;
 }
 
-/// A silent peer is noticed within 4 s; whoever needs to know sooner beats.
+/// For the side that accepts. A silent peer is noticed within 4 s; whoever needs
+/// to know sooner beats.
 pub fn transport() -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
-        .keep_alive_interval(Some(Duration::from_secs(1)))
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(4_000))))
         .max_concurrent_bidi_streams(256u32.into())
         .max_concurrent_uni_streams(0u32.into());
+    transport
+}
+
+/// For the side that dials, which keeps the connection alive for both: each does
+/// it at the same moment otherwise, for twice the packets.
+pub fn dialling() -> TransportConfig {
+    let mut transport = transport();
+    transport.keep_alive_interval(Some(Duration::from_millis(1_500)));
     transport
 }

@@ -106,7 +106,7 @@ pub async fn connect(
         SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
     };
     let endpoint = quinn::Endpoint::client(SocketAddr::new(any, 0))?;
-    client.transport_config(Arc::new(port::transport()));
+    client.transport_config(Arc::new(port::dialling()));
     let connecting = endpoint
         .connect_with(client, remote, certs::SERVER_NAME)
         .map_err(io::Error::other)?;
