@@ -36,9 +36,9 @@ fn start_daemon(args: DaemonArgs) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
-    // Two threads carry a node's control plane; more only cost memory.
+    // A second one would be woken for half of what the first one is.
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build()?
         .block_on(daemon::run(args))
