@@ -137,6 +137,61 @@ impl Site {
         self.view.locals.entry(ip(addr)).or_insert(local)
     }
 
+    /// One of many small changes, as they happen in a swarm of three networks
+    /// (one of them ingress), four services and three nodes.
+    pub fn shake(&mut self, dice: u32) {
+        let pick = |shift: u32, of: u32| (dice >> shift) % of;
+        let network = 1 + u128::from(pick(0, 3));
+        let service = 10 + u128::from(pick(4, 4));
+        let addr = format!("10.0.{network}.{}", 10 + pick(8, 6));
+        let at = 1 + u128::from(pick(12, 3));
+        match pick(16, 10) {
+            0 => self.draining(service, network, &addr, at),
+            1 => self.gone(&addr),
+            2 => drop(self.view.locals.remove(&ip(&addr))),
+            3 | 4 => {
+                let veth = format!("swv0000{}", pick(20, 4));
+                self.local(network, &addr, &veth);
+            }
+            5 => drop(self.directory.networks.remove(&network)),
+            6 | 7 => {
+                let network = self.network(network, &[&format!("10.0.{network}.0/24")]);
+                (network.ingress, network.internal) = (at == 1, at == 2);
+            }
+            8 => {
+                let vip = format!("10.0.{network}.{service}");
+                let ports = [tcp(8000 + pick(20, 3) as u16, 80)].into();
+                self.service(service, network, &[&vip]).ports = ports;
+                self.view.host = [ip(&format!("192.0.2.{at}"))].into();
+                self.peer(at, &format!("192.0.2.{at}"));
+            }
+            _ => self.task(service, network, &addr, at),
+        }
+    }
+
+    /// 200 services of 5 tasks each on 20 networks and 10 nodes, of which one
+    /// task in 10 is here.
+    pub fn large() -> Self {
+        let mut site = Self::new();
+        for net in 0..20 {
+            site.network(net, &[&format!("10.0.{net}.0/24")]);
+        }
+        for service in 0..200 {
+            let (net, slot) = (service % 20, service / 20);
+            site.service(service, net, &[&format!("10.0.{net}.{}", 2 + slot)]);
+            for task in 0..5 {
+                let number = 20 + slot * 5 + task;
+                let addr = format!("10.0.{net}.{number}");
+                let at = 1 + (service + task) % 10;
+                site.task(service, net, &addr, at);
+                if at == ME {
+                    site.local(net, &addr, &format!("swv0000{net}x{number}"));
+                }
+            }
+        }
+        site
+    }
+
     pub fn table(&self) -> Table {
         let directory = Arc::new(self.directory.clone());
         let view = self.view.clone();

@@ -9,6 +9,12 @@
 
 pub mod directory;
 pub mod dns;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the shell acts; see clippy.toml"
+)]
+pub mod host;
 #[cfg(test)]
 mod kit;
 pub mod names;

@@ -44,6 +44,9 @@ const SETS: [(&str, &str, &str); 17] = [
     ("homeward6", "set", "type ipv6_addr . ipv6_addr;"),
 ];
 
+/// How a container and the host find each other's MAC.
+const NEIGHBOURS: &str = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255";
+
 pub fn add(rules: &mut Ruleset, names: &Names, table: &Table) {
     for (name, kind, spec) in SETS {
         let elements = Default::default();
@@ -91,10 +94,9 @@ fn prerouting(rules: &mut Ruleset, names: &Names) {
         // A reply to an outside client goes back by the node that it came by.
         format!("ct mark {mark:#x} meta mark set {mark:#x}"),
         "ip daddr 127.0.0.0/8 drop".to_owned(),
+        format!("ip6 daddr {{ fe80::/10, ff02::/16 }} {NEIGHBOURS} accept"),
         "iifname . ip saddr vmap @containers4".to_owned(),
         "iifname . ip6 saddr vmap @containers6".to_owned(),
-        "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept"
-            .to_owned(),
         "drop".to_owned(),
     ];
     rules.chain("from_tunnel").rules = vec![
@@ -124,6 +126,7 @@ fn add_network(rules: &mut Ruleset, names: &Names, network: &Network) {
         lines.push(format!(
             "ip6 daddr {gateway6} meta l4proto {{ tcp, udp }} th dport 53 accept"
         ));
+        lines.push(format!("{NEIGHBOURS} accept"));
         lines.push("fib daddr type local drop".to_owned());
     }
     // Nothing is reached on the ingress network for being on it too: that would

@@ -1,5 +1,9 @@
-use insta::assert_snapshot;
+mod kernel;
 
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use self::kernel::Kernel;
 use crate::kit::{Site, tcp};
 
 fn shop() -> Site {
@@ -86,9 +90,9 @@ fn the_whole_of_a_small_shop() {
     add rule inet swarmlet forward_tunnel drop
     add rule inet swarmlet from_container ct mark 0x53770000 meta mark set 0x53770000
     add rule inet swarmlet from_container ip daddr 127.0.0.0/8 drop
+    add rule inet swarmlet from_container ip6 daddr { fe80::/10, ff02::/16 } icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept
     add rule inet swarmlet from_container iifname . ip saddr vmap @containers4
     add rule inet swarmlet from_container iifname . ip6 saddr vmap @containers6
-    add rule inet swarmlet from_container icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept
     add rule inet swarmlet from_container drop
     add rule inet swarmlet from_tunnel ip saddr 127.0.0.0/8 drop
     add rule inet swarmlet from_tunnel ip daddr 127.0.0.0/8 drop
@@ -107,6 +111,7 @@ fn the_whole_of_a_small_shop() {
     add rule inet swarmlet net_10.0.6.0_24 ct state established,related accept
     add rule inet swarmlet net_10.0.6.0_24 ip daddr 169.254.1.1 meta l4proto { tcp, udp } th dport 53 accept
     add rule inet swarmlet net_10.0.6.0_24 ip6 daddr fd53:7761:726d:6c65::1:0 meta l4proto { tcp, udp } th dport 53 accept
+    add rule inet swarmlet net_10.0.6.0_24 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept
     add rule inet swarmlet net_10.0.6.0_24 fib daddr type local drop
     add rule inet swarmlet net_10.0.6.0_24 ip daddr 10.0.6.0/24 accept
     add rule inet swarmlet net_10.0.6.0_24 drop
@@ -178,4 +183,34 @@ fn the_last_backend_takes_the_chain_with_it() {
 #[test]
 fn nothing_changed_is_nothing_said() {
     assert_eq!(shop().rules().since(&shop().rules()), "");
+}
+
+#[test]
+fn one_endpoint_of_a_thousand_costs_one_chain() {
+    let mut site = Site::large();
+    let before = site.rules();
+    site.draining(7, 7, "10.0.7.21", 9);
+    assert_snapshot!(site.rules().since(&before), @r#"
+    flush chain inet swarmlet vip_10.0.7.2
+    add rule inet swarmlet vip_10.0.7.2 dnat ip to numgen random mod 4 map { 0 : 10.0.7.20, 1 : 10.0.7.22, 2 : 10.0.7.23, 3 : 10.0.7.24 }
+    "#);
+}
+
+proptest! {
+    #[test]
+    fn the_changes_in_sequence_make_the_whole(dice in prop::collection::vec(any::<u32>(), 1..120)) {
+        let mut site = Site::new();
+        let mut rules = site.rules();
+        let mut kernel = Kernel::default();
+        kernel.run(&rules.whole());
+        for dice in dice {
+            site.shake(dice);
+            let next = site.rules();
+            kernel.run(&next.since(&rules));
+            rules = next;
+            let mut anew = Kernel::default();
+            anew.run(&rules.whole());
+            prop_assert_eq!(&kernel, &anew);
+        }
+    }
 }

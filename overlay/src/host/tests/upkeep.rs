@@ -1,0 +1,222 @@
+//! What is made is removed, what is broken is named and healed.
+
+use super::stage::{Stage, on_host, serve, sh};
+
+/// Two networks, both families, a port and a TUN device.
+fn shop(stage: &mut Stage) -> Vec<super::stage::Space> {
+    stage.site.network(1, &["10.0.0.0/24"]).ingress = true;
+    stage.site.network(5, &["10.0.5.0/24", "fd00:5::/64"]);
+    stage.site.service(50, 5, &["10.0.5.2", "fd00:5::2"]);
+    stage.site.service(50, 1, &[]).ports = [crate::kit::tcp(8080, 80)].into();
+    stage.site.task(50, 5, "10.0.5.4", 2);
+    stage.site.task(50, 1, "10.0.0.4", 2);
+    vec![
+        stage.task(50, 5, "10.0.5.3"),
+        stage.task(50, 1, "10.0.0.3"),
+        stage.outside(),
+        stage.tunnel(&["10.0.5.4"]),
+    ]
+}
+
+fn everything() -> String {
+    sh(
+        "ip addr; ip -4 route show table all; ip -6 route show table all; ip rule; ip -6 rule; \
+        nft list ruleset; iptables -S; iptables -t nat -S",
+    )
+}
+
+fn findings(stage: &mut Stage) -> Vec<String> {
+    let found = stage.diagnose();
+    found.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn cleaning_up_leaves_nothing() {
+    on_host(|stage| {
+        sh("iptables -N DOCKER-USER");
+        let before = everything();
+        let spaces = shop(stage);
+        stage.apply();
+        stage.pass_engine();
+        sh("ip link del up0");
+        stage.clean_up();
+        assert_eq!(everything(), before);
+        drop(spaces);
+    });
+}
+
+#[test]
+fn applying_again_changes_nothing() {
+    on_host(|stage| {
+        let _spaces = shop(stage);
+        assert!(stage.apply().routes > 0);
+        let after = everything();
+        assert_eq!(stage.apply(), Default::default());
+        assert_eq!(everything(), after);
+    });
+}
+
+#[test]
+fn what_is_gone_takes_its_routes_with_it() {
+    on_host(|stage| {
+        let _spaces = shop(stage);
+        stage.apply();
+        stage.site.view.locals.remove(&crate::kit::ip("10.0.5.3"));
+        stage.site.directory.networks.remove(&1);
+        stage.apply();
+        let routes = sh("ip route");
+        assert!(!routes.contains("10.0.5.3"), "{routes}");
+        assert!(!routes.contains("10.0.0."), "{routes}");
+        assert!(routes.contains("10.0.5.0/24 dev swl0"), "{routes}");
+        assert!(routes.contains("default via 192.0.2.254"), "{routes}");
+    });
+}
+
+#[test]
+fn a_tunnel_made_anew_gets_its_routes_again() {
+    on_host(|stage| {
+        let _spaces = shop(stage);
+        stage.apply();
+        sh("ip link del swl0");
+        assert!(sh("ip route get 10.0.5.4 2>&1 || true").contains("Invalid argument"));
+        let _far = stage.tunnel(&["10.0.5.4"]);
+        stage.apply();
+        assert!(sh("ip route get 10.0.5.4").contains("dev swl0"));
+        assert_eq!(findings(stage), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_healthy_host_has_no_findings() {
+    on_host(|stage| {
+        let _spaces = shop(stage);
+        stage.apply();
+        assert_eq!(findings(stage), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    on_host(|stage| {
+        let _spaces = shop(stage);
+        sh("iptables -N DOCKER-USER");
+        stage.apply();
+        sh("nft delete element inet swarmlet vip4 { 10.0.5.2 } &&
+            nft add element inet swarmlet vips4 { 10.0.5.77 } &&
+            nft flush chain inet swarmlet forward_tunnel &&
+            nft add chain inet swarmlet mine &&
+            ip route del 10.0.5.3 && ip rule del priority 21367 &&
+            ip addr del 169.254.1.1/32 dev lo &&
+            echo 0 > /proc/sys/net/ipv4/ip_forward");
+        let found = findings(stage);
+        let wanted = [
+            "address 169.254.1.1 dev lo is missing",
+            "route 10.0.5.3/32 dev swv00005x3 is missing",
+            "rule fwmark 0x53770000 lookup 1400307712 (V4) is missing",
+            "net.ipv4.ip_forward is 0, not 1",
+            "iptables -A DOCKER-USER -i swv0000+ -j ACCEPT is missing",
+            "iptables -A DOCKER-USER -o swv0000+ -j ACCEPT is missing",
+            "iptables -A DOCKER-USER -i swl0 -j ACCEPT is missing",
+            "iptables -A DOCKER-USER -o swl0 -j ACCEPT is missing",
+            "nftables: chain forward_tunnel differs: 0 rules, not the 5 wanted",
+            "nftables: map vip4 lacks 10.0.5.2 : goto vip_10.0.5.2",
+            "nftables: set vips4 has 10.0.5.77 too much",
+            "nftables: chain mine is not wanted",
+        ];
+        assert_eq!(found, wanted);
+    });
+}
+
+#[test]
+fn a_host_without_anything_of_ours_is_told_so() {
+    on_host(|stage| {
+        stage.site.network(5, &["10.0.5.0/24"]);
+        let found = findings(stage);
+        assert!(
+            found.contains(&"interface swl0 is missing".to_owned()),
+            "{found:?}"
+        );
+        assert!(found.contains(&"nftables: table inet swarmlet is missing".to_owned()));
+    });
+}
+
+#[test]
+fn rules_that_someone_flushed_are_written_again() {
+    on_host(|stage| {
+        let spaces = shop(stage);
+        stage.apply();
+        sh("nft flush ruleset");
+        stage.site.gone("10.0.5.4");
+        stage.apply();
+        assert_eq!(findings(stage), Vec::<String>::new());
+        sh("nft flush ruleset");
+        assert_eq!(stage.apply().rules, 0, "nobody has told it");
+        stage.host.as_mut().unwrap().forget();
+        stage.apply();
+        assert_eq!(findings(stage), Vec::<String>::new());
+        drop(spaces);
+    });
+}
+
+#[test]
+fn dockers_firewall_lets_our_packets_pass() {
+    on_host(|stage| {
+        sh(
+            "iptables -N DOCKER-USER && iptables -A FORWARD -j DOCKER-USER && iptables -P FORWARD DROP",
+        );
+        stage.site.network(5, &["10.0.5.0/24"]);
+        let (a, b) = (
+            stage.container(5, "10.0.5.3"),
+            stage.container(5, "10.0.5.4"),
+        );
+        stage.apply();
+        serve("host", 80);
+        a.serve("a", 80);
+        assert!(b.ask("10.0.5.3:80").is_err());
+        stage.pass_engine();
+        stage.pass_engine();
+        assert_eq!(b.ask("10.0.5.3:80"), Ok("a 10.0.5.4".to_owned()));
+        assert_eq!(sh("iptables -S DOCKER-USER").lines().count(), 5);
+    });
+}
+
+/// The kernel's own list is compared with that of rules loaded at once.
+#[test]
+fn changes_in_sequence_leave_what_the_whole_would() {
+    on_host(|stage| {
+        let mut dice = 1u32;
+        for turn in 0..120 {
+            dice = dice.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
+            stage.site.shake(dice.rotate_right(9));
+            stage.apply();
+            if turn % 8 == 7 {
+                let mut found = findings(stage);
+                found.retain(|finding| finding.starts_with("nftables"));
+                assert_eq!(found, Vec::<String>::new(), "turn {turn}");
+            }
+        }
+    });
+}
+
+/// The figure that the overlay must reach: 20 ms with 1,000 endpoints.
+#[test]
+fn one_endpoint_of_a_thousand_changes_in_20_ms() {
+    on_host(|stage| {
+        stage.site = crate::kit::Site::large();
+        let whole = stage.apply().rules;
+        let mut times = Vec::new();
+        let mut size = 0;
+        for turn in 0..11 {
+            let ready = turn % 2 == 1;
+            stage.site.endpoint(7, 7, "10.0.7.21", 9, ready);
+            let (text, took) = stage.transaction();
+            size = size.max(text.len());
+            times.push(took);
+        }
+        times.sort_unstable();
+        let (best, median) = (times[0], times[times.len() / 2]);
+        println!("whole {whole} B; change {size} B in {median:?}, at best {best:?}");
+        assert!(size < 400, "{size} B");
+        assert!(best < std::time::Duration::from_millis(20), "{times:?}");
+    });
+}
