@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) next: Option<Timestamp>,
     pub(crate) workers: BTreeMap<Id, Actual>,
+    /// Decided, and not agreed on yet.
+    pub(crate) late: Vec<Change>,
     /// What the workers know of their tasks, also while nobody listens.
     reports: BTreeMap<Id, TaskStatus>,
     index: u64,
@@ -47,6 +49,7 @@ impl World {
             now: Timestamp(1_000_000 * SECOND.as_nanos() as u64),
             next: None,
             workers: BTreeMap::new(),
+            late: Vec::new(),
             reports: BTreeMap::new(),
             index: 0,
             ids: 0,
@@ -198,12 +201,20 @@ impl World {
     }
 
     pub(crate) fn update(&mut self, id: Id, edit: impl FnOnce(&mut ServiceSpec)) {
+        self.try_update(id, edit).unwrap();
+    }
+
+    pub(crate) fn try_update(
+        &mut self,
+        id: Id,
+        edit: impl FnOnce(&mut ServiceSpec),
+    ) -> Result<(), Refusal> {
         let service = Arc::clone(self.service(id));
         let mut spec = ServiceSpec::clone(&service.spec);
         edit(&mut spec);
         let (version, spec) = (service.meta.version, Arc::new(spec));
-        self.command(Command::UpdateService { id, version, spec })
-            .unwrap();
+        self.command(Command::UpdateService { id, version, spec })?;
+        Ok(())
     }
 
     pub(crate) fn service(&self, id: Id) -> &Arc<Service> {

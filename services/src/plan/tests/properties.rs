@@ -1,24 +1,30 @@
 //! What holds whatever happens: random services, nodes, faults and times.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use crate::codec::{read_snapshot, write_snapshot};
-use crate::command::{Change, Command};
+use crate::command::{Change, Command, Refusal};
 use crate::id::Id;
 use crate::object::{Task, TaskState, TaskStatus};
 use crate::observed::NodeHealth;
 use crate::plan::slot::is_live;
 use crate::spec::{
-    Availability, FailureAction, Placement, PortSpec, RestartCondition, RestartPolicy, ServiceSpec,
-    UpdateConfig, UpdateOrder,
+    Availability, FailureAction, NetworkSpec, Placement, PortSpec, PublishMode, RestartCondition,
+    RestartPolicy, ServiceSpec, UpdateConfig, UpdateOrder,
 };
 use crate::state::State;
-use crate::testing::{SECOND, World, constrain, publish, reserve_memory, scale, set_image, web};
+use crate::subnets::overlaps;
+use crate::testing::{
+    SECOND, World, attach, constrain, network, publish, publish_ingress, reserve_memory, scale,
+    set_image, web, with_subnet,
+};
 
 const GIB: i64 = 1 << 30;
 
@@ -39,6 +45,11 @@ enum Event {
     Fail(Index),
     Pass(u64),
     Work,
+    CreateNetwork(NetworkSpec),
+    RemoveNetwork(Index),
+    /// A plan that is agreed on only when [`Event::Late`] happens.
+    Decide,
+    Late,
 }
 
 fn service() -> impl Strategy<Value = ServiceSpec> {
@@ -46,7 +57,7 @@ fn service() -> impl Strategy<Value = ServiceSpec> {
         any::<bool>(),
         select(vec![None, Some(1), Some(2)]),
         select(vec![0, GIB, 3 * GIB]),
-        select(vec![0_u16, 0, 8080, 9090]),
+        port(),
     );
     (image(), 0..5_u64, placement, restart(), update()).prop_map(
         |(image, replicas, (bound, max_per_node, memory, port), restart, update)| {
@@ -62,8 +73,10 @@ fn service() -> impl Strategy<Value = ServiceSpec> {
             if memory > 0 {
                 reserve_memory(&mut spec, memory);
             }
-            if port > 0 {
-                publish(&mut spec, port);
+            match port {
+                Some((PublishMode::Host, port)) => publish(&mut spec, port),
+                Some((PublishMode::Ingress, port)) => publish_ingress(&mut spec, &[port, 0]),
+                None => {}
             }
             spec.task.restart = Some(restart);
             spec.rollback = Some(UpdateConfig {
@@ -74,6 +87,35 @@ fn service() -> impl Strategy<Value = ServiceSpec> {
             spec
         },
     )
+}
+
+fn port() -> impl Strategy<Value = Option<(PublishMode, u16)>> {
+    select(vec![
+        None,
+        None,
+        None,
+        Some((PublishMode::Host, 8080)),
+        Some((PublishMode::Host, 9090)),
+        Some((PublishMode::Ingress, 8080)),
+        Some((PublishMode::Ingress, 7070)),
+    ])
+}
+
+/// Most of them are soon full.
+fn network_spec() -> impl Strategy<Value = NetworkSpec> {
+    let net = select(vec![
+        None,
+        None,
+        Some("10.1.0.0/29"),
+        Some("10.1.0.8/29"),
+        Some("10.1.0.0/28"),
+        Some("10.2.0.0/30"),
+    ]);
+    (net, any::<bool>()).prop_map(|(net, ipv6)| {
+        let mut spec = net.map_or_else(|| network("any"), |net| with_subnet("any", net));
+        spec.ipv6 = ipv6;
+        spec
+    })
 }
 
 fn image() -> impl Strategy<Value = &'static str> {
@@ -149,6 +191,16 @@ fn event() -> impl Strategy<Value = Event> {
         2 => any::<Index>().prop_map(Event::Fail),
         4 => (1..40_000_u64).prop_map(Event::Pass),
         8 => Just(Event::Work),
+        2 => network_spec().prop_map(Event::CreateNetwork),
+        1 => any::<Index>().prop_map(Event::RemoveNetwork),
+    ]
+}
+
+fn event_with_late_plans() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => event(),
+        1 => Just(Event::Decide),
+        1 => Just(Event::Late),
     ]
 }
 
@@ -167,18 +219,43 @@ fn service_at(world: &World, at: Index) -> Option<Id> {
 fn happen(world: &mut World, event: Event) {
     match event {
         Event::Create(mut spec) => {
-            spec.name = format!("service-{}", world.next_id());
-            world.create(*spec);
+            let number = world.next_id();
+            spec.name = format!("service-{number}");
+            // Some of the networks, the ingress network not among them.
+            let networks = world.state.networks().filter(|it| !it.spec.ingress);
+            let networks: Vec<Id> = networks.map(|it| it.id).collect();
+            for (place, id) in networks.into_iter().enumerate() {
+                if number.as_u128() >> (place % 4) & 1 == 1 {
+                    attach(&mut spec, id);
+                }
+            }
+            allow_taken(world.try_create(*spec).map(|_| ()));
         }
         Event::SetImage(at, image) => {
             if let Some(id) = service_at(world, at) {
-                world.update(id, |spec| set_image(spec, image));
+                allow_taken(world.try_update(id, |spec| set_image(spec, image)));
             }
         }
         Event::Scale(at, replicas) => {
             if let Some(id) = service_at(world, at) {
-                world.update(id, |spec| scale(spec, replicas));
+                allow_taken(world.try_update(id, |spec| scale(spec, replicas)));
             }
+        }
+        Event::CreateNetwork(mut spec) => {
+            spec.name = format!("network-{}", world.next_id());
+            // Where a user's subnet is another's, it is refused.
+            let _ = world.create_network(spec);
+        }
+        Event::RemoveNetwork(at) => {
+            let networks: Vec<Id> = world.state.networks().map(|it| it.id).collect();
+            if let Some(&id) = networks.get(at.index(networks.len().max(1))) {
+                let _ = world.command(Command::RemoveNetwork { id });
+            }
+        }
+        Event::Decide => world.late = world.decide().changes,
+        Event::Late => {
+            let changes = std::mem::take(&mut world.late);
+            world.command(Command::Plan { changes }).unwrap();
         }
         Event::Roll(at) => {
             if let Some(id) = service_at(world, at) {
@@ -203,6 +280,15 @@ fn happen(world: &mut World, event: Event) {
             }
         }
         other => happen_to_nodes(world, other),
+    }
+}
+
+/// Another service has the port, or a network is gone.
+fn allow_taken(outcome: Result<(), Refusal>) {
+    if let Err(refusal) = outcome {
+        let text = &refusal.message;
+        let known = ["is already in use by", "not found", "needs ingress network"];
+        assert!(known.iter().any(|known| text.contains(known)), "{text}");
     }
 }
 
@@ -332,8 +418,93 @@ fn check_max_per_node(world: &World) {
     }
 }
 
+/// No address, subnet or port has two owners, whatever the indexes believe.
+fn check_allocations(state: &State) {
+    let mut nets: Vec<IpNet> = Vec::new();
+    let mut owned: BTreeSet<IpAddr> = BTreeSet::new();
+    for network in state.networks() {
+        for subnet in &network.subnets {
+            let overlaps = nets.iter().any(|net| overlaps(*net, subnet.net));
+            assert!(!overlaps, "{} overlaps", subnet.net);
+            nets.push(subnet.net);
+            let ends = [subnet.net.network(), subnet.net.broadcast()];
+            owned.extend(ends.into_iter().chain([subnet.gateway]));
+        }
+    }
+    let mut ports: Vec<(Id, PortSpec)> = Vec::new();
+    for service in state.services() {
+        for vip in &service.endpoint.vips {
+            assert!(owned.insert(vip.addr.addr()), "{vip:?} twice");
+        }
+        let ingress = service.endpoint.ports.iter();
+        for port in ingress.filter(|port| port.mode == PublishMode::Ingress) {
+            let taken = ports.iter().any(|(_, other)| other.collides_with(port));
+            assert!(!taken, "{port:?} twice");
+            ports.push((service.id, port.clone()));
+        }
+    }
+    for task in state.tasks() {
+        let lost = task.status.state == TaskState::Orphaned
+            && task.node.is_some_and(|node| state.node(node).is_some());
+        if task.status.state.is_final() && !lost {
+            continue;
+        }
+        for address in &task.addresses {
+            let network = state
+                .network(address.network)
+                .expect("networks in use stay");
+            assert_eq!(address.addrs.len(), network.subnets.len());
+            for (addr, subnet) in address.addrs.iter().zip(&network.subnets) {
+                assert!(subnet.net.contains(&addr.addr()));
+                assert!(owned.insert(addr.addr()), "{addr} twice");
+            }
+        }
+        let waits = task.status.state == TaskState::New;
+        assert!(waits || task.addresses.is_empty() != task.spec.is_on_networks());
+        assert!(!waits || task.node.is_none());
+    }
+}
+
+/// Nor do containers, on nodes that the managers see.
+fn check_containers(world: &World) {
+    let mut owned: BTreeMap<IpAddr, Id> = BTreeMap::new();
+    for node in world.state.nodes().filter(|node| world.is_ready(node.id)) {
+        for (id, local) in world.workers.get(&node.id).into_iter().flatten() {
+            let Some(task) = world.state.task(*id).filter(|_| !local.state.is_final()) else {
+                continue;
+            };
+            for addr in task.addresses.iter().flat_map(|it| &it.addrs) {
+                let other = owned.insert(addr.addr(), *id);
+                assert_eq!(other, None, "{addr} is also of {id}");
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Whatever else a plan does that is agreed on after others.
+    #[test]
+    fn nothing_is_given_twice_even_by_late_plans(
+        events in prop::collection::vec(event_with_late_plans(), 1..60),
+    ) {
+        let mut world = World::with_nodes(3);
+        for event in events {
+            let before = world.state.clone();
+            happen(&mut world, event);
+            check_forward(&before, &world.state);
+            check_allocations(&world.state);
+            // A new plan has not always been made before the late one comes.
+            if world.late.is_empty() {
+                world.plan();
+                check_allocations(&world.state);
+            }
+        }
+        let mut snapshot = Vec::new();
+        write_snapshot(&world.state, &mut snapshot).unwrap();
+        prop_assert_eq!(read_snapshot(snapshot.as_slice()).unwrap(), world.state);
+    }
 
     /// `World::plan` plans twice and finds nothing the second time.
     #[test]
@@ -349,6 +520,8 @@ proptest! {
             check_slots(&world);
             check_nodes(&world);
             check_max_per_node(&world);
+            check_allocations(&world.state);
+            check_containers(&world);
         }
         let mut snapshot = Vec::new();
         write_snapshot(&world.state, &mut snapshot).unwrap();
@@ -373,9 +546,12 @@ proptest! {
         let mut description = world.state.node(room).unwrap().description.clone().unwrap();
         description.resources.memory_bytes = 1024 * GIB;
         world.describe(room, description);
+        let wide = world.create_network(with_subnet("wide", "10.128.0.0/16")).unwrap();
         let services: Vec<Id> = world.state.services().map(|service| service.id).collect();
         for &id in &services {
             world.update(id, |spec| {
+                spec.task.networks.clear();
+                attach(spec, wide);
                 set_image(spec, "web:3");
                 spec.endpoint = None;
                 spec.task.restart = None;
@@ -405,7 +581,7 @@ proptest! {
         let mut world = World::with_nodes(2);
         for mut spec in services {
             spec.name = format!("service-{}", world.next_id());
-            world.create(spec);
+            allow_taken(world.try_create(spec).map(|_| ()));
         }
         for change in changes {
             let before = world.state.clone();
