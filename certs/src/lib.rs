@@ -39,7 +39,7 @@ pub use error::Error;
 pub use id::{ClusterId, NodeId, ParseIdError, Role};
 pub use identity::Identity;
 pub use key::{MAX_REQUEST_BYTES, NodeKey, node_of_csr, verify_signature};
-pub use peer::{Peer, peer_of, pinned_root_of};
+pub use peer::{Peer, peer_of, peer_of_identity, pinned_root_of};
 pub use refusal::Refusal;
 pub use site::{ChannelBinding, MIN_SITE_KEY, SITE_BYTES, Side, SiteKeyError, SiteSecret};
 pub use stranger::{stranger_client_config, stranger_server_config};

@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection, once the handshake has accepted them.
 
-use std::time::SystemTime;
+use std::{any::Any, time::SystemTime};
 
 use rustls::pki_types::CertificateDer;
 
@@ -25,7 +25,12 @@ pub struct Peer {
 /// The peer of a connection made with a configuration of this crate; `None` if it came without a
 /// certificate.
 pub fn peer_of(connection: &quinn::Connection) -> Option<Peer> {
-    let chain = chain_of(connection)?;
+    peer_of_identity(connection.peer_identity()?)
+}
+
+/// The same, from what the session of a connection says of its peer.
+pub fn peer_of_identity(identity: Box<dyn Any>) -> Option<Peer> {
+    let chain: Vec<CertificateDer<'static>> = *identity.downcast().ok()?;
     let certificate = Certificate::from_der(chain.first()?).ok()?;
     Some(Peer {
         id: certificate.node_id(),

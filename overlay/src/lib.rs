@@ -21,6 +21,7 @@ pub mod names;
 pub mod plugin;
 pub mod rules;
 pub mod table;
+pub mod tunnel;
 pub mod view;
 
 /// The protocol of the overlay's connections on the data port.
