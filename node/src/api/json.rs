@@ -157,7 +157,7 @@ fn go_kind(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::dto::{NodeSpec, ServiceSpec};
+    use crate::api::dto::{NetworkCreateRequest, NodeSpec, ServiceSpec};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -197,6 +197,17 @@ mod tests {
     }
 
     #[test]
+    fn reserved_addresses_keep_their_names() {
+        let body = br#"{"name": "n", "enableipv6": true, "ipam": {"driver": null, "config":
+            [{"subnet": "10.0.0.0/24", "auxiliaryaddresses": {"name": "10.0.0.9"}}]}}"#;
+        let read: NetworkCreateRequest = decode(body, "network.CreateRequest").unwrap();
+        assert!(read.enable_ipv6);
+        let config = &read.ipam.unwrap().config.unwrap()[0];
+        assert_eq!(config.subnet, "10.0.0.0/24");
+        assert_eq!(config.auxiliary_addresses["name"], "10.0.0.9");
+    }
+
+    #[test]
     fn a_wrong_type_is_refused_in_gos_words() {
         let refused = decode::<ServiceSpec>(b"\"x\"", "swarm.ServiceSpec").unwrap_err();
         assert_eq!(
@@ -221,6 +232,7 @@ mod tests {
         fn any_bytes_are_read_or_refused(body: Vec<u8>) {
             let _ = decode::<ServiceSpec>(&body, "swarm.ServiceSpec");
             let _ = decode::<NodeSpec>(&body, "swarm.NodeSpec");
+            let _ = decode::<NetworkCreateRequest>(&body, "network.CreateRequest");
         }
     }
 }

@@ -404,7 +404,7 @@ proptest! {
     }
 
     #[test]
-    fn any_filter_is_answered(filter in "[ -~]{0,40}", key in "(id|name|label|node|service|desired-state)", value: String) {
+    fn any_filter_is_answered(filter in "[ -~]{0,40}", key in "(id|name|label|node|service|desired-state|driver|until|dangling)", value: String) {
         let typed = json!({key: [value]}).to_string();
         for text in [filter, typed] {
             let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
@@ -432,6 +432,10 @@ fn answer_all(body: &[u8], query: &str) {
             ("GET", "/tasks"),
             ("GET", "/nodes"),
             ("GET", "/services/web/logs"),
+            ("GET", "/networks"),
+            ("GET", "/networks/ingress"),
+            ("POST", "/networks/create"),
+            ("POST", "/networks/prune"),
         ] {
             let answer = ask(&fake, method, &format!("{path}{query}"), body.to_vec()).await;
             assert!((200..600).contains(&answer.status));

@@ -32,18 +32,23 @@ fn full() -> Value {
     spec["TaskTemplate"]["Runtime"] = json!("container");
     spec["TaskTemplate"]["Placement"]["Platforms"] =
         json!([{"Architecture": "amd64", "OS": "linux"}]);
+    spec["TaskTemplate"]["Networks"] = json!([
+        {"Target": NETWORK, "Aliases": ["w"], "DriverOpts": {"K": "v"}},
+    ]);
     spec["EndpointSpec"]["Ports"][0]["Name"] = json!("dns");
     spec
 }
 
-/// The specs here name none.
-fn no_network(text: &str) -> Result<services::Id, ApiError> {
-    Err(ApiError::not_found(text))
+const NETWORK: &str = "017d7b0wjf4n0h7dkdkivqhbq";
+
+/// Every id is a network's.
+fn network(text: &str) -> Result<services::Id, ApiError> {
+    text.parse().map_err(|_| ApiError::not_found(text))
 }
 
 fn read(spec: &Value) -> services::spec::ServiceSpec {
     let dto: ServiceSpec = decode(spec.to_string().as_bytes(), "swarm.ServiceSpec").unwrap();
-    convert::service_spec(dto, &no_network).unwrap()
+    convert::service_spec(dto, &network).unwrap()
 }
 
 /// What a service with this spec shows as its spec.
@@ -155,7 +160,7 @@ fn check_keys(shown: &Value) {
             for (key, value) in fields {
                 let read = canonical(json!({key.to_lowercase(): 1}));
                 assert!(read.get(key).is_some(), "{key} is not a known key: {read}");
-                if !["Labels", "Options", "Sysctls"].contains(&key.as_str()) {
+                if !["DriverOpts", "Labels", "Options", "Sysctls"].contains(&key.as_str()) {
                     check_keys(value);
                 }
             }
@@ -218,7 +223,7 @@ proptest! {
             let mut spec = full();
             *spec.pointer_mut(path).unwrap() = json!(number);
             let read = decode::<ServiceSpec>(spec.to_string().as_bytes(), "swarm.ServiceSpec");
-            let read = read.and_then(|dto| convert::service_spec(dto, &no_network));
+            let read = read.and_then(|dto| convert::service_spec(dto, &network));
             if let Ok(read) = read {
                 let shown = serde_json::to_value(convert::show_service_spec(&read)).unwrap();
                 prop_assert_eq!(shown.pointer(path), Some(&json!(number)), "{}", path);

@@ -143,4 +143,11 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a-z0-9=,:./\\[\\]\\-]{0,40}") {
+            let _ = (attachment(&text), subnet(&text));
+        }
+    }
 }

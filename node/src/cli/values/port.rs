@@ -306,4 +306,11 @@ mod tests {
         assert!(!removes("target=80,mode=ingress"));
         assert!(!removes("8080"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a-z0-9=,:./\\[\\]\\-]{0,40}") {
+            let _ = (publish(&text), publish_removal(&text));
+        }
+    }
 }
