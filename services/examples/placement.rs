@@ -1,13 +1,18 @@
 //! How long the plan takes: `cargo run --release -p swarmlet-services
-//! --example placement`. From scratch, and again while nothing changes.
+//! --example placement`. From scratch, and again while nothing changes; then
+//! with every task on a network and behind a VIP.
 
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use services::object::{NodeDescription, TaskState, TaskStatus};
-use services::spec::{Availability, Mode, NodeSpec, ResourceAmounts, Resources, Role, ServiceSpec};
+use services::spec::{
+    Availability, IpamConfig, IpamSpec, Mode, NetworkAttachment, NetworkSpec, NodeSpec,
+    ResourceAmounts, Resources, Role, ServiceSpec,
+};
 use services::{
     Command, Id, NodeHealth, NodeObserved, Observed, Plan, Proposal, State, Timestamp, plan,
 };
@@ -16,19 +21,25 @@ const NOW: Timestamp = Timestamp(1_000_000_000_000_000);
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("   tasks   nodes  from scratch     tasks/s  nothing to do");
-    for (tasks, nodes) in [(1_000, 100), (10_000, 1_000), (100_000, 10_000)] {
-        measure(tasks, nodes)?;
+    for networks in [0, 2] {
+        println!("on {networks} networks");
+        for (tasks, nodes) in [(1_000, 100), (10_000, 1_000), (100_000, 10_000)] {
+            measure(tasks, nodes, networks)?;
+        }
     }
     Ok(())
 }
 
-fn measure(tasks: u64, nodes: u64) -> Result<(), Box<dyn Error>> {
+fn measure(tasks: u64, nodes: u64, networks: u8) -> Result<(), Box<dyn Error>> {
     let mut swarm = Swarm::default();
     for number in 0..nodes {
         swarm.add_node(number)?;
     }
+    let networks: Vec<Id> = (0..networks)
+        .map(|number| swarm.add_network(number))
+        .collect::<Result<_, _>>()?;
     for number in 0..10 {
-        swarm.add_service(number, tasks / 10)?;
+        swarm.add_service(number, tasks / 10, &networks)?;
     }
     let (first, made) = swarm.plan();
     swarm.apply(Command::Plan {
@@ -109,7 +120,31 @@ impl Swarm {
         Ok(())
     }
 
-    fn add_service(&mut self, number: u64, replicas: u64) -> Result<(), Box<dyn Error>> {
+    fn add_network(&mut self, number: u8) -> Result<Id, Box<dyn Error>> {
+        let id = self.next_id();
+        let config = IpamConfig {
+            subnet: Some(IpNet::new([10, 64 + number * 8, 0, 0].into(), 13)?),
+            ..IpamConfig::default()
+        };
+        let spec = Arc::new(NetworkSpec {
+            name: format!("network-{number}"),
+            ipam: IpamSpec {
+                configs: vec![config],
+                ..IpamSpec::default()
+            },
+            ..NetworkSpec::default()
+        });
+        let subnets = self.state.choose_subnets(&spec, &[])?;
+        self.apply(Command::CreateNetwork { id, spec, subnets })?;
+        Ok(id)
+    }
+
+    fn add_service(
+        &mut self,
+        number: u64,
+        replicas: u64,
+        networks: &[Id],
+    ) -> Result<(), Box<dyn Error>> {
         let mut spec = ServiceSpec {
             name: format!("service-{number}"),
             mode: Mode::Replicated {
@@ -126,6 +161,11 @@ impl Swarm {
                 pids: 0,
             }),
         });
+        let attachment = |&target: &Id| NetworkAttachment {
+            target,
+            ..NetworkAttachment::default()
+        };
+        spec.task.networks = networks.iter().map(attachment).collect();
         let id = self.next_id();
         let spec = Arc::new(spec);
         self.apply(Command::CreateService { id, spec })
