@@ -93,7 +93,10 @@ pub fn listing(json: &str) -> Listing {
                 chain.or_default().push(item["expr"].to_string());
             }
             "set" | "map" => {
-                let elements = item["elem"].as_array();
+                // What packets put into a dynamic set is not ours to want.
+                let flags = item["flags"].as_array();
+                let dynamic = flags.is_some_and(|flags| flags.contains(&"dynamic".into()));
+                let elements = item["elem"].as_array().filter(|_| !dynamic);
                 let mut elements: Vec<_> = elements.into_iter().flatten().map(text).collect();
                 elements.sort_unstable();
                 listing.insert(format!("{kind} {}", text(&item["name"])), elements);

@@ -86,13 +86,13 @@ impl Host {
         let rules = rules::ruleset(&self.names, table);
         let said = self.say(&rules).await?;
         let before = self.applied.replace((rules, table.clone()));
-        let links = self.netlink.links().await?;
-        sysctl::apply(&self.names, table, &links)?;
-        let routes = routes::apply(&self.netlink, &self.names, table, &links).await?;
         let flows = match before {
             Some((_, before)) => Stale::between(&before, table).forget().await?,
             None => 0,
         };
+        let links = self.netlink.links().await?;
+        sysctl::apply(&self.names, table, &links)?;
+        let routes = routes::apply(&self.netlink, &self.names, table, &links).await?;
         Ok(Applied {
             rules: said,
             routes,

@@ -186,7 +186,8 @@ impl Netlink {
     }
 }
 
-const THERE: &[Errno] = &[Errno::EXIST];
+/// Or the interface has gone since it was listed, and wants nothing any more.
+const THERE: &[Errno] = &[Errno::EXIST, Errno::NODEV];
 const GONE: &[Errno] = &[Errno::SRCH, Errno::NOENT, Errno::NODEV, Errno::ADDRNOTAVAIL];
 
 /// The result, but not an error that says that all is as wanted.

@@ -9,7 +9,7 @@ use crate::names::Names;
 use crate::table::Table;
 
 /// Name, kind, specification.
-const SETS: [(&str, &str, &str); 17] = [
+const SETS: [(&str, &str, &str); 19] = [
     // From where and whom a container's packet may come; leads to its network's chain.
     ("containers4", "map", "type ifname . ipv4_addr : verdict;"),
     ("containers6", "map", "type ifname . ipv6_addr : verdict;"),
@@ -38,6 +38,17 @@ const SETS: [(&str, &str, &str); 17] = [
     // Client and backend that are one container.
     ("hairpin4", "set", "type ipv4_addr . ipv4_addr;"),
     ("hairpin6", "set", "type ipv6_addr . ipv6_addr;"),
+    // Who asks for names, and how fast.
+    (
+        "askers4",
+        "set",
+        "type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m;",
+    ),
+    (
+        "askers6",
+        "set",
+        "type ipv6_addr; size 65535; flags dynamic,timeout; timeout 1m;",
+    ),
     // Client and backend that are another node and a container on it: the
     // packet would come to that node from itself.
     ("homeward4", "set", "type ipv4_addr . ipv4_addr;"),
@@ -46,6 +57,9 @@ const SETS: [(&str, &str, &str); 17] = [
 
 /// How a container and the host find each other's MAC.
 const NEIGHBOURS: &str = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255";
+
+/// Of one container: twice what the name server answers.
+const QUESTIONS: &str = "20000/second burst 4000 packets";
 
 pub fn add(rules: &mut Ruleset, names: &Names, table: &Table) {
     for (name, kind, spec) in SETS {
@@ -206,13 +220,27 @@ fn forward(rules: &mut Ruleset, names: &Names) {
 }
 
 /// The host itself: through the TUN it gets replies, and reaches published
-/// ports.
+/// ports. What one container asks for names too fast does not reach the server.
 fn local(rules: &mut Ruleset, names: &Names) {
-    let tun = &names.tun;
+    let Names {
+        tun,
+        veth,
+        gateway,
+        gateway6,
+        ..
+    } = names;
+    let asks = |ip: &str, n: u8, gateway: IpAddr| {
+        format!(
+            "iifname \"{veth}*\" {ip} daddr {gateway} udp dport 53 \
+             update @askers{n} {{ {ip} saddr limit rate over {QUESTIONS} }} drop"
+        )
+    };
     let hook = "type filter hook input priority filter; policy accept;";
     let input = vec![
         format!("iifname \"{tun}\" ct state established,related accept"),
         format!("iifname \"{tun}\" drop"),
+        asks("ip", 4, (*gateway).into()),
+        asks("ip6", 6, (*gateway6).into()),
     ];
     base(rules, "input", hook, input);
     let hook = "type filter hook output priority filter; policy accept;";

@@ -444,3 +444,44 @@ fn both_families_work_alike() {
         assert_eq!(ask("[2001:db8::1]:8080"), said("task", "2001:db8::1"));
     });
 }
+
+#[test]
+fn a_storm_of_questions_is_cut_off_before_the_name_server() {
+    on_host(|stage| {
+        shop(stage);
+        let (loud, calm) = (
+            stage.container(5, "10.0.5.9"),
+            stage.container(5, "10.0.5.3"),
+        );
+        stage.apply();
+        serve_udp("names", 53);
+        let took = loud.run(|| {
+            let begun = std::time::Instant::now();
+            let socket = std::net::UdpSocket::bind("10.0.5.9:0").unwrap();
+            for _ in 0..100_000 {
+                // A full queue is no matter here.
+                let _ = socket.send_to(b"?", "169.254.1.1:53");
+            }
+            begun.elapsed()
+        });
+        let arrived = arrived_datagrams();
+        let allowed = 4_000.0 + 20_000.0 * (took.as_secs_f64() + 0.2);
+        assert!(f64::from(arrived) < allowed, "{arrived} in {took:?}");
+        assert_eq!(calm.ask_udp("169.254.1.1:53"), said("names", "10.0.5.3"));
+    });
+}
+
+/// By UDP, read or not, in this thread's namespace.
+fn arrived_datagrams() -> u32 {
+    let text = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("Udp: "))
+        .collect();
+    let (names, values) = (lines[0].split(' '), lines[1].split(' '));
+    let counted = names.zip(values);
+    let arrived = counted.filter(|(name, _)| ["InDatagrams", "RcvbufErrors"].contains(name));
+    arrived
+        .map(|(_, value)| value.parse::<u32>().unwrap())
+        .sum()
+}
