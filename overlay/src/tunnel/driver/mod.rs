@@ -7,6 +7,7 @@
 
 mod engine;
 mod io;
+mod link;
 mod peers;
 mod transport;
 

@@ -15,16 +15,15 @@ use quinn_proto::{
 use quinn_udp::RecvMeta;
 
 use super::io::Socket;
+use super::link::Link;
 use super::transport;
 use crate::ALPN;
-use crate::tunnel::links::{Candidate, courtesy, pause, replaces};
-use crate::tunnel::report::{PathReport, PeerReport};
+use crate::tunnel::links::{courtesy, pause, replaces};
+use crate::tunnel::report::PeerReport;
 use crate::tunnel::routing::Routing;
-use crate::tunnel::wire::KIND;
 
 /// That an address has before the next one is tried too.
 const HEAD_START: Duration = Duration::from_millis(200);
-const HANDSHAKE: Duration = Duration::from_secs(2);
 /// How long a connection that is replaced still brings what is under way.
 const DRAIN: Duration = Duration::from_secs(1);
 /// A peer may know of this node before this node knows of it.
@@ -53,18 +52,6 @@ pub(super) struct Peers {
     began: Instant,
     /// What quinn writes packets into.
     scratch: Vec<u8>,
-}
-
-struct Link {
-    connection: Connection,
-    /// Who it is with; not proved before it is established.
-    peer: Option<NodeId>,
-    dialled: bool,
-    established: Option<Instant>,
-    /// When this side ends it.
-    ends: Option<Instant>,
-    timer: Option<Instant>,
-    touched: bool,
 }
 
 #[derive(Default)]
@@ -224,7 +211,7 @@ impl Peers {
             self.timers.remove(&(at, timer));
             match timer {
                 Timer::Link(handle) => self.time_out(handle, now),
-                Timer::Dial(node) => self.dial(node, socket, now),
+                Timer::Dial(node) => self.dial(node, now),
             }
         }
         // Handling a link may touch it again, and others.
@@ -388,7 +375,7 @@ impl Peers {
     }
 
     /// Tries the next address of a peer that there is no connection to.
-    fn dial(&mut self, node: NodeId, socket: &Socket, now: Instant) {
+    fn dial(&mut self, node: NodeId, now: Instant) {
         let is_wanted = self.wanted.contains(&node);
         let Some(peer) = self.peers.get_mut(&node) else {
             return;
@@ -412,7 +399,6 @@ impl Peers {
             }
             Err(error) => tracing::debug!(%node, %addr, %error, "cannot dial"),
         }
-        debug_assert!(socket.reach(addr).is_some());
         match more {
             true => self.dial_at(node, now + HEAD_START),
             false => self.give_up_if_all_failed(node, now),
@@ -482,19 +468,8 @@ impl Peers {
         let Some(link) = self.links.get_mut(&handle) else {
             return true;
         };
-        loop {
-            if socket.is_full() {
-                return false;
-            }
-            self.scratch.clear();
-            let segments = socket.max_segments(link.connection.current_mtu());
-            let transmit = link
-                .connection
-                .poll_transmit(now, segments, &mut self.scratch);
-            match transmit {
-                Some(transmit) => socket.send(transmit, &self.scratch),
-                None => break,
-            }
+        if !link.transmit(socket, &mut self.scratch, now) {
+            return false;
         }
         link.touched = false;
         while let Some(event) = link.connection.poll_endpoint_events() {
@@ -515,18 +490,26 @@ impl Peers {
                 return true;
             }
         }
+        self.reschedule(handle);
+        true
+    }
+
+    fn reschedule(&mut self, handle: ConnectionHandle) {
+        let Some(link) = self.links.get_mut(&handle) else {
+            return;
+        };
         let next = link.connection.poll_timeout();
         let next = [next, link.ends].into_iter().flatten().min();
-        if next != link.timer {
-            if let Some(timer) = link.timer {
-                self.timers.remove(&(timer, Timer::Link(handle)));
-            }
-            if let Some(next) = next {
-                self.timers.insert((next, Timer::Link(handle)));
-            }
-            link.timer = next;
+        if next == link.timer {
+            return;
         }
-        true
+        if let Some(timer) = link.timer {
+            self.timers.remove(&(timer, Timer::Link(handle)));
+        }
+        if let Some(next) = next {
+            self.timers.insert((next, Timer::Link(handle)));
+        }
+        link.timer = next;
     }
 
     fn poll(&mut self, handle: ConnectionHandle) -> Option<Event> {
@@ -637,61 +620,6 @@ impl Peers {
             }
             None if !peer.addrs.is_empty() => self.dial_at(node, now),
             None => {}
-        }
-    }
-}
-
-impl Link {
-    /// `dialled`: to whom.
-    fn new(connection: Connection, dialled: Option<NodeId>, now: Instant) -> Self {
-        Self {
-            connection,
-            peer: dialled,
-            dialled: dialled.is_some(),
-            established: None,
-            ends: Some(now + HANDSHAKE),
-            timer: None,
-            touched: false,
-        }
-    }
-
-    fn candidate(&self, me: NodeId, began: Instant) -> Option<Candidate> {
-        Some(Candidate {
-            dialler: if self.dialled { me } else { self.peer? },
-            established: self.established?.saturating_duration_since(began),
-        })
-    }
-
-    fn speaks_alpn(&self) -> bool {
-        let data = self.connection.crypto_session().handshake_data();
-        data.and_then(|data| {
-            data.downcast::<quinn_proto::crypto::rustls::HandshakeData>()
-                .ok()
-        })
-        .is_some_and(|data| data.protocol.as_deref() == Some(ALPN))
-    }
-
-    /// Bytes of the largest packet that goes through in one datagram.
-    fn fitting(&mut self) -> usize {
-        let max = self.connection.datagrams().max_size();
-        max.unwrap_or_default().saturating_sub(KIND)
-    }
-
-    fn report(&mut self, now: Instant) -> PathReport {
-        let stats = self.connection.stats();
-        let established = self.established.unwrap_or(now);
-        PathReport {
-            remote: self.connection.remote_address(),
-            dialled: self.dialled,
-            established: now.saturating_duration_since(established),
-            rtt: stats.path.rtt,
-            mtu: self.fitting(),
-            sent: stats.path.sent_packets,
-            lost: stats.path.lost_packets,
-            sent_datagrams: stats.frame_tx.datagram,
-            received_datagrams: stats.frame_rx.datagram,
-            sent_bytes: stats.udp_tx.bytes,
-            received_bytes: stats.udp_rx.bytes,
         }
     }
 }
