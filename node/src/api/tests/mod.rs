@@ -2,6 +2,7 @@
 
 mod fake;
 mod logs;
+mod merged;
 mod networks;
 mod proxy;
 mod recorded;
