@@ -35,7 +35,7 @@ const COMPARE: Duration = Duration::from_millis(1_000);
 const LITTLE: usize = 8;
 /// One second of pause, at most, for so many members; and no more than the latter.
 const MEMBERS_PER_SECOND: u32 = 32;
-const MOST_SECONDS: u32 = 16;
+const MOST_SECONDS: u32 = 30;
 /// Between two calls of members that are presumed dead, or are not known yet.
 const CALL: Duration = Duration::from_secs(2);
 /// The same for members that are dead, for each that is live.
