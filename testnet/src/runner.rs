@@ -64,13 +64,14 @@ pub fn run(filter: &str) -> Result<()> {
         .filter(|scenario| scenario.name.contains(filter))
         .collect();
     let mut tally = Tally::default();
+    // For the overlay's tests too, which make network namespaces of their own.
+    ensure_packages(true)?;
     if CARGO.contains(filter) {
         tally.run(CARGO, || Ok(cargo(&["test", "--quiet", "--workspace"])?));
     } else if scenarios.is_empty() {
         bail!("no test's name contains `{filter}`");
     }
     if !scenarios.is_empty() {
-        ensure_packages(true)?;
         remove_orphans()?;
         let artifacts = Artifacts::build()?;
         for scenario in scenarios {
