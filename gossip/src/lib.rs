@@ -10,6 +10,7 @@
 //! routes by it, but it overrides nothing that the swarm has agreed on.
 
 mod codec;
+pub mod connections;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

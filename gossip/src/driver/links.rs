@@ -12,19 +12,12 @@ use quinn::Connection;
 use tokio::time::Instant;
 
 use super::muxer::Muxer;
+use crate::connections::{IDLE, IDLE_IF_MANY, MANY, MOST};
 
 /// With one peer: both may have dialled at the same moment.
 pub const MAX_PER_PEER: usize = 2;
 /// Two connections to one peer that open within this were dialled at one time.
 const SAME_TIME: Duration = Duration::from_secs(5);
-/// A connection that nobody has used for so long is closed.
-const IDLE: Duration = Duration::from_secs(15);
-/// The same while there are many.
-const IDLE_IF_MANY: Duration = Duration::from_secs(4);
-/// With more than this, the one that was used longest ago makes room: a new one
-/// that is refused would lose what it is for.
-const MOST: usize = 56;
-
 pub struct Links {
     me: NodeId,
     open: Mutex<HashMap<NodeId, Vec<Link>>>,
@@ -135,10 +128,10 @@ impl Links {
     }
 
     /// Closes what is not in use, and forgets what has ended.
-    pub fn sweep(&self, many: usize) {
+    pub fn sweep(&self) {
         let mut open = self.lock();
         let count: usize = open.values().map(Vec::len).sum();
-        let idle = if count > many { IDLE_IF_MANY } else { IDLE };
+        let idle = if count > MANY { IDLE_IF_MANY } else { IDLE };
         open.retain(|_, links| {
             links.retain(|link| {
                 if link.used.elapsed() > idle {

@@ -32,8 +32,6 @@ use crate::wire;
 /// Connections, and half as many again that are being made.
 const MAX_CONNECTIONS: u32 = 64;
 const MAX_PENDING: u32 = 32;
-/// With more than this, those that are not in use are not kept for long.
-const MANY_CONNECTIONS: usize = 48;
 /// Datagrams that wait for a connection to one peer, and peers waited for.
 const MAX_WAITING: usize = 16;
 const MAX_WAITED_FOR: usize = 64;
@@ -158,7 +156,7 @@ impl Task {
         self.handle(Event::Tick { wall_ms });
         if self.swept.elapsed() >= SWEEP {
             self.swept = Instant::now();
-            self.shared.links.sweep(MANY_CONNECTIONS);
+            self.shared.links.sweep();
         }
     }
 

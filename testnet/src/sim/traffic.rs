@@ -1,5 +1,7 @@
 //! What each member sends, and how many connections that needs.
 
+use gossip::connections::{self, MANY, MOST};
+
 use super::swarm::Micros;
 
 /// IP, UDP, QUIC's header and tag around what a datagram carries.
@@ -8,14 +10,8 @@ const PACKET: u64 = 60;
 const PAYLOAD: u64 = 1_200;
 /// What each side sends for a handshake in which both show a certificate.
 const HANDSHAKE: u64 = 4_000;
-/// A connection that carries nothing for so long is closed. This and the next
-/// ones are as in the driver (`gossip/src/driver/{links,task}.rs`).
-const IDLE: Micros = 15_000_000;
-/// The same while there are more than `MANY`.
-const IDLE_IF_MANY: Micros = 4_000_000;
-const MANY: usize = 48;
-/// With more than this, the one that was used longest ago makes room.
-const MOST: usize = 56;
+const IDLE: Micros = connections::IDLE.as_micros() as Micros;
+const IDLE_IF_MANY: Micros = connections::IDLE_IF_MANY.as_micros() as Micros;
 
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Sent {
