@@ -18,6 +18,12 @@ pub mod host;
 #[cfg(test)]
 mod kit;
 pub mod names;
+#[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the shell's tests act; see clippy.toml"
+)]
+mod netns;
 pub mod plugin;
 pub mod rules;
 pub mod table;

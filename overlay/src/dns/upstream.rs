@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::ResponseCode;
@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use super::answer::Transport;
 use super::resolv::{self, Upstream};
+use super::server::lock;
 use super::wire::Request;
 
 /// How long one server has to reply; all attempts together are shorter than the
@@ -218,10 +219,6 @@ fn scope_of(interface: &str) -> Option<u32> {
         let socket = std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).ok()?;
         rustix::net::netdevice::name_to_index(&socket, interface).ok()
     })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::host::{Applied, Finding, Host, nft};
 use crate::kit::{Site, ip, names};
+use crate::netns::{enter_new_network, in_new_network};
 use crate::rules::ruleset;
 
 /// For what is to come: long, since machines are slow at times.
@@ -28,8 +29,8 @@ pub struct Stage {
 
 /// Runs a test on a thread whose network namespace is a fresh host.
 pub fn on_host(test: impl FnOnce(&mut Stage) + Send + 'static) {
-    let run = move || {
-        enter_new_namespace();
+    in_new_network(move || {
+        addresses_are_good_at_once();
         sh("ip link set lo up");
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let host = runtime.block_on(async { Host::open(names()).unwrap() });
@@ -40,19 +41,10 @@ pub fn on_host(test: impl FnOnce(&mut Stage) + Send + 'static) {
             host: Some(host),
             site,
         });
-    };
-    let result = thread::spawn(run).join();
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
 }
 
-fn enter_new_namespace() {
-    #[expect(
-        deprecated,
-        reason = "the new one is unsafe for the sake of file descriptors"
-    )]
-    let entered = rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET);
-    entered.expect("network namespaces need root: run as root");
-    // Addresses are good at once.
+fn addresses_are_good_at_once() {
     std::fs::write("/proc/sys/net/ipv6/conf/default/dad_transmits", "0").unwrap();
 }
 
@@ -194,7 +186,8 @@ impl Space {
         let (work, todo) = mpsc::channel::<Work>();
         let (tell, told) = mpsc::channel();
         thread::spawn(move || {
-            enter_new_namespace();
+            enter_new_network();
+            addresses_are_good_at_once();
             tell.send(rustix::thread::gettid().as_raw_pid()).unwrap();
             todo.into_iter().for_each(|work| work());
         });

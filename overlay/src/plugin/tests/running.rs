@@ -17,30 +17,17 @@ use tokio::net::UnixStream;
 use super::super::{Config, Plugin};
 use super::*;
 use crate::names::{Names, RUN_DIR};
-
-/// Enters a network namespace that ends with the thread. Needs root.
-fn enter_new_network() {
-    #[expect(
-        deprecated,
-        reason = "the new one is unsafe for the sake of file descriptors"
-    )]
-    let entered = rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET);
-    entered.expect("this test needs root, to have a network namespace of its own");
-    ip_command("link set lo up");
-}
+use crate::netns;
 
 /// Runs `test` on a thread in a network namespace of its own.
 fn in_new_network<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
-    let thread = std::thread::spawn(|| {
-        enter_new_network();
+    netns::in_new_network(|| {
+        ip_command("link set lo up");
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         runtime.unwrap().block_on(test());
     });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
 }
 
 fn ip_command(arguments: &str) -> String {
@@ -138,7 +125,8 @@ fn container(answer: &Value, v4: &str, v6: &str) -> Vec<UdpSocket> {
     let (here, told) = (mpsc::channel(), mpsc::channel::<()>());
     let (name, own) = (source.to_owned(), [ip(v4), ip(v6)]);
     let inside = std::thread::spawn(move || {
-        enter_new_network();
+        netns::enter_new_network();
+        ip_command("link set lo up");
         here.0
             .send(rustix::thread::gettid().as_raw_nonzero())
             .unwrap();
