@@ -32,11 +32,6 @@ pub(crate) struct WantedVip {
     pub(crate) said: Option<IpAddr>,
 }
 
-/// A port that the plan picks the number of.
-fn is_picked(port: &PortSpec) -> bool {
-    port.mode == PublishMode::Ingress && port.published == 0
-}
-
 /// In the order of the spec, each once.
 fn attached(spec: &ServiceSpec) -> impl Iterator<Item = Id> {
     let mut seen = BTreeSet::new();
@@ -108,20 +103,16 @@ impl State {
         let named: Vec<&PortSpec> = spec
             .ports()
             .iter()
-            .filter(|port| !is_picked(port) && self.holder_of_port(port, id).is_none())
+            .filter(|port| !port.is_picked() && self.holder_of_port(port, id).is_none())
             .collect();
         let keep = |port: &PortSpec| {
             let mut kept = before.ports.iter().filter(|old| {
-                let same = PortSpec {
-                    published: old.published,
-                    ..port.clone()
-                };
-                **old == same && PICKED_PORTS.contains(&old.published)
+                **old == port.with_published(old.published) && PICKED_PORTS.contains(&old.published)
             });
             kept.find(|old| !named.iter().any(|named| named.collides_with(old)))
                 .cloned()
         };
-        let settled = |port: &PortSpec| match is_picked(port) {
+        let settled = |port: &PortSpec| match port.is_picked() {
             true => keep(port),
             false => named.contains(&port).then(|| port.clone()),
         };
@@ -158,7 +149,7 @@ impl State {
         let mut ports: Vec<PortSpec> = Vec::with_capacity(spec.ports().len());
         for port in spec.ports() {
             let mut port = port.clone();
-            if is_picked(&port) {
+            if port.is_picked() {
                 port.published = picked.next().filter(|it| PICKED_PORTS.contains(it))?;
             }
             let own = ports.iter().any(|other| port.collides_with(other));

@@ -404,6 +404,19 @@ pub struct PortSpec {
 }
 
 impl PortSpec {
+    /// The plan picks its number.
+    pub(crate) fn is_picked(&self) -> bool {
+        self.mode == PublishMode::Ingress && self.published == 0
+    }
+
+    /// The same with that number.
+    pub(crate) fn with_published(&self, published: u16) -> Self {
+        Self {
+            published,
+            ..self.clone()
+        }
+    }
+
     /// Whether a client could not tell which of both it reaches.
     pub fn collides_with(&self, other: &Self) -> bool {
         self.published != 0

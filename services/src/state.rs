@@ -94,10 +94,15 @@ impl State {
         self.removed.iter().copied()
     }
 
-    /// What `node` is told to run or to stop, by task id.
-    pub fn assignments(&self, node: Id) -> BTreeMap<Id, Assignment> {
+    /// The tasks that `node` is told to run or to stop, in the order of their ids.
+    pub fn assigned(&self, node: Id) -> impl Iterator<Item = &Arc<Task>> {
         self.tasks_of_node(node)
             .filter(|task| task.status.state >= TaskState::Assigned)
+    }
+
+    /// What `node` is told of them, by task id.
+    pub fn assignments(&self, node: Id) -> BTreeMap<Id, Assignment> {
+        self.assigned(node)
             .map(|task| (task.id, Assignment::of(task, self)))
             .collect()
     }

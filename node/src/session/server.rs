@@ -127,12 +127,16 @@ impl Told {
             return Ok((Vec::new(), Vec::new()));
         }
         self.applied = applied;
-        let wanted = manager.read_state(|state| state.assignments(id));
-        let changed: Vec<Assignment> = wanted
-            .values()
-            .filter(|wanted| self.assignments.get(&wanted.task) != Some(&wanted.desired))
-            .cloned()
-            .collect();
+        let told = &self.assignments;
+        let (wanted, changed) = manager.read_state(|state| {
+            let desired = state.assigned(id).map(|task| (task.id, task.desired));
+            let wanted: BTreeMap<Id, TaskState> = desired.collect();
+            let news = state
+                .assigned(id)
+                .filter(|task| told.get(&task.id) != Some(&task.desired));
+            let changed: Vec<_> = news.map(|task| Assignment::of(task, state)).collect();
+            (wanted, changed)
+        });
         let removed: Vec<Id> = self
             .assignments
             .keys()
@@ -142,10 +146,7 @@ impl Told {
         if self.begun && changed.is_empty() && removed.is_empty() {
             return Ok((Vec::new(), removed));
         }
-        self.assignments = wanted
-            .values()
-            .map(|assignment| (assignment.task, assignment.desired))
-            .collect();
+        self.assignments = wanted;
         let reset = !std::mem::replace(&mut self.begun, true);
         Ok((batches(reset, &changed, &removed)?, removed))
     }

@@ -10,6 +10,7 @@
 
 use std::net::IpAddr;
 
+use certs::NodeId;
 use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -21,8 +22,6 @@ use crate::directory::{NetworkId, Port, Protocol};
 /// The option of the engine's network that says which of the swarm's it is.
 pub const NETWORK_OPTION: &str = "swarmlet.network";
 
-/// Base36 digits of a network's id.
-const ID_LEN: usize = 25;
 /// Where the engine keeps the options that users gave.
 const GENERIC: &str = "com.docker.network.generic";
 /// Where the engine keeps what `--publish` said.
@@ -356,25 +355,11 @@ pub fn refused(refusal: &dyn std::fmt::Display) -> Value {
 
 /// Reads a network's id as users see it, 25 digits of 0-9 and a-z.
 pub fn parse_id(text: &str) -> Option<NetworkId> {
-    let digits = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
-    if text.len() != ID_LEN || !digits {
-        return None;
-    }
-    NetworkId::from_str_radix(text, 36).ok()
+    // Networks and nodes have ids of the same form.
+    text.parse().ok().map(NodeId::as_u128)
 }
 
 /// A network's id as users see it; [`parse_id`] reads it.
 pub fn format_id(id: NetworkId) -> String {
-    let mut rest = id;
-    let mut digits: Vec<char> = std::iter::from_fn(|| {
-        let digit = char::from_digit((rest % 36) as u32, 36);
-        rest /= 36;
-        digit
-    })
-    .take(ID_LEN)
-    .collect();
-    digits.reverse();
-    digits.into_iter().collect()
+    NodeId::from(id).to_string()
 }

@@ -169,8 +169,8 @@ impl Train {
     }
 
     fn continues(&self, next: &Self, transport: Transport) -> bool {
-        let header = |train: &Self| train.first.slice(transport.at..transport.payload);
-        let (mine, theirs) = (header(self), header(next));
+        let header = transport.at..transport.payload;
+        let (mine, theirs) = (&self.first[header.clone()], &next.first[header]);
         let sequence = u32::from_be_bytes([theirs[4], theirs[5], theirs[6], theirs[7]]);
         sequence == self.next_sequence
             && next.flags & !(FIN | PSH) == ACK
@@ -180,7 +180,7 @@ impl Train {
             && mine[18..] == theirs[18..]
     }
 
-    fn append(&mut self, next: Self) {
+    fn append(&mut self, mut next: Self) {
         let Some(transport) = self.transport else {
             return;
         };
@@ -188,7 +188,8 @@ impl Train {
         self.next_sequence = next.next_sequence;
         self.flags = next.flags;
         self.open = next.len == self.segment_len && (!transport.is_tcp || next.flags == ACK);
-        self.more.push(next.first.slice(transport.payload..));
+        next.first.advance(transport.payload);
+        self.more.push(next.first);
     }
 
     /// The virtio header, and that of the packet for all its segments.

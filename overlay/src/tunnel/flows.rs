@@ -45,27 +45,25 @@ impl Flows {
 
     /// The flow goes through `node`, as its packet at this moment says.
     pub fn remember(&mut self, key: FlowKey, node: NodeId, now: Duration) {
-        match self.flows.get_mut(&key) {
-            Some(flow) => flow.node = node,
-            None => {
-                while self.flows.len() >= self.capacity {
-                    let Some((_, oldest)) = self.by_use.pop_first() else {
-                        return;
-                    };
-                    self.flows.remove(&oldest);
-                }
-                let used = self.next_use(now);
-                self.flows.insert(key, Flow { node, used });
-                self.by_use.insert(used, key);
-            }
+        if let Some(flow) = self.touch(&key, now) {
+            flow.node = node;
+            return;
         }
-        self.touch(&key, now);
+        while self.flows.len() >= self.capacity {
+            let Some((_, oldest)) = self.by_use.pop_first() else {
+                return;
+            };
+            self.flows.remove(&oldest);
+        }
+        self.uses += 1;
+        let used = (now, self.uses);
+        self.flows.insert(key, Flow { node, used });
+        self.by_use.insert(used, key);
     }
 
     /// The node that the flow goes through, if it is remembered.
     pub fn recall(&mut self, key: &FlowKey, now: Duration) -> Option<NodeId> {
-        self.touch(key, now);
-        self.flows.get(key).map(|flow| flow.node)
+        self.touch(key, now).map(|flow| flow.node)
     }
 
     pub fn len(&self) -> usize {
@@ -76,21 +74,15 @@ impl Flows {
         self.flows.is_empty()
     }
 
-    fn touch(&mut self, key: &FlowKey, now: Duration) {
-        let next = (now, self.uses + 1);
-        if let Some(flow) = self.flows.get_mut(key)
-            && now >= flow.used.0 + GRAIN
-        {
+    fn touch(&mut self, key: &FlowKey, now: Duration) -> Option<&mut Flow> {
+        let flow = self.flows.get_mut(key)?;
+        if now >= flow.used.0 + GRAIN {
             self.uses += 1;
             self.by_use.remove(&flow.used);
-            flow.used = next;
-            self.by_use.insert(next, *key);
+            flow.used = (now, self.uses);
+            self.by_use.insert(flow.used, *key);
         }
-    }
-
-    fn next_use(&mut self, now: Duration) -> Use {
-        self.uses += 1;
-        (now, self.uses)
+        Some(flow)
     }
 }
 

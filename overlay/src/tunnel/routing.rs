@@ -16,6 +16,7 @@ use ipnet::IpNet;
 use super::flows::Flows;
 use super::packet::{Packet, Sender};
 use crate::directory::NetworkId;
+pub use crate::table::Remote;
 
 /// Flows from outside that are remembered in each direction; under 7 MB each.
 const MAX_FLOWS: usize = 32_768;
@@ -33,12 +34,6 @@ pub struct Routing {
     /// The other live nodes, and where their data ports may answer, likeliest
     /// first. A connection to a node that is not here is closed.
     pub peers: BTreeMap<NodeId, Vec<SocketAddr>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Remote {
-    pub node: NodeId,
-    pub network: NetworkId,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

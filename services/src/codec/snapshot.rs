@@ -239,17 +239,10 @@ fn is_plain(service: &Service) -> bool {
 fn published(spec: &ServiceSpec, endpoint: &Endpoint) -> Vec<Option<u16>> {
     let mut settled = endpoint.ports.iter().peekable();
     let published = |port: &PortSpec| {
-        let is_it = |settled: &&PortSpec| with_published(port, settled.published) == **settled;
+        let is_it = |settled: &&PortSpec| port.with_published(settled.published) == **settled;
         settled.next_if(is_it).map(|settled| settled.published)
     };
     spec.ports().iter().map(published).collect()
-}
-
-fn with_published(port: &PortSpec, published: u16) -> PortSpec {
-    PortSpec {
-        published,
-        ..port.clone()
-    }
 }
 
 /// # Errors
@@ -411,7 +404,7 @@ impl Reader {
         })?;
         let ports = service.spec.ports().iter().zip(published);
         let settled = |(port, published): (&PortSpec, &Option<u16>)| {
-            published.map(|published| with_published(port, published))
+            published.map(|published| port.with_published(published))
         };
         let ports = ports.filter_map(settled).collect();
         self.state.set_endpoint(id, Endpoint { ports, vips });

@@ -18,7 +18,7 @@ use crate::command::Change;
 use crate::endpoint::{PICKED_PORTS, WantedVip};
 use crate::id::Id;
 use crate::object::{Service, Task, TaskAddress, TaskState, TaskStatus, Vip};
-use crate::spec::{PortSpec, PublishMode};
+use crate::spec::PortSpec;
 
 /// Why something cannot be given, for `service ps`.
 type Reason = String;
@@ -91,12 +91,9 @@ fn published(draft: &Draft, service: &Service) -> Result<Vec<u16>, Reason> {
     }
     let mut published = Vec::new();
     for port in service.spec.ports() {
-        let with = |published| PortSpec {
-            published,
-            ..port.clone()
-        };
+        let with = |published| port.with_published(published);
         let had = settled.next_if(|had| with(had.published) == **had);
-        if port.mode == PublishMode::Host || port.published != 0 {
+        if !port.is_picked() {
             continue;
         }
         let is_free = |port: &PortSpec| {

@@ -160,26 +160,29 @@ impl State {
     /// Takes or gives back the addresses of a task, as it needs them.
     pub(super) fn settle_addresses(&mut self, task: &Task) {
         let holds = self.holds_addresses(task);
-        let holder = Holder::Task(task.id);
-        for address in &task.addresses {
-            let Some(pool) = self.pool_mut(address.network) else {
-                continue;
-            };
-            for addr in &address.addrs {
-                if holds {
-                    pool.hold(addr.addr(), holder);
-                } else {
-                    pool.release(addr.addr(), holder);
-                }
-            }
-        }
+        self.hold_addresses(task, holds);
     }
 
     pub(super) fn release_addresses(&mut self, task: &Task) {
+        self.hold_addresses(task, false);
+    }
+
+    fn hold_addresses(&mut self, task: &Task, holds: bool) {
+        let holder = Holder::Task(task.id);
         for address in &task.addresses {
-            if let Some(pool) = self.pool_mut(address.network) {
-                for addr in &address.addrs {
-                    pool.release(addr.addr(), Holder::Task(task.id));
+            for addr in address.addrs.iter().map(ipnet::IpNet::addr) {
+                let pool = self.pool(address.network);
+                let held = pool.is_some_and(|pool| pool.holder(addr) == Some(holder));
+                if held == holds {
+                    // A pool that others share is not copied for nothing.
+                    continue;
+                }
+                let Some(pool) = self.pool_mut(address.network) else {
+                    continue;
+                };
+                match holds {
+                    true => pool.hold(addr, holder),
+                    false => pool.release(addr, holder),
                 }
             }
         }

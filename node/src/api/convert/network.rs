@@ -208,7 +208,7 @@ fn task_endpoint(task: &object::Task, network: Id, view: View<'_>) -> TaskEndpoi
     let node = task.node.and_then(|node| view.state.node(node));
     let host = node.map(|node| ("Host IP".into(), node.addr.ip().to_string()));
     TaskEndpoint {
-        name: format!("{}.{}.{}", task.spec.name, task.slot, task.id),
+        name: task.container_name(),
         endpoint_id: String::new(),
         endpoint_ip: addr.map(|it| it.addr().to_string()).unwrap_or_default(),
         info: host.into_iter().collect(),
