@@ -10,7 +10,7 @@ use std::{
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber, SigningKey,
 };
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use time::OffsetDateTime;
@@ -114,6 +114,14 @@ impl CertificateAuthority {
         params.serial_number = Some(random_serial()?);
         let certificate = params.signed_by(&key, &self.issuer).map_err(signing)?;
         Certificate::from_der(certificate.der())
+    }
+
+    /// Signs a message with the CA's key (ECDSA P-256 over SHA-256, ASN.1 as in RFC 3279), for
+    /// [`RootCertificate::verifies`]. The message must begin with a context of its own and never
+    /// like a certificate (0x30), so that nothing that is signed here is one. No two signatures of
+    /// one message are the same.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.issuer.key().sign(message).map_err(signing)
     }
 
     fn from_parts(root: RootCertificate, key: KeyPair) -> Result<Self, Error> {

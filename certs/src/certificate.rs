@@ -6,7 +6,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{digest, signature};
 use rustls::pki_types::CertificateDer;
 use x509_parser::{
     certificate::X509Certificate, prelude::FromDer, time::ASN1Time, x509::AttributeTypeAndValue,
@@ -146,6 +146,8 @@ pub struct RootCertificate {
     der: CertificateDer<'static>,
     subject_der: Vec<u8>,
     public_key_der: Vec<u8>,
+    /// The bare key, as the signature's algorithm wants it.
+    public_key: Vec<u8>,
 }
 
 impl RootCertificate {
@@ -158,6 +160,7 @@ impl RootCertificate {
         Ok(Self {
             subject_der: parsed.subject().as_raw().to_vec(),
             public_key_der: parsed.public_key().raw.to_vec(),
+            public_key: parsed.public_key().subject_public_key.data.to_vec(),
             der: CertificateDer::from(der.to_vec()),
         })
     }
@@ -190,6 +193,16 @@ impl RootCertificate {
     /// The SubjectPublicKeyInfo as DER; Docker's `TLSInfo.CertIssuerPublicKey`.
     pub fn public_key_der(&self) -> &[u8] {
         &self.public_key_der
+    }
+
+    /// Whether the CA made this signature of this message; see
+    /// [`CertificateAuthority::sign`](crate::CertificateAuthority::sign). A key or a signature of
+    /// another kind verifies nothing.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let algorithm = &signature::ECDSA_P256_SHA256_ASN1;
+        signature::UnparsedPublicKey::new(algorithm, &self.public_key)
+            .verify(message, signature)
+            .is_ok()
     }
 
     pub(crate) fn to_rustls(&self) -> CertificateDer<'static> {

@@ -92,6 +92,12 @@ impl Credentials {
             .check(&CertificateDer::from(der), &[], Usage::Client, now)
     }
 
+    /// Whether the cluster's CA made this signature of this message.
+    pub fn root_verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let current = self.0.current.load();
+        current.identity.root().verifies(message, signature)
+    }
+
     /// For accepting connections of these protocols (ALPN, preferred first).
     ///
     /// A client may come without a certificate, as a joining node does, and then

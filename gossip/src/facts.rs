@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 pub const MAX_ADDRS: usize = 8;
 /// Tasks on overlay networks, one per task and network.
 pub const MAX_ENDPOINTS: usize = 1_024;
+/// Addresses of one task on one network.
+pub const MAX_ENDPOINT_ADDRS: usize = 2;
+/// Bytes of a ticket's signature; ours have at most 72.
+pub const MAX_SIGNATURE: usize = 80;
 /// Bytes of any text in the facts.
 pub const MAX_TEXT: usize = 255;
 
@@ -38,6 +42,7 @@ impl Facts {
                 text.pop();
             }
         }
+        self.endpoints.retain(|_, endpoint| endpoint.is_bounded());
         while self.endpoints.len() > MAX_ENDPOINTS {
             self.endpoints.pop_last();
         }
@@ -46,12 +51,10 @@ impl Facts {
 
     /// Whether all is within the limits.
     pub fn is_bounded(&self) -> bool {
-        let tickets = self.endpoints.values().map(|endpoint| &endpoint.ticket);
-        let mut signatures = tickets.map(|ticket| ticket.signature.len());
         self.addrs.len() <= MAX_ADDRS
             && self.endpoints.len() <= MAX_ENDPOINTS
             && self.texts().iter().all(|text| text.len() <= MAX_TEXT)
-            && signatures.all(|len| len <= MAX_TEXT)
+            && self.endpoints.values().all(Endpoint::is_bounded)
     }
 
     fn texts(&self) -> [&String; 4] {
@@ -106,24 +109,28 @@ pub struct Load {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     pub service: u128,
-    pub addr: IpAddr,
-    pub state: EndpointState,
+    /// One of each family that the network has, IPv4 first.
+    pub addrs: Vec<IpAddr>,
+    /// Takes new connections. One that does not is starting, unhealthy or
+    /// draining; what it has goes on.
+    pub ready: bool,
     pub ticket: Ticket,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EndpointState {
-    /// Takes new connections.
-    Ready,
-    /// Finishes what it has.
-    Draining,
+impl Endpoint {
+    fn is_bounded(&self) -> bool {
+        (1..=MAX_ENDPOINT_ADDRS).contains(&self.addrs.len())
+            && self.ticket.signature.len() <= MAX_SIGNATURE
+    }
 }
 
-/// A manager's word that a task of a service belongs at this address, on this
-/// network, on this node; an endpoint counts only with it.
+/// The swarm's word that a task of a service belongs at these addresses, on this
+/// network, on this node; an endpoint counts only with it. It is of the key of the
+/// swarm's certificate authority, which every manager holds: so it outlives the
+/// manager that gave it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
-    pub manager: certs::NodeId,
-    /// Ed25519.
+    /// ECDSA P-256, ASN.1, by `certs::CertificateAuthority::sign` over
+    /// [`Grant::signed_bytes`](crate::endpoints::Grant::signed_bytes).
     pub signature: Vec<u8>,
 }

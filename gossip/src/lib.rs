@@ -32,7 +32,7 @@ pub mod wire;
 
 pub use discovery::{Announcement, Discovery, Found};
 pub use driver::{Config, Dial, Gossip};
-pub use facts::{Endpoint, EndpointState, Facts, Load, Platform, Resources, Ticket};
+pub use facts::{Endpoint, Facts, Load, Platform, Resources, Ticket};
 pub use view::{Liveness, Member, Through};
 
 /// The protocol of gossip connections on the control endpoint.

@@ -40,6 +40,11 @@ pub struct AssignedNetwork {
     pub addrs: Vec<IpNet>,
     pub aliases: Vec<String>,
     pub driver_opts: BTreeMap<String, String>,
+    /// The swarm's signature over task, service, network, addresses and node,
+    /// with which the node may tell the others of it. Managers add it when
+    /// they send; empty: none.
+    #[serde(default)]
+    pub ticket: Vec<u8>,
 }
 
 impl Assignment {
@@ -77,5 +82,6 @@ fn assigned_network(task: &Task, address: &TaskAddress, state: &State) -> Option
         addrs: address.addrs.clone(),
         aliases: attachment.aliases,
         driver_opts: attachment.driver_opts,
+        ticket: Vec::new(),
     })
 }

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::endpoints::Table;
+use crate::endpoints::{Endpoints, Table};
 use crate::facts::Facts;
 use crate::machine::{self, Event, Machine};
 use crate::view::{Member, Moment};
@@ -64,6 +64,7 @@ struct Shared {
     me: NodeId,
     credentials: Credentials,
     machine: Mutex<Machine>,
+    endpoints: Mutex<Endpoints>,
     /// What the machine was told last of this node.
     facts: Mutex<Facts>,
     links: Arc<Links>,
@@ -99,6 +100,7 @@ impl Gossip {
             me,
             credentials: config.credentials,
             machine: Mutex::new(machine),
+            endpoints: Mutex::default(),
             facts: Mutex::new(config.facts),
             links: Arc::clone(&links),
             epoch: Instant::now(),
@@ -174,9 +176,15 @@ impl Gossip {
     }
 
     /// Where the tasks of every network answer now, as far as that is vouched
-    /// for; ask again after [`changes`](Self::changes).
-    pub fn endpoints(&self) -> Table {
-        lock(&self.0.machine).endpoints()
+    /// for; ask again after [`changes`](Self::changes). While nothing in it
+    /// changes it is the same table, and only new tickets cost anything.
+    pub fn endpoints(&self) -> Arc<Table> {
+        let mut endpoints = lock(&self.0.endpoints);
+        let members: Vec<Member> = lock(&self.0.machine).members().collect();
+        let credentials = &self.0.credentials;
+        endpoints.update(members.into_iter(), |bytes, signature| {
+            credentials.root_verifies(bytes, signature)
+        })
     }
 
     /// Counts the changes of liveness and of facts.
@@ -207,6 +215,7 @@ impl Gossip {
 
     /// Takes up the certificate that the credentials hold now.
     pub fn certificate_changed(&self) {
+        lock(&self.0.endpoints).forget();
         self.tell(Event::CertificateChanged);
     }
 

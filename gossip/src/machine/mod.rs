@@ -27,9 +27,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use certs::{NodeId, Role};
+use certs::NodeId;
 
-use crate::endpoints::{self, Table};
 use crate::facts::Facts;
 use crate::view::{Liveness, Member, Moment, Through};
 use crate::wire;
@@ -304,16 +303,6 @@ impl Machine {
 
     pub fn member(&self, id: NodeId) -> Option<Member> {
         self.roster.get(id).map(|peer| self.view(peer))
-    }
-
-    /// Where the tasks of every network answer. Managers are those whose certificates
-    /// say so, also while they are dead: what they have signed goes on to count.
-    pub fn endpoints(&self) -> Table {
-        let manager_key = |id| {
-            let peer = self.roster.get(id)?;
-            (peer.facts().role == Role::Manager).then_some(peer.head.public_key)
-        };
-        endpoints::table(self.members(), &*self.keys, manager_key)
     }
 
     /// Where to dial a member, the most likely first; empty if nobody said.

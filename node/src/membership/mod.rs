@@ -18,6 +18,7 @@ use certs::{Credentials, Identity, NodeId, Role};
 use futures::future::BoxFuture;
 use gossip::Gossip;
 use raft::{Member, Raft};
+use services::directory::Directory;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -53,6 +54,9 @@ pub struct Membership {
     pub gossip: Gossip,
     pub agent: Agent,
     pub news: watch::Sender<SwarmNews>,
+    /// What managers said last of networks and services, as far as it concerns
+    /// this node; only ever complete.
+    pub directory: watch::Sender<Arc<Directory>>,
     /// A manager said that this node was removed from the swarm.
     pub removed: watch::Sender<bool>,
     farewell: watch::Sender<Farewell>,
@@ -131,6 +135,7 @@ impl Membership {
             gossip,
             agent,
             news,
+            directory: watch::Sender::default(),
             listen: node.listen,
             removed: watch::Sender::new(false),
             farewell: watch::Sender::default(),

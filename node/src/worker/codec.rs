@@ -276,6 +276,7 @@ mod tests {
             addrs: vec!["10.0.1.2/24".parse().unwrap()],
             aliases: vec!["db".into()],
             driver_opts: BTreeMap::new(),
+            ticket: vec![7; 70],
         };
         let assignment = record.assigned.get_mut(&Id::from_u128(2)).unwrap();
         assignment.networks = vec![network];
