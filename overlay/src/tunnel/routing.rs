@@ -17,6 +17,7 @@ use super::flows::Flows;
 use super::packet::{Packet, Sender};
 use crate::directory::NetworkId;
 pub use crate::table::Remote;
+use crate::table::Table;
 
 /// Flows from outside that are remembered in each direction; under 7 MB each.
 const MAX_FLOWS: usize = 32_768;
@@ -55,6 +56,24 @@ pub enum Refusal {
 }
 
 impl Routing {
+    pub fn of(table: &Table) -> Self {
+        let published: BTreeSet<IpAddr> = table.ingress.iter().map(|(addr, ..)| *addr).collect();
+        let local = table.locals.iter().map(|(addr, local)| {
+            let local = Local {
+                network: local.network,
+                ingress: published.contains(addr),
+            };
+            (*addr, local)
+        });
+        Self {
+            me: table.me,
+            remote: table.remotes.clone(),
+            local: local.collect(),
+            subnets: table.subnets.iter().map(|(net, _)| net).collect(),
+            peers: table.peers.clone(),
+        }
+    }
+
     /// The peers that this node keeps a connection to whether or not it has a
     /// packet for them, so that those behind NAT can be reached too.
     pub fn wanted(&self) -> BTreeSet<NodeId> {

@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 use certs::Credentials;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::report::Report;
 use super::routing::Routing;
@@ -46,6 +47,7 @@ pub struct Tunnel {
     commands: Sender<Command>,
     wake: Arc<OwnedFd>,
     thread: Option<JoinHandle<()>>,
+    ended: CancellationToken,
     local: SocketAddr,
 }
 
@@ -72,9 +74,13 @@ impl Tunnel {
         };
         let mut engine = Engine::open(config)?;
         let local = engine.local_addr()?;
+        let ended = CancellationToken::new();
+        let end = ended.clone().drop_guard();
         let thread = std::thread::Builder::new()
             .name("overlay-tunnel".into())
             .spawn(move || {
+                // Also where the thread panics.
+                let _end = end;
                 favour_this_thread();
                 if let Err(error) = engine.run(&inbox) {
                     tracing::error!(%error, "the overlay's tunnel has ended");
@@ -84,6 +90,7 @@ impl Tunnel {
             commands,
             wake,
             thread: Some(thread),
+            ended,
             local,
         })
     }
@@ -105,10 +112,10 @@ impl Tunnel {
         report.await.ok()
     }
 
-    /// Whether it has ended by itself, because its device was deleted: what is
-    /// left to do is to open another.
-    pub fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    /// Is cancelled when the tunnel has ended by itself, because its device was
+    /// deleted: what is left to do is to open another.
+    pub fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     /// Tells the peers, and returns when device and port are gone, which takes

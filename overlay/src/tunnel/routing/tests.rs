@@ -1,4 +1,5 @@
 use super::*;
+use crate::kit::{self, Site};
 use crate::tunnel::packet::{TCP, UDP};
 use crate::tunnel::tests::packets::{ip, tcp, udp};
 
@@ -57,6 +58,28 @@ fn choose(memory: &mut Memory, bytes: &[u8]) -> Result<NodeId, Refusal> {
 fn admit(memory: &mut Memory, peer: u128, bytes: &[u8]) -> Result<(), Refusal> {
     let packet = Packet::parse(bytes).unwrap();
     memory.admit(&routing(), node(peer), &packet, bytes, Duration::ZERO)
+}
+
+#[test]
+fn it_is_what_the_table_says() {
+    let mut site = Site::new();
+    site.network(INGRESS, &["10.0.0.0/24"]).ingress = true;
+    site.network(WEB, &["10.0.1.0/24"]);
+    site.peer(PEER, "192.0.2.2");
+    let service = site.service(1, WEB, &["10.0.1.100"]);
+    service.ports.insert(kit::tcp(8080, 80));
+    site.local(INGRESS, "10.0.0.1", "a");
+    site.local(WEB, "10.0.1.1", "b");
+    site.task(1, INGRESS, "10.0.0.1", ME);
+    site.task(1, WEB, "10.0.1.2", PEER);
+    let routing = Routing::of(&site.table());
+    let local = |addr: &str| routing.local.get(&addr.parse::<IpAddr>().unwrap()).copied();
+    let expected = |network, ingress| Some(Local { network, ingress });
+    assert_eq!(local("10.0.0.1"), expected(INGRESS, true));
+    assert_eq!(local("10.0.1.1"), expected(WEB, false));
+    assert_eq!(routing.remote.len(), 1);
+    assert_eq!(routing.subnets.len(), 2);
+    assert!(routing.peers.contains_key(&node(PEER)));
 }
 
 #[test]
