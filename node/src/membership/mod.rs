@@ -35,7 +35,7 @@ use crate::runtime::Runtime;
 use crate::session::Farewell;
 use crate::session::client::SessionClient;
 use crate::site::lan::Lan;
-use crate::worker::{Agent, AgentConfig};
+use crate::worker::{Agent, AgentConfig, Unlinked};
 use protocols::RaftDial;
 
 /// For a manager to hear that this node leaves.
@@ -105,6 +105,7 @@ impl Membership {
             AgentConfig {
                 dir: data.agent(),
                 data_key: data.data_key()?,
+                links: Arc::new(Unlinked),
             },
             runtime,
         )

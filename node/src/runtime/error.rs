@@ -19,6 +19,10 @@ pub enum RuntimeError {
     /// The engine is away or does not answer. The call may have taken effect.
     #[error("{0}")]
     Unavailable(String),
+    /// Containers cannot be connected to networks now. The container, if there
+    /// is one, does not run.
+    #[error("{0}")]
+    Unconnected(String),
     /// The engine refused for another reason. It changed nothing, or for a
     /// start: the container exists and does not run.
     #[error("{0}")]
@@ -28,6 +32,6 @@ pub enum RuntimeError {
 impl RuntimeError {
     /// Whether the fault is the engine's, so that no task is to blame for it.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Unconnected(_))
     }
 }

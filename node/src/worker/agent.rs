@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::driver::{Driver, Inbox, Steps};
 use super::engine::{EngineState, Watcher};
+use super::links::Links;
 use super::statuses::{Board, Statuses};
 use super::store::{self, StoreError, Writer};
 use super::tasks::Tasks;
@@ -28,6 +29,8 @@ pub struct AgentConfig {
     pub dir: PathBuf,
     /// Seals them.
     pub data_key: DataKey,
+    /// How containers reach each other.
+    pub links: Arc<dyn Links>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +93,7 @@ impl Agent {
             board: agent.board.clone(),
             writer: Writer::spawn(config.dir, config.data_key, store::RETRY),
             doubt,
+            links: config.links,
             steps: Steps::default(),
             leaving: Vec::new(),
             leaves: false,

@@ -12,6 +12,7 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Seen;
+use super::links::Links;
 use super::statuses::Board;
 use super::step::{self, Done};
 use super::store::Writer;
@@ -67,6 +68,7 @@ pub(super) struct Driver {
     pub writer: Writer,
     /// To the engine's watcher.
     pub doubt: Arc<Notify>,
+    pub links: Arc<dyn Links>,
     pub steps: Steps,
     /// Who waits until nothing is left here.
     pub leaving: Vec<oneshot::Sender<()>>,
@@ -83,13 +85,19 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    fn begin(&mut self, id: Id, step: step::Step, runtime: Arc<dyn Runtime>) {
+    fn begin(
+        &mut self,
+        id: Id,
+        step: step::Step,
+        runtime: Arc<dyn Runtime>,
+        links: Arc<dyn Links>,
+    ) {
         tracing::debug!(task = %id, ?step, "step");
         let cancel = CancellationToken::new();
         self.cancel.insert(id, cancel.clone());
         let handle = self
             .running
-            .spawn(async move { step::perform(&*runtime, step, &cancel).await });
+            .spawn(async move { step::perform(&*runtime, &*links, step, &cancel).await });
         self.tasks.insert(handle.id(), id);
     }
 
@@ -182,7 +190,8 @@ impl Driver {
     /// Performs what follows from what is known now.
     fn act(&mut self) {
         for (id, step) in self.tasks.decide(clock::now()) {
-            self.steps.begin(id, step, Arc::clone(&self.runtime));
+            let runtime = Arc::clone(&self.runtime);
+            self.steps.begin(id, step, runtime, Arc::clone(&self.links));
         }
         for id in self.tasks.pointless() {
             self.steps.cancel(id);

@@ -30,6 +30,7 @@ mod agent;
 mod codec;
 mod driver;
 mod engine;
+mod links;
 mod outcome;
 mod statuses;
 mod step;
@@ -38,4 +39,5 @@ mod tasks;
 
 pub use agent::{Agent, AgentConfig, AgentError};
 pub use engine::EngineState;
+pub use links::{Endpoints, Expected, Links, Unlinked, Upstreams};
 pub use statuses::Statuses;

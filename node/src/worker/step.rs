@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use std::time::Duration;
 
+use super::links::Links;
 use crate::runtime::{Container, Runtime, RuntimeError};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -31,9 +32,21 @@ pub(super) enum Done {
     Failed(RuntimeError),
 }
 
-pub(super) async fn perform(runtime: &dyn Runtime, step: Step, cancel: &CancellationToken) -> Done {
+pub(super) async fn perform(
+    runtime: &dyn Runtime,
+    links: &dyn Links,
+    step: Step,
+    cancel: &CancellationToken,
+) -> Done {
     match step {
-        Step::Prepare(assignment) => prepare(runtime, &assignment, cancel).await,
+        Step::Prepare(assignment) => {
+            if !assignment.networks.is_empty()
+                && let Some(fault) = links.fault()
+            {
+                return Done::Failed(RuntimeError::Unconnected(fault));
+            }
+            prepare(runtime, &assignment, cancel).await
+        }
         Step::Start(container) => match runtime.start(&container).await {
             Ok(()) => inspect(runtime, &container).await,
             Err(error) => Done::Failed(error),
@@ -99,6 +112,7 @@ mod tests {
 
     use super::*;
     use crate::runtime::fake::{Call, FakeRuntime, Kind};
+    use crate::worker::links::fake::FakeLinks;
 
     const TASK: Id = Id::from_u128(1);
 
@@ -116,7 +130,13 @@ mod tests {
     }
 
     async fn run(runtime: &FakeRuntime, step: Step) -> Done {
-        perform(runtime, step, &CancellationToken::new()).await
+        perform(
+            runtime,
+            &FakeLinks::default(),
+            step,
+            &CancellationToken::new(),
+        )
+        .await
     }
 
     #[tokio::test]
@@ -177,7 +197,7 @@ mod tests {
         let cancel = CancellationToken::new();
         cancel.cancel();
         assert_eq!(
-            perform(&runtime, wants("a:1"), &cancel).await,
+            perform(&runtime, &FakeLinks::default(), wants("a:1"), &cancel).await,
             Done::Cancelled
         );
     }

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::runtime::fake::{Call, FakeRuntime, Kind};
 use crate::runtime::{Health, Phase};
+use crate::worker::links::fake::FakeLinks;
 
 const IMAGE: &str = "busybox:latest";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -62,9 +63,11 @@ impl Node {
         let runtime = FakeRuntime::default();
         runtime.add_image(IMAGE);
         let dir = tempfile::tempdir().unwrap();
+        let links = FakeLinks::default();
         let config = AgentConfig {
             dir: dir.path().to_owned(),
             data_key: DataKey::generate().unwrap(),
+            links: Arc::new(links.clone()),
         };
         let agent = start(&config, &runtime).await;
         Self {

@@ -1,0 +1,121 @@
+//! What the agent needs of the overlay: that containers are let in, that others
+//! hear where they answer, and a word when neither works.
+//!
+//! Everything is told as a whole set, whenever it changes; whoever hears it
+//! needs no memory of what was said before. The agent decides what is in the
+//! sets (`endpoints`), the overlay what becomes of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::net::IpAddr;
+
+use gossip::facts::Endpoint;
+use overlay::dns::Upstream;
+use services::Id;
+
+/// Networks and their addresses that containers of this node may be given.
+pub type Expected = BTreeSet<(Id, IpAddr)>;
+
+/// By task and network.
+pub type Endpoints = BTreeMap<(Id, Id), Endpoint>;
+
+/// Whom to ask on behalf of the container that has the address. Containers
+/// that may ask whom the host asks are not in it.
+pub type Upstreams = BTreeMap<IpAddr, Upstream>;
+
+/// The overlay, as the agent uses it. No call waits for anything but a lock.
+pub trait Links: Debug + Send + Sync + 'static {
+    /// From now on these addresses, and no others, are let in when the engine
+    /// brings a container. In effect when it returns. What is in already stays.
+    fn expect(&self, expected: Expected);
+
+    /// Where this node's tasks answer, for everyone. A task that is to stop is
+    /// told as not ready some time before.
+    fn announce(&self, endpoints: Endpoints);
+
+    fn resolvers(&self, upstreams: Upstreams);
+
+    /// Why no container can be connected now; for people. `None`: all is well.
+    fn fault(&self) -> Option<String>;
+}
+
+/// A node without an overlay: its tasks run as long as they are on no network.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unlinked;
+
+impl Links for Unlinked {
+    fn expect(&self, _: Expected) {}
+
+    fn announce(&self, _: Endpoints) {}
+
+    fn resolvers(&self, _: Upstreams) {}
+
+    fn fault(&self) -> Option<String> {
+        Some("this node runs without the overlay".to_owned())
+    }
+}
+
+#[cfg(test)]
+pub mod fake {
+    //! An overlay that remembers the last it was told.
+
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+    use super::*;
+
+    /// Clones are handles on the same overlay.
+    #[derive(Debug, Clone, Default)]
+    pub struct FakeLinks(Arc<Mutex<Told>>);
+
+    #[derive(Debug, Clone, Default, PartialEq)]
+    pub struct Told {
+        pub expected: Expected,
+        pub endpoints: Endpoints,
+        pub upstreams: Upstreams,
+        pub fault: Option<String>,
+        /// How often anything was said.
+        pub count: usize,
+    }
+
+    impl FakeLinks {
+        pub fn told(&self) -> Told {
+            self.lock().clone()
+        }
+
+        pub fn break_with(&self, fault: &str) {
+            self.lock().fault = Some(fault.to_owned());
+        }
+
+        pub fn mend(&self) {
+            self.lock().fault = None;
+        }
+
+        fn lock(&self) -> MutexGuard<'_, Told> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        fn say(&self, say: impl FnOnce(&mut Told)) {
+            let mut told = self.lock();
+            say(&mut told);
+            told.count += 1;
+        }
+    }
+
+    impl Links for FakeLinks {
+        fn expect(&self, expected: Expected) {
+            self.say(|told| told.expected = expected);
+        }
+
+        fn announce(&self, endpoints: Endpoints) {
+            self.say(|told| told.endpoints = endpoints);
+        }
+
+        fn resolvers(&self, upstreams: Upstreams) {
+            self.say(|told| told.upstreams = upstreams);
+        }
+
+        fn fault(&self) -> Option<String> {
+            self.lock().fault.clone()
+        }
+    }
+}
