@@ -36,6 +36,9 @@ pub struct AssignedNetwork {
     pub subnets: Vec<Subnet>,
     pub internal: bool,
     pub ingress: bool,
+    /// Users may put containers of their own on it.
+    #[serde(default)]
+    pub attachable: bool,
     /// The task's own, one per subnet.
     pub addrs: Vec<IpNet>,
     pub aliases: Vec<String>,
@@ -79,6 +82,7 @@ fn assigned_network(task: &Task, address: &TaskAddress, state: &State) -> Option
         subnets: network.subnets.clone(),
         internal: network.spec.internal,
         ingress: network.spec.ingress,
+        attachable: network.spec.attachable,
         addrs: address.addrs.clone(),
         aliases: attachment.aliases,
         driver_opts: attachment.driver_opts,

@@ -273,6 +273,7 @@ mod tests {
             }],
             internal: true,
             ingress: false,
+            attachable: false,
             addrs: vec!["10.0.1.2/24".parse().unwrap()],
             aliases: vec!["db".into()],
             driver_opts: BTreeMap::new(),
