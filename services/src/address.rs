@@ -21,6 +21,7 @@ pub(crate) enum Holder {
     /// As one of its VIPs.
     Service(Id),
     Task(Id),
+    Attachment(Id),
 }
 
 /// The addresses of one network.
@@ -66,7 +67,7 @@ impl Pool {
         self.held.get(&addr).copied()
     }
 
-    /// Who is not the network itself: the services and tasks that are on it.
+    /// Who is not the network itself: the services, tasks and attachments on it.
     pub(crate) fn users(&self) -> impl Iterator<Item = Holder> {
         let holders = self.held.values().copied();
         holders.filter(|holder| *holder != Holder::Nobody)

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
@@ -91,6 +92,19 @@ pub enum Command {
     /// Refused while something uses it.
     RemoveNetwork {
         id: Id,
+    },
+    /// The proposer chose the addresses ([`crate::State::choose_addresses`]).
+    /// Refused where one was taken since. Again for an attachment that is
+    /// there, on the same network and node: it gets these instead.
+    CreateAttachment {
+        id: Id,
+        network: Id,
+        node: Id,
+        addrs: Vec<IpNet>,
+    },
+    /// What of them is there no more is no error.
+    RemoveAttachments {
+        ids: Vec<Id>,
     },
 }
 

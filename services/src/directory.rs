@@ -1,8 +1,9 @@
 //! What a node has to know of networks and services, so that it can route,
 //! balance and resolve names by itself.
 //!
-//! That is everything on the networks that it has tasks on, and every
-//! published port: those answer on all nodes. It is plain data and made anew
+//! That is everything on the networks that it has tasks or attached containers
+//! on, and every published port: those answer on all nodes. Of the attachable
+//! networks it knows, so that containers can be attached. It is plain data and made anew
 //! from the state; what changed since is the difference of two of them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,8 @@ use crate::state::State;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Directory {
+    /// UDP, of the data plane on every node; zero: not known.
+    pub data_port: u16,
     pub networks: BTreeMap<Id, DirectoryNetwork>,
     pub services: BTreeMap<Id, DirectoryService>,
 }
@@ -27,6 +30,8 @@ pub struct DirectoryNetwork {
     pub subnets: Vec<Subnet>,
     pub internal: bool,
     pub ingress: bool,
+    /// Any container may be put on it, on any node.
+    pub attachable: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +65,8 @@ pub struct DirectoryPort {
 /// what is there no more.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DirectoryDelta {
+    /// `None`: as it was.
+    pub data_port: Option<u16>,
     pub networks: BTreeMap<Id, Option<DirectoryNetwork>>,
     pub services: BTreeMap<Id, Option<DirectoryService>>,
 }
@@ -69,7 +76,8 @@ impl State {
     /// the services of the swarm.
     pub fn directory(&self, node: Id) -> Directory {
         let known = self.networks_of(node);
-        let networks = known.iter().filter_map(|id| self.network(*id));
+        let networks = self.networks();
+        let networks = networks.filter(|it| it.spec.attachable || known.contains(&it.id));
         let networks = networks.map(|network| {
             let spec = &network.spec;
             let shown = DirectoryNetwork {
@@ -77,6 +85,7 @@ impl State {
                 subnets: network.subnets.clone(),
                 internal: spec.internal,
                 ingress: spec.ingress,
+                attachable: spec.attachable,
             };
             (network.id, shown)
         });
@@ -85,18 +94,22 @@ impl State {
             Some((service.id, shown))
         });
         Directory {
+            data_port: self.cluster().map_or(0, |it| it.spec.data_path_port),
             networks: networks.collect(),
             services: services.collect(),
         }
     }
 
-    /// Where its tasks are, until they ended, and what ports are published on.
+    /// Where its tasks are, until they ended, and its attached containers, and
+    /// what ports are published on.
     fn networks_of(&self, node: Id) -> BTreeSet<Id> {
         let tasks = self.tasks_of_node(node);
         let open = tasks.filter(|task| !task.status.state.is_final());
         let addresses = open.flat_map(|task| &task.addresses);
         let ingress = self.ingress_network().map(|network| network.id);
-        addresses.map(|it| it.network).chain(ingress).collect()
+        let attached = self.attachments_of_node(node).map(|it| it.network);
+        let tasks = addresses.map(|it| it.network);
+        tasks.chain(attached).chain(ingress).collect()
     }
 }
 
@@ -140,12 +153,14 @@ fn directory_port(port: &PortSpec) -> DirectoryPort {
 impl Directory {
     pub fn since(&self, before: &Self) -> DirectoryDelta {
         DirectoryDelta {
+            data_port: (self.data_port != before.data_port).then_some(self.data_port),
             networks: difference(&before.networks, &self.networks),
             services: difference(&before.services, &self.services),
         }
     }
 
     pub fn apply(&mut self, delta: DirectoryDelta) {
+        self.data_port = delta.data_port.unwrap_or(self.data_port);
         merge(&mut self.networks, delta.networks);
         merge(&mut self.services, delta.services);
     }
@@ -153,7 +168,14 @@ impl Directory {
 
 impl DirectoryDelta {
     pub fn is_empty(&self) -> bool {
-        self.networks.is_empty() && self.services.is_empty()
+        self.data_port.is_none() && self.networks.is_empty() && self.services.is_empty()
+    }
+
+    /// Adds what comes after it.
+    pub fn extend(&mut self, later: Self) {
+        self.data_port = later.data_port.or(self.data_port);
+        self.networks.extend(later.networks);
+        self.services.extend(later.services);
     }
 }
 

@@ -238,7 +238,7 @@ impl State {
                 "address {addr} is for network {network}, which the service is not attached to"
             )));
         };
-        match self.vip_conflict(id, network, addr) {
+        match self.address_conflict(Holder::Service(id), network, addr) {
             Some(refusal) => Err(refusal),
             None if pool.subnet_of(addr).is_none() => Err(invalid(format!(
                 "address {addr} is in no subnet of network {}",
@@ -249,20 +249,41 @@ impl State {
     }
 
     /// Who else has the address.
-    pub(crate) fn vip_conflict(&self, id: Id, network: Id, addr: IpAddr) -> Option<Refusal> {
+    pub(crate) fn address_conflict(
+        &self,
+        holder: Holder,
+        network: Id,
+        addr: IpAddr,
+    ) -> Option<Refusal> {
         let owner = match self.pool(network)?.holder(addr)? {
-            Holder::Service(owner) if owner == id => return None,
+            owner if owner == holder => return None,
             Holder::Service(owner) => match self.service(owner) {
                 Some(service) => format!("service '{}' ({owner})", service.spec.name),
                 None => format!("service {owner}"),
             },
             Holder::Task(task) => format!("task {task}"),
+            Holder::Attachment(attachment) => match self.attachment(attachment) {
+                Some(it) => format!("a container of node {}", it.node),
+                None => "a container".to_owned(),
+            },
             Holder::Nobody => "the network itself".to_owned(),
         };
         let name = self.network_name(network);
         Some(invalid(format!(
             "address {addr} of network {name} is already in use by {owner}"
         )))
+    }
+
+    /// Why nothing can be picked in the network's subnet at this place.
+    pub(crate) fn exhausted(&self, network: Id, subnet: usize) -> String {
+        let net = self.pool(network).and_then(|pool| pool.subnets.get(subnet));
+        let net = net.map_or_else(String::new, |subnet| subnet.to_string());
+        let family = if net.contains(':') { "IPv6" } else { "IPv4" };
+        let name = self.network_name(network);
+        format!(
+            "no available {family} addresses on this network's address pools: {name} ({network}): \
+             all of {net} are in use"
+        )
     }
 
     pub(crate) fn network_name(&self, id: Id) -> String {

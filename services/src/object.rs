@@ -117,6 +117,18 @@ pub struct Subnet {
     pub range: Option<IpNet>,
 }
 
+/// A container that a user put on an attachable network by himself: no service
+/// stands behind it, and its node's engine alone runs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub id: Id,
+    pub meta: Meta,
+    pub network: Id,
+    pub node: Id,
+    /// One per subnet of the network, in their order, with its prefix length.
+    pub addrs: Vec<IpNet>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     pub id: Id,

@@ -5,6 +5,7 @@
 //! copies pointers, readers keep the one they have, and a change copies only
 //! the object that it touches. Only `apply` writes here.
 
+mod attachments;
 mod networks;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,6 +6,7 @@
 //! write; a single change of a plan that no longer fits is skipped, because
 //! the next run of the plan sees why.
 
+mod attachment;
 mod change;
 pub(crate) mod network;
 #[cfg(test)]
@@ -68,6 +69,16 @@ impl State {
                 write.create_network(*id, spec, subnets)
             }
             Command::RemoveNetwork { id } => write.remove_network(*id),
+            Command::CreateAttachment {
+                id,
+                network,
+                node,
+                addrs,
+            } => write.create_attachment(*id, *network, *node, addrs),
+            Command::RemoveAttachments { ids } => {
+                write.remove_attachments(ids);
+                Ok(Answer::Done)
+            }
         }
     }
 
@@ -237,6 +248,9 @@ impl Write<'_> {
             )));
         }
         self.state.revoke_node(id);
+        let attached = self.state.attachments_of_node(id).map(|it| it.id);
+        let attached: Vec<Id> = attached.collect();
+        self.remove_attachments(&attached);
         let lost: Vec<Id> = self.state.tasks_of_node(id).map(|task| task.id).collect();
         for task in lost {
             let status = TaskStatus::orphaned(self.at, "its node was removed from the swarm");

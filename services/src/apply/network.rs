@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::change::WAITS_FOR_NODE;
 use super::{Outcome, Write, not_found};
-use crate::address::{Holder, in_net};
+use crate::address::{Holder, SubnetPool, in_net};
 use crate::command::{Answer, Refusal, RefusalKind};
 use crate::id::Id;
 use crate::object::{Network, Subnet, TaskAddress, TaskState, TaskStatus, Vip};
@@ -87,7 +89,7 @@ impl Write<'_> {
             return Err(RefusalKind::FailedPrecondition.because(text));
         }
         let user = self.state.pool(id).and_then(|pool| pool.users().next());
-        if let Some(Holder::Task(task) | Holder::Service(task)) = user {
+        if let Some(Holder::Task(task) | Holder::Service(task) | Holder::Attachment(task)) = user {
             let text = format!("network {id} is in use by task {task}");
             return Err(RefusalKind::FailedPrecondition.because(text));
         }
@@ -147,10 +149,10 @@ impl Write<'_> {
         let networks = self.state.task_networks(&task.spec);
         let fits = networks.is_ok_and(|networks| {
             networks.len() == addresses.len()
-                && networks
-                    .iter()
-                    .zip(addresses)
-                    .all(|(network, address)| self.is_open(id, *network, address))
+                && networks.iter().zip(addresses).all(|(network, address)| {
+                    address.network == *network
+                        && self.are_open(Holder::Task(id), *network, &address.addrs)
+                })
         });
         if !waits || !fits {
             return;
@@ -165,19 +167,17 @@ impl Write<'_> {
         self.edit_task(id, |task| task.status = status);
     }
 
-    /// Whether the task may have one address of each of the network's subnets.
-    fn is_open(&self, task: Id, network: Id, address: &TaskAddress) -> bool {
+    /// Whether the holder may have these, one of each of the network's subnets.
+    pub(super) fn are_open(&self, holder: Holder, network: Id, addrs: &[IpNet]) -> bool {
         let Some(pool) = self.state.pool(network) else {
             return false;
         };
-        let fits = |(subnet, addr): (&crate::address::SubnetPool, &ipnet::IpNet)| {
+        let fits = |(subnet, addr): (&SubnetPool, &IpNet)| {
             subnet.net.contains(&addr.addr())
                 && in_net(addr.addr(), subnet.net) == *addr
-                && pool.is_open_to(addr.addr(), Holder::Task(task))
+                && pool.is_open_to(addr.addr(), holder)
         };
-        address.network == network
-            && address.addrs.len() == pool.subnets.len()
-            && pool.subnets.iter().zip(&address.addrs).all(fits)
+        addrs.len() == pool.subnets.len() && pool.subnets.iter().zip(addrs).all(fits)
     }
 }
 

@@ -8,6 +8,7 @@
 //! Decoders take bytes from anywhere: each has a limit, fails with an error,
 //! and never makes more of its input than a small multiple of its length.
 
+mod directory;
 mod record;
 mod snapshot;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::assignment::Assignment;
 use crate::command::{Answer, Proposal, Refusal};
 use record::{AnswerRecord, AssignmentsRecord, ProposalRecord};
 
+pub use directory::{MAX_DIRECTORY_PIECE, decode_directory, encode_directory};
 pub use snapshot::{MAX_SNAPSHOT_RECORD, read_snapshot, write_snapshot};
 
 /// Limit of one proposal in bytes; a larger plan is proposed in pieces.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{CodecError, arc_from_json, from_json, to_json};
@@ -75,6 +76,15 @@ pub(super) enum CommandV1 {
     },
     RemoveNetwork {
         id: Id,
+    },
+    CreateAttachment {
+        id: Id,
+        network: Id,
+        node: Id,
+        addrs: Vec<IpNet>,
+    },
+    RemoveAttachments {
+        ids: Vec<Id>,
     },
 }
 
@@ -184,6 +194,18 @@ impl CommandV1 {
                 subnets: subnets.clone(),
             },
             Command::RemoveNetwork { id } => Self::RemoveNetwork { id: *id },
+            Command::CreateAttachment {
+                id,
+                network,
+                node,
+                addrs,
+            } => Self::CreateAttachment {
+                id: *id,
+                network: *network,
+                node: *node,
+                addrs: addrs.clone(),
+            },
+            Command::RemoveAttachments { ids } => Self::RemoveAttachments { ids: ids.clone() },
         })
     }
 
@@ -251,6 +273,18 @@ impl CommandV1 {
                 subnets,
             },
             Self::RemoveNetwork { id } => Command::RemoveNetwork { id },
+            Self::CreateAttachment {
+                id,
+                network,
+                node,
+                addrs,
+            } => Command::CreateAttachment {
+                id,
+                network,
+                node,
+                addrs,
+            },
+            Self::RemoveAttachments { ids } => Command::RemoveAttachments { ids },
         })
     }
 }

@@ -8,14 +8,15 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::record::ClusterV1;
 use super::{CodecError, arc_from_json, decode, encode, from_json, to_json};
 use crate::id::Id;
 use crate::object::{
-    Endpoint, Meta, Network, Node, Service, Subnet, Task, TaskAddress, TaskState, TaskStatus,
-    UpdateStatus, Vip,
+    Attachment, Endpoint, Meta, Network, Node, Service, Subnet, Task, TaskAddress, TaskState,
+    TaskStatus, UpdateStatus, Vip,
 };
 use crate::spec::{PortSpec, ServiceSpec};
 use crate::state::State;
@@ -91,6 +92,13 @@ enum RecordV1 {
     },
     /// There was an ingress network, whether it is there still or not.
     HadIngress,
+    Attachment {
+        id: Id,
+        meta: Meta,
+        network: Id,
+        node: Id,
+        addrs: Vec<IpNet>,
+    },
 }
 
 /// # Errors
@@ -117,6 +125,9 @@ pub fn write_snapshot(state: &State, out: impl Write) -> Result<(), CodecError> 
     for network in state.networks() {
         let cursors = state.cursors(network.id);
         out.network(network, cursors)?;
+    }
+    for attachment in state.attachments() {
+        out.attachment(attachment)?;
     }
     for service in state.services() {
         out.service(service)?;
@@ -203,6 +214,16 @@ impl<W: Write> Writer<W> {
             spec_json: to_json(&network.spec)?,
             subnets: network.subnets.clone(),
             cursors,
+        })
+    }
+
+    fn attachment(&mut self, attachment: &Attachment) -> Result<(), CodecError> {
+        self.record(RecordV1::Attachment {
+            id: attachment.id,
+            meta: attachment.meta,
+            network: attachment.network,
+            node: attachment.node,
+            addrs: attachment.addrs.clone(),
         })
     }
 
@@ -389,6 +410,19 @@ impl Reader {
             } => self.endpoint(service, &published, vips)?,
             RecordV1::Addresses { task, addresses } => self.state.set_addresses(task, addresses),
             RecordV1::HadIngress => self.state.set_had_ingress(),
+            RecordV1::Attachment {
+                id,
+                meta,
+                network,
+                node,
+                addrs,
+            } => self.state.put_attachment(Attachment {
+                id,
+                meta,
+                network,
+                node,
+                addrs,
+            }),
         }
         Ok(())
     }

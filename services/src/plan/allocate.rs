@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::draft::Draft;
 use super::slot::is_live;
-use crate::address::in_net;
+use crate::address::{Holder, in_net};
 use crate::apply::WAITS_FOR_ADDRESSES;
 use crate::apply::network::{INGRESS, ingress_spec};
 use crate::command::Change;
@@ -123,7 +123,7 @@ fn vip(draft: &Draft, service: &Service, wanted: &WantedVip) -> Result<Vip, Reas
         return Ok(*vip);
     }
     let addr = match wanted.said {
-        Some(said) => match state.vip_conflict(service.id, network, said) {
+        Some(said) => match state.address_conflict(Holder::Service(service.id), network, said) {
             Some(refusal) => return Err(refusal.message),
             None => Some(said),
         },
@@ -131,7 +131,7 @@ fn vip(draft: &Draft, service: &Service, wanted: &WantedVip) -> Result<Vip, Reas
             .pool(network)
             .and_then(|pool| pool.next(wanted.subnet)),
     };
-    let addr = addr.ok_or_else(|| exhausted(draft, network, wanted.subnet))?;
+    let addr = addr.ok_or_else(|| state.exhausted(network, wanted.subnet))?;
     let addr = in_net(addr, wanted.net);
     Ok(Vip { network, addr })
 }
@@ -176,7 +176,7 @@ fn addresses(
                 return Err(reason.clone());
             }
             let Some(addr) = pool.next(place) else {
-                let reason = exhausted(draft, network, place);
+                let reason = state.exhausted(network, place);
                 full.insert((network, place), reason.clone());
                 return Err(reason);
             };
@@ -185,20 +185,6 @@ fn addresses(
         addresses.push(TaskAddress { network, addrs });
     }
     Ok(addresses)
-}
-
-fn exhausted(draft: &Draft, network: Id, subnet: usize) -> Reason {
-    let state = draft.state();
-    let net = state
-        .pool(network)
-        .and_then(|pool| pool.subnets.get(subnet));
-    let net = net.map_or_else(String::new, |subnet| subnet.to_string());
-    let family = if net.contains(':') { "IPv6" } else { "IPv4" };
-    let name = state.network_name(network);
-    format!(
-        "no available {family} addresses on this network's address pools: {name} ({network}): \
-         all of {net} are in use"
-    )
 }
 
 fn keep_waiting(draft: &mut Draft, task: &Task, error: Reason) {

@@ -1,13 +1,13 @@
 //! Networks, and who holds which address and which published port.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::address::{Holder, Pool};
 use crate::command::Refusal;
 use crate::id::Id;
-use crate::object::{Endpoint, Network, Service, Task, TaskState};
+use crate::object::{Attachment, Endpoint, Network, Service, Task, TaskState};
 use crate::spec::{PortSpec, Protocol, PublishMode};
 use crate::state::{State, find};
 
@@ -19,6 +19,8 @@ pub(super) struct Networks {
     /// By lower-case name, as services.
     by_name: BTreeMap<String, Id>,
     pools: BTreeMap<Id, Arc<Pool>>,
+    pub(super) attachments: BTreeMap<Id, Arc<Attachment>>,
+    pub(super) attachments_by_node: BTreeMap<Id, BTreeSet<Id>>,
     /// Of services that were given them; in host mode by several.
     ports: BTreeMap<(Protocol, u16), Vec<(Id, PortSpec)>>,
     /// The swarm had its ingress network, even if a user removed it since.
