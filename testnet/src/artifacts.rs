@@ -19,11 +19,18 @@ pub struct Artifacts {
 
 impl Artifacts {
     /// Builds all of it in the release profile; quick when nothing changed.
+    /// `$SWARMLET_BIN` names a swarmlet that is to run instead.
     pub fn build() -> Result<Self> {
         let artifacts = Self::without_swarmlet()?;
-        cargo(&["build", "--package", "swarmlet-node", "--bin", "swarmlet"])?;
+        let swarmlet = match std::env::var_os("SWARMLET_BIN") {
+            Some(built) => built.into(),
+            None => {
+                cargo(&["build", "--package", "swarmlet-node", "--bin", "swarmlet"])?;
+                release_dir().join("swarmlet")
+            }
+        };
         Ok(Self {
-            swarmlet: Some(release_dir().join("swarmlet")),
+            swarmlet: Some(swarmlet),
             ..artifacts
         })
     }

@@ -8,10 +8,10 @@
 //! The switch can also lose what one port sends to another, and only that way.
 
 use std::net::Ipv4Addr;
-use std::process::Command;
 
 use crate::command::succeed;
 use crate::error::Result;
+use crate::netns::Netns;
 use crate::plan::HostPlan;
 
 const BRIDGE: &str = "br0";
@@ -62,13 +62,13 @@ pub(crate) fn plug(
     address: Ipv4Addr,
     connected: bool,
 ) -> Result<()> {
-    let (port, mac) = (&host.name, host.mac());
+    let (port, mac, mtu) = (&host.name, host.mac(), host.mtu);
     unplug(switch, host)?;
     ip(
         "the switch",
         switch,
         &format!(
-            "link add {port} type veth peer name eth0 address {mac} netns {init}\n\
+            "link add {port} mtu {mtu} type veth peer name eth0 mtu {mtu} address {mac} netns {init}\n\
              link set {port} master {BRIDGE}\n"
         ),
     )?;
@@ -105,7 +105,11 @@ pub(crate) fn readdress(init: i32, host: &HostPlan, address: Ipv4Addr) -> Result
 pub(crate) fn unplug(switch: i32, host: &HostPlan) -> Result<()> {
     let deleted = ip("the switch", switch, &format!("link del {}\n", host.name));
     let ports = ["ip", "-o", "link", "show", "type", "veth"];
-    let listing = succeed("the switch", in_netns(switch).args(ports), "")?;
+    let listing = succeed(
+        "the switch",
+        &mut Netns::of_process(switch).command(&ports),
+        "",
+    )?;
     if has_port(&listing, &host.name) {
         return deleted;
     }
@@ -123,28 +127,13 @@ pub(crate) fn connect(switch: i32, host: &HostPlan, connected: bool) -> Result<(
 }
 
 fn ip(place: &str, netns_of: i32, script: &str) -> Result<()> {
-    succeed(
-        place,
-        in_netns(netns_of).args(["ip", "-batch", "-"]),
-        script,
-    )
-    .map(drop)
+    let mut batch = Netns::of_process(netns_of).command(&["ip", "-batch", "-"]);
+    succeed(place, &mut batch, script).map(drop)
 }
 
 fn nft(switch: i32, script: &str) -> Result<()> {
-    succeed(
-        "the switch",
-        in_netns(switch).args(["nft", "-f", "-"]),
-        script,
-    )
-    .map(drop)
-}
-
-/// Not `ip netns exec`: that one remounts /sys.
-fn in_netns(pid: i32) -> Command {
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/proc/{pid}/ns/net")).arg("--");
-    command
+    let mut load = Netns::of_process(switch).command(&["nft", "-f", "-"]);
+    succeed("the switch", &mut load, script).map(drop)
 }
 
 /// Does a listing of `ip -o link` name the interface `port`?

@@ -16,6 +16,7 @@ use crate::control::{self, Request, ServiceName, ServiceReport};
 use crate::error::{Context, Error, Result};
 use crate::http::{self, Response};
 use crate::init::{CONTROL_SOCKET, PATH};
+use crate::netns::Netns;
 use crate::plan::HostPlan;
 use crate::procs::{self, Role};
 use crate::service::Service;
@@ -161,7 +162,7 @@ impl Host {
             url: url.to_owned(),
             reason: format!("no host is called `{name}`"),
         })?;
-        http::get_from(self.init()?, SocketAddr::new(ip, port), &path)
+        http::get_from(&self.netns()?, SocketAddr::new(ip, port), &path)
     }
 
     /// Does `work` as if on this host's network: sockets that it opens are there.
@@ -169,8 +170,22 @@ impl Host {
         &self,
         work: impl FnOnce() -> std::io::Result<T> + Send,
     ) -> Result<T> {
-        http::on_network(self.init()?, work)
+        self.netns()?
+            .enter(work)
             .context(|| format!("work on the network of {}", self.name()))
+    }
+
+    /// Its network.
+    pub fn netns(&self) -> Result<Netns> {
+        Ok(Netns::of_process(self.init()?))
+    }
+
+    /// The network of the running container with this id or name.
+    pub fn container_netns(&self, id: &str) -> Result<Netns> {
+        let pid = self.ok(&["docker", "inspect", "-f", "{{.State.Pid}}", id])?;
+        Ok(Netns::at(
+            self.path(&format!("/proc/{}/ns/net", pid.trim()))?,
+        ))
     }
 
     /// A path inside the running host, as this machine reaches it.

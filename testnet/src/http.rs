@@ -4,14 +4,12 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-
 use crate::error::{Context, Error, Result};
+use crate::netns::Netns;
 
 /// The longest answer that is read, in bytes.
 const LIMIT: u64 = 32 * 1024 * 1024;
@@ -44,33 +42,16 @@ pub fn over_unix(socket: &Path, method: &str, path: &str, body: &str) -> Result<
     exchange(stream, method, "localhost", path, body).context(what)
 }
 
-/// `GET` of `address` and `path` from the network namespace of process `pid`.
-pub(crate) fn get_from(pid: i32, address: SocketAddr, path: &str) -> Result<Response> {
+/// `GET` of `address` and `path` from a network.
+pub(crate) fn get_from(network: &Netns, address: SocketAddr, path: &str) -> Result<Response> {
     let what = || format!("GET http://{address}{path}");
-    on_network(pid, || {
-        let stream = TcpStream::connect_timeout(&address, CONNECT)?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        exchange(stream, "GET", &address.to_string(), path, "")
-    })
-    .context(what)
-}
-
-/// Does `work` in the network namespace of process `pid`: sockets that it opens
-/// stay there.
-pub(crate) fn on_network<T: Send>(
-    pid: i32,
-    work: impl FnOnce() -> std::io::Result<T> + Send,
-) -> std::io::Result<T> {
-    let netns = std::fs::File::open(format!("/proc/{pid}/ns/net"))?;
-    // A namespace is a property of the thread: this one is thrown away after.
-    let done = std::thread::scope(|scope| {
-        let there = scope.spawn(|| {
-            move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))?;
-            work()
-        });
-        there.join()
-    });
-    done.unwrap_or_else(|_| Err(std::io::Error::other("the thread died")))
+    network
+        .enter(|| {
+            let stream = TcpStream::connect_timeout(&address, CONNECT)?;
+            stream.set_read_timeout(Some(ANSWER))?;
+            exchange(stream, "GET", &address.to_string(), path, "")
+        })
+        .context(what)
 }
 
 /// Splits `http://host[:port][/path]`.

@@ -17,6 +17,9 @@ pub const MAX_HOSTS: usize = 8;
 /// How many of the first hosts become managers when the swarm is formed.
 pub const MANAGERS: usize = 3;
 
+/// What cables carry unless they are asked to carry more.
+pub const ETHERNET_MTU: u16 = 1500;
+
 /// How far a host's second address is above its first.
 const OTHER_LEASE: u8 = 100;
 
@@ -29,6 +32,8 @@ pub struct Plan {
     pub host_count: usize,
     /// Arguments after `swarmlet daemon`, the same on every host.
     pub daemon_args: Vec<String>,
+    /// The longest packet that the cables carry, in bytes.
+    pub mtu: u16,
 }
 
 /// One host of a [`Plan`].
@@ -36,6 +41,8 @@ pub struct Plan {
 pub struct HostPlan {
     pub name: String,
     pub ip: Ipv4Addr,
+    /// Of its cable.
+    pub mtu: u16,
 }
 
 impl Plan {
@@ -50,6 +57,7 @@ impl Plan {
             subnet,
             host_count,
             daemon_args: Vec::new(),
+            mtu: ETHERNET_MTU,
         })
     }
 
@@ -58,6 +66,7 @@ impl Plan {
         (1..=self.host_count).map(|n| HostPlan {
             name: format!("h{n}"),
             ip: Ipv4Addr::new(10, 99, self.subnet, n.to_le_bytes()[0]),
+            mtu: self.mtu,
         })
     }
 

@@ -18,6 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Context, Error, Result};
 use crate::plan::{self, Plan};
+use crate::testnet::Options;
 
 const BASE: &str = "/var/tmp/swarmlet-testnet";
 const PLAN_FILE: &str = "testnet.json";
@@ -39,9 +40,11 @@ impl Store {
     }
 
     /// Lays out a new testnet's folder with a free subnet.
-    pub fn create(&self, name: &str, hosts: usize, daemon_args: &[String]) -> Result<NetDir> {
-        let mut plan = Plan::new(name, 0, hosts)?;
-        plan.daemon_args = daemon_args.to_vec();
+    pub fn create(&self, options: &Options) -> Result<NetDir> {
+        let name = &*options.name;
+        let mut plan = Plan::new(name, 0, options.hosts)?;
+        plan.daemon_args.clone_from(&options.daemon_args);
+        plan.mtu = options.mtu;
         let _base = self.lock_base()?;
         let dir = self.dir(name)?;
         if dir.path.exists() {
@@ -294,17 +297,17 @@ mod tests {
     #[test]
     fn two_testnets_get_different_subnets() {
         let (_temp, store) = store();
-        let a = store.create("a", 1, &[]).unwrap().plan().unwrap();
-        let b = store.create("b", 1, &[]).unwrap().plan().unwrap();
+        let a = store.create(&Options::new("a", 1)).unwrap().plan().unwrap();
+        let b = store.create(&Options::new("b", 1)).unwrap().plan().unwrap();
         assert_eq!((a.subnet, b.subnet), (1, 2));
     }
 
     #[test]
     fn a_name_in_use_is_refused_and_left_alone() {
         let (_temp, store) = store();
-        store.create("a", 2, &[]).unwrap();
+        store.create(&Options::new("a", 2)).unwrap();
         assert!(matches!(
-            store.create("a", 3, &[]),
+            store.create(&Options::new("a", 3)),
             Err(Error::AlreadyUp(_))
         ));
         assert_eq!(store.open("a").unwrap().plan().unwrap().host_count, 2);
@@ -313,8 +316,8 @@ mod tests {
     #[test]
     fn removing_the_last_testnet_removes_the_base() {
         let (_temp, store) = store();
-        let a = store.create("a", 1, &[]).unwrap();
-        let b = store.create("b", 1, &[]).unwrap();
+        let a = store.create(&Options::new("a", 1)).unwrap();
+        let b = store.create(&Options::new("b", 1)).unwrap();
         store.remove(&a).unwrap();
         assert_eq!(store.list(), std::slice::from_ref(&b));
         store.remove(&b).unwrap();
@@ -324,7 +327,7 @@ mod tests {
     #[test]
     fn a_folder_that_went_while_waiting_is_not_locked() {
         let (_temp, store) = store();
-        let dir = store.create("a", 1, &[]).unwrap();
+        let dir = store.create(&Options::new("a", 1)).unwrap();
         let lock = dir.own().unwrap();
         store.remove(&dir).unwrap();
         drop(lock);
@@ -334,7 +337,7 @@ mod tests {
     #[test]
     fn the_last_lease_is_remembered() {
         let (_temp, store) = store();
-        let host = store.create("a", 1, &[]).unwrap().host("h1");
+        let host = store.create(&Options::new("a", 1)).unwrap().host("h1");
         assert_eq!(host.address(), None);
         let lease = Ipv4Addr::new(10, 99, 1, 101);
         host.set_address(lease).unwrap();
@@ -344,7 +347,7 @@ mod tests {
     #[test]
     fn the_cable_stays_as_it_was_left() {
         let (_temp, store) = store();
-        let host = store.create("a", 1, &[]).unwrap().host("h1");
+        let host = store.create(&Options::new("a", 1)).unwrap().host("h1");
         assert!(host.cable_in());
         host.set_cable(false).unwrap();
         assert!(!host.cable_in());

@@ -20,7 +20,7 @@ use crate::artifacts::Artifacts;
 use crate::error::{Context, Error, Result};
 use crate::host::Host;
 use crate::init::check_place;
-use crate::plan::Plan;
+use crate::plan::{ETHERNET_MTU, Plan};
 use crate::store::{NetDir, Store, make_dir};
 use crate::wait::wait_for;
 use crate::{cable, cgroups, procs, swarm};
@@ -36,6 +36,8 @@ pub struct Options {
     pub swarm: bool,
     /// Arguments for every `swarmlet daemon`.
     pub daemon_args: Vec<String>,
+    /// The longest packet that the cables carry, in bytes.
+    pub mtu: u16,
     /// Leave it up when the [`Testnet`] is dropped, also after a failed `up`.
     pub keep: bool,
     /// Where the hosts' logs are copied when it is dropped and not kept.
@@ -50,6 +52,7 @@ impl Options {
             hosts,
             swarm: true,
             daemon_args: Vec::new(),
+            mtu: ETHERNET_MTU,
             keep: false,
             logs: None,
         }
@@ -75,7 +78,7 @@ impl Testnet {
         }
         let store = Store::from_env();
         check_place(&store.dir(&options.name)?.path)?;
-        let dir = store.create(&options.name, options.hosts, &options.daemon_args)?;
+        let dir = store.create(options)?;
         let net = Self {
             plan: dir.plan()?,
             store,

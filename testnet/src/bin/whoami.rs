@@ -1,24 +1,26 @@
-//! A small HTTP server that says who it is and who asks.
+//! A small server, over HTTP and over UDP, that says who it is and who asks.
 //!
-//! It is the test image `whoami`: any request is answered with the host name,
-//! the task (whatever `TASK…`, `SERVICE…`, `NODE…`, `SWARMLET…` variables say),
-//! the addresses, and the client's address, a `Name: value` per line. It ends
-//! with 0 at SIGTERM, at once.
+//! It is the test image `whoami`: any request or datagram is answered with the
+//! host name, the task (whatever `TASK…`, `SERVICE…`, `NODE…`, `SWARMLET…`
+//! variables say), the addresses, and the client's address, a `Name: value` per
+//! line; `GET /ok` with `ok`, for who counts answers. At SIGTERM it takes no
+//! more clients, answers those it has, and ends with 0.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many clients are answered at the same time.
-const CLIENTS: usize = 256;
+const CLIENTS: u32 = 256;
 const REQUEST_LIMIT: usize = 16 * 1024;
+const DATAGRAM_LIMIT: usize = 2048;
 const TOLD: [&str; 4] = ["TASK", "SERVICE", "NODE", "SWARMLET"];
 
 #[tokio::main(flavor = "current_thread")]
@@ -33,29 +35,95 @@ async fn main() -> std::io::Result<()> {
     };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
-    let places = Arc::new(Semaphore::new(CLIENTS));
+    // Both families, where the kernel has both.
+    let any = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).await {
+        Ok(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        Err(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    };
+    let listener = TcpListener::bind((any, port)).await?;
+    let datagrams = UdpSocket::bind((any, port)).await?;
+    let places = Arc::new(Semaphore::new(CLIENTS as usize));
+    let (closing, closes) = watch::channel(false);
     println!("listening on {port}");
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            () = serve_one(&listener, &places) => {}
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = serve_one(&listener, &places, &closes) => {}
+            () = answer_datagram(&datagrams) => {}
         }
     }
+    drop(listener);
+    closing.send_replace(true);
+    let _ = timeout(PATIENCE, places.acquire_many(CLIENTS)).await;
+    Ok(())
 }
 
 /// Waits for a free place and a client, and answers in the background.
-async fn serve_one(listener: &TcpListener, places: &Arc<Semaphore>) {
+async fn serve_one(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    closes: &watch::Receiver<bool>,
+) {
     let Ok(place) = Arc::clone(places).acquire_owned().await else {
         return;
     };
     if let Ok((stream, client)) = listener.accept().await {
+        let closes = closes.clone();
         tokio::spawn(async move {
-            let _ = timeout(PATIENCE, answer(stream, client)).await;
+            let _ = serve(stream, client, closes).await;
             drop(place);
         });
     }
+}
+
+async fn answer_datagram(socket: &UdpSocket) {
+    let mut request = [0; DATAGRAM_LIMIT];
+    let received = socket.recv_from(&mut request).await;
+    if let (Ok((length, client)), Ok(server)) = (received, socket.local_addr()) {
+        let text = String::from_utf8_lossy(&request[..length]).into_owned();
+        let _ = socket
+            .send_to(describe(&text, client, server).as_bytes(), client)
+            .await;
+    }
+}
+
+/// Answers requests until the client or this server has had enough.
+async fn serve(
+    mut stream: TcpStream,
+    client: SocketAddr,
+    mut closes: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    loop {
+        tokio::select! {
+            read = timeout(PATIENCE, stream.read_buf(&mut request)) => match read {
+                Ok(Ok(0)) | Err(_) => return Ok(()),
+                Ok(read) => read?,
+            },
+            _ = closes.wait_for(|closing| *closing), if request.is_empty() => return Ok(()),
+        };
+        if request.len() > REQUEST_LIMIT {
+            return Ok(());
+        }
+        if !request.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&request).into_owned();
+        let keeps = keeps_alive(&text) && !*closes.borrow();
+        answer(&mut stream, &text, client, keeps).await?;
+        if !keeps {
+            return stream.shutdown().await;
+        }
+        request.clear();
+    }
+}
+
+/// HTTP/1.1 clients come again unless they say otherwise; RFC 9112, 9.3.
+fn keeps_alive(request: &str) -> bool {
+    let mut lines = request.lines().map(str::to_ascii_lowercase);
+    let current = lines.next().is_some_and(|line| line.ends_with("http/1.1"));
+    current && !lines.any(|line| line.starts_with("connection:") && line.ends_with("close"))
 }
 
 fn port(args: &[String]) -> Result<u16, String> {
@@ -67,25 +135,23 @@ fn port(args: &[String]) -> Result<u16, String> {
     }
 }
 
-async fn answer(mut stream: TcpStream, client: SocketAddr) -> std::io::Result<()> {
-    let mut request = Vec::new();
-    while !request.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
-        if request.len() > REQUEST_LIMIT || stream.read_buf(&mut request).await? == 0 {
-            return Ok(());
-        }
-    }
-    let body = describe(
-        &String::from_utf8_lossy(&request),
-        client,
-        stream.local_addr()?,
-    );
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+async fn answer(
+    stream: &mut TcpStream,
+    request: &str,
+    client: SocketAddr,
+    keeps: bool,
+) -> std::io::Result<()> {
+    let body = if request.starts_with("GET /ok ") {
+        "ok\n".to_owned()
+    } else {
+        describe(request, client, stream.local_addr()?)
+    };
+    let next = if keeps { "keep-alive" } else { "close" };
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: {next}\r\n\r\n{body}",
         body.len()
     );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body.as_bytes()).await?;
-    stream.shutdown().await
+    stream.write_all(answer.as_bytes()).await
 }
 
 fn describe(request: &str, client: SocketAddr, server: SocketAddr) -> String {
@@ -102,8 +168,10 @@ fn describe(request: &str, client: SocketAddr, server: SocketAddr) -> String {
     lines.extend(told);
     let local = local_addresses(&read("/proc/net/fib_trie"));
     lines.extend(local.iter().map(|ip| format!("IP: {ip}")));
-    lines.push(format!("Server: {server}"));
-    lines.push(format!("Client: {client}"));
+    // An address of either family reads as what it is, not as mapped into IPv6.
+    let plain = |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port());
+    lines.push(format!("Server: {}", plain(server)));
+    lines.push(format!("Client: {}", plain(client)));
     lines.push(format!("Request: {}", request.lines().next().unwrap_or("")));
     lines.join("\n") + "\n"
 }
@@ -147,10 +215,17 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_is_kept_as_the_client_asks() {
+        assert!(keeps_alive("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert!(!keeps_alive("GET / HTTP/1.1\r\nConnection: close\r\n\r\n"));
+        assert!(!keeps_alive("GET / HTTP/1.0\r\n\r\n"));
+    }
+
+    #[test]
     fn an_answer_names_both_ends() {
         let text = describe(
             "GET /x HTTP/1.1\r\n\r\n",
-            "10.0.0.9:5".parse().unwrap(),
+            "[::ffff:10.0.0.9]:5".parse().unwrap(),
             "10.0.0.1:80".parse().unwrap(),
         );
         assert!(text.starts_with("Hostname: "), "{text}");

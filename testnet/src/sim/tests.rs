@@ -180,3 +180,39 @@ fn the_same_seed_is_the_same_story() {
     assert_eq!(story(11), story(11));
     assert_ne!(story(11), story(12));
 }
+
+/// Loads change all the while, so that beats always differ in something.
+fn run_under_load(swarm: &mut Swarm, time: Duration) {
+    let members = swarm.options.members as u64;
+    let end = swarm.now + time.as_micros() as u64;
+    while swarm.now < end {
+        let member = swarm.below(members) as u32;
+        let tasks = swarm.below(1_000_000) as u32;
+        swarm.load(member, tasks);
+        swarm.run(Duration::from_millis(500));
+    }
+}
+
+#[test]
+fn who_lives_is_not_kept_waiting_by_loads_that_change_all_the_while() {
+    let members = 300;
+    let mut swarm = formed(members, 12);
+    run_under_load(&mut swarm, secs(40));
+    let (observer, subject) = (3, 100);
+    swarm.kill(subject);
+    // While the news goes round, and not for so long that it were dead itself.
+    swarm.run(Duration::from_millis(450));
+    swarm.split(|member| u8::from(member == observer));
+    swarm.run(Duration::from_millis(600));
+    swarm.split(|_| 0);
+    assert_eq!(swarm.beliefs.believers(subject), members - 2);
+    assert!(
+        !swarm.beliefs.is_dead(observer, subject),
+        "it has missed it"
+    );
+    let back = swarm.now;
+    while !swarm.beliefs.is_dead(observer, subject) {
+        assert!(swarm.now < back + 5 * SECOND, "it waits for its turn");
+        run_under_load(&mut swarm, Duration::from_millis(500));
+    }
+}
