@@ -18,6 +18,7 @@ mod driver;
 pub mod flows;
 pub mod links;
 pub mod packet;
+pub mod probe;
 pub mod report;
 pub mod routing;
 pub mod segment;
@@ -25,7 +26,8 @@ pub mod too_big;
 pub mod wire;
 
 pub use driver::{Config, Tunnel};
-pub use report::{Drops, PeerReport, Report};
+pub use probe::{Echoes, Probed};
+pub use report::{Drops, PathReport, PeerReport, Report};
 pub use routing::{Local, Remote, Routing};
 
 #[cfg(test)]

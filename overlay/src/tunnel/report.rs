@@ -4,23 +4,34 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use certs::NodeId;
+use serde::{Deserialize, Serialize};
+
+use super::probe::Probed;
 
 /// One moment of a tunnel.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Report {
     pub peers: Vec<PeerReport>,
     pub drops: Drops,
 }
 
 /// A peer as this node reaches it. Counters begin with the connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerReport {
     pub node: NodeId,
+    /// Where it may answer.
+    pub addrs: Vec<SocketAddr>,
+    /// Whether there should be a connection with or without packets for it.
+    pub is_wanted: bool,
     /// `None`: there is no connection.
     pub path: Option<PathReport>,
+    /// Why the last one ended, or the last attempt failed.
+    pub failure: Option<String>,
+    /// `None`: it was not asked for, or there was no connection.
+    pub probed: Option<Probed>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathReport {
     pub remote: SocketAddr,
     /// Whether this node dialled.
@@ -42,7 +53,7 @@ pub struct PathReport {
 }
 
 /// Packets that went nowhere, by the reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Drops {
     /// Not a packet: from the TUN, or from a peer.
     pub malformed_sent: u64,

@@ -219,15 +219,23 @@ impl Host {
     }
 
     pub fn report(&self) -> Report {
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = { runtime }.build().unwrap();
-        runtime.block_on(self.tunnel().report()).unwrap()
+        answered(self.tunnel().report())
+    }
+
+    pub fn probe(&self) -> Report {
+        answered(self.tunnel().probe())
     }
 
     /// To the other host.
     pub fn path(&self) -> Option<PathReport> {
         self.report().peers.into_iter().find_map(|peer| peer.path)
     }
+}
+
+fn answered(report: impl Future<Output = Option<Report>>) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.build().unwrap();
+    runtime.block_on(report).unwrap()
 }
 
 struct Swarm {

@@ -199,6 +199,39 @@ fn a_node_of_another_swarm_gets_no_connection() {
     bed.hosts[1].route(&bed, |_| {});
     assert!(!udp_arrives(&bed, 0, 100, Duration::from_secs(2)));
     assert!(bed.hosts.iter().all(|host| host.path().is_none()));
+    let peer = bed.hosts[0].report().peers.remove(0);
+    assert!(peer.is_wanted && peer.failure.is_some(), "{peer:?}");
+}
+
+#[test]
+fn probes_tell_how_long_the_way_takes_and_what_is_lost() {
+    let bed = Bed::new(1_500, 1_400);
+    bed.connect();
+    let report = bed.hosts[0].probe();
+    let peer = &report.peers[0];
+    let probed = peer.probed.unwrap();
+    for echoes in [probed.small, probed.large] {
+        assert_eq!((echoes.sent, echoes.answered), (10, 10), "{peer:?}");
+        assert!(echoes.fastest > Duration::ZERO && echoes.fastest <= echoes.mean);
+        assert!(echoes.mean <= echoes.slowest && echoes.slowest < Duration::from_secs(1));
+    }
+    assert_eq!(bed.hosts[0].report().peers[0].probed, None);
+    bed.hosts[1].ns.ip("link set uplink down");
+    let report = bed.hosts[0].probe();
+    let probed = report.peers[0].probed.unwrap();
+    assert_eq!((probed.small.sent, probed.small.answered), (10, 0));
+    assert_eq!((probed.large.sent, probed.large.answered), (10, 0));
+}
+
+#[test]
+fn probes_are_no_packets() {
+    let bed = Bed::new(1_500, 1_400);
+    bed.connect();
+    bed.hosts[0].probe();
+    for host in &bed.hosts {
+        let drops = host.report().drops;
+        assert_eq!((drops.malformed_received, drops.unknown_received), (0, 0));
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use tokio::sync::oneshot;
 
 use super::io::{Socket, Tun};
 use super::peers::{Peers, Sent};
@@ -25,6 +26,8 @@ use crate::tunnel::wire::{Checksum, KIND, MAX_PACKET, VIRTIO, VirtioHeader};
 const TUN_BATCH: usize = 256 << 10;
 /// And packets.
 const TUN_PACKETS: usize = 128;
+/// That wait for one round of probes; more are told what is known without it.
+const MAX_ASKERS: usize = 64;
 
 pub(super) struct Engine {
     tun: Tun,
@@ -35,6 +38,8 @@ pub(super) struct Engine {
     began: Instant,
     from_tun: Vec<u8>,
     segments: BytesMut,
+    /// Who waits for the round of probes that is under way.
+    askers: Vec<oneshot::Sender<Report>>,
 }
 
 /// Judges what comes from peers, and collects what is admitted.
@@ -63,6 +68,7 @@ impl Engine {
             began: Instant::now(),
             from_tun: vec![0; VIRTIO + MAX_PACKET],
             segments: BytesMut::new(),
+            askers: Vec::new(),
         })
     }
 
@@ -96,7 +102,21 @@ impl Engine {
             if ready.tun {
                 self.send(now)?;
             }
+            if self.peers.turn_probes(now) {
+                let report = self.report(now);
+                for answer in self.askers.drain(..) {
+                    let _ = answer.send(report.clone());
+                }
+                self.peers.end_probes();
+            }
             self.peers.turn(&mut self.socket, now);
+        }
+    }
+
+    fn report(&mut self, now: Instant) -> Report {
+        Report {
+            peers: self.peers.report(now),
+            drops: self.gate.drops,
         }
     }
 
@@ -108,10 +128,14 @@ impl Engine {
             }
             Command::Report(answer) => {
                 // Whoever asked may have gone.
-                let _ = answer.send(Report {
-                    peers: self.peers.report(now),
-                    drops: self.gate.drops,
-                });
+                let _ = answer.send(self.report(now));
+            }
+            Command::Probe(answer) if self.askers.len() >= MAX_ASKERS => {
+                let _ = answer.send(self.report(now));
+            }
+            Command::Probe(answer) => {
+                self.askers.push(answer);
+                self.peers.probe(now);
             }
             Command::Close => return std::ops::ControlFlow::Break(()),
         }

@@ -8,6 +8,7 @@ use quinn_proto::Connection;
 use super::io::Socket;
 use crate::ALPN;
 use crate::tunnel::links::Candidate;
+use crate::tunnel::probe::Answers;
 use crate::tunnel::report::PathReport;
 use crate::tunnel::wire::KIND;
 
@@ -23,6 +24,8 @@ pub(super) struct Link {
     pub(super) ends: Option<Instant>,
     pub(super) timer: Option<Instant>,
     pub(super) touched: bool,
+    /// To probes.
+    pub(super) answers: Answers,
 }
 
 impl Link {
@@ -36,6 +39,7 @@ impl Link {
             ends: Some(now + HANDSHAKE),
             timer: None,
             touched: false,
+            answers: Answers::default(),
         }
     }
 

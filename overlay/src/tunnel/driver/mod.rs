@@ -9,6 +9,7 @@ mod engine;
 mod io;
 mod link;
 mod peers;
+mod probes;
 mod transport;
 
 use std::io as stdio;
@@ -55,6 +56,7 @@ pub struct Tunnel {
 enum Command {
     Update(Arc<Routing>),
     Report(oneshot::Sender<Report>),
+    Probe(oneshot::Sender<Report>),
     Close,
 }
 
@@ -109,6 +111,13 @@ impl Tunnel {
     pub async fn report(&self) -> Option<Report> {
         let (answer, report) = oneshot::channel();
         self.tell(Command::Report(answer));
+        report.await.ok()
+    }
+
+    /// The same, after the peers were probed, which takes up to 1.5 s.
+    pub async fn probe(&self) -> Option<Report> {
+        let (answer, report) = oneshot::channel();
+        self.tell(Command::Probe(answer));
         report.await.ok()
     }
 

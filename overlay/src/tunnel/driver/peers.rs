@@ -16,6 +16,7 @@ use quinn_udp::RecvMeta;
 
 use super::io::Socket;
 use super::link::Link;
+use super::probes::{self, Probes};
 use super::transport;
 use crate::ALPN;
 use crate::tunnel::links::{courtesy, pause, replaces};
@@ -43,8 +44,9 @@ pub(super) struct Peers {
     credentials: Credentials,
     transport: Arc<TransportConfig>,
     endpoint: Endpoint,
-    links: BTreeMap<ConnectionHandle, Link>,
+    pub(super) links: BTreeMap<ConnectionHandle, Link>,
     peers: BTreeMap<NodeId, Peer>,
+    pub(super) probes: Probes,
     wanted: BTreeSet<NodeId>,
     timers: BTreeSet<(Instant, Timer)>,
     /// Links on which something has happened.
@@ -66,6 +68,8 @@ struct Peer {
     /// Its addresses have changed: the connection may lead nowhere.
     moved: bool,
     waiting: VecDeque<Bytes>,
+    /// Why its last connection ended, or was not made.
+    failure: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,6 +130,7 @@ impl Peers {
             .max_udp_payload_size(65_527)
             .map_err(io::Error::other)?;
         let endpoint = Endpoint::new(Arc::new(config), Some(Arc::new(server)), finds_mtu, None);
+        let began = Instant::now();
         Ok(Self {
             me: credentials.node_id(),
             credentials,
@@ -136,7 +141,8 @@ impl Peers {
             wanted: BTreeSet::new(),
             timers: BTreeSet::new(),
             touched: Vec::new(),
-            began: Instant::now(),
+            probes: Probes::new(began),
+            began,
             scratch: Vec::new(),
         })
     }
@@ -185,10 +191,14 @@ impl Peers {
                         continue;
                     };
                     link.connection.handle_event(event);
-                    if let (Some(peer), Some(_)) = (link.peer, link.established) {
-                        let mut datagrams = link.connection.datagrams();
-                        while let Some(datagram) = datagrams.recv() {
-                            deliver(peer, datagram);
+                    let (Some(peer), Some(_)) = (link.peer, link.established) else {
+                        continue;
+                    };
+                    while let Some(datagram) = link.connection.datagrams().recv() {
+                        let way = (&mut link.connection, &mut link.answers);
+                        let packet = probes::take(datagram, peer, way, &mut self.probes, now);
+                        if let Some(packet) = packet {
+                            deliver(peer, packet);
                         }
                     }
                 }
@@ -228,7 +238,15 @@ impl Peers {
     }
 
     pub(super) fn next_timer(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let next = [timer, self.probes.next_timer()];
+        next.into_iter().flatten().min()
+    }
+
+    /// The peers that packets can be sent to now, and over what.
+    pub(super) fn connected_peers(&self) -> impl Iterator<Item = (NodeId, ConnectionHandle)> {
+        let peers = self.peers.iter();
+        peers.filter_map(|(node, peer)| Some((*node, peer.used?)))
     }
 
     pub(super) fn update(&mut self, routing: &Routing, socket: &Socket, now: Instant) {
@@ -283,6 +301,10 @@ impl Peers {
             .iter()
             .map(|(node, peer)| PeerReport {
                 node: *node,
+                addrs: peer.addrs.clone(),
+                is_wanted: self.wanted.contains(node),
+                failure: peer.failure.clone(),
+                probed: self.probes.of(*node),
                 path: peer
                     .used
                     .and_then(|used| links.get_mut(&used))
@@ -337,7 +359,7 @@ impl Peers {
         self.touch(handle);
     }
 
-    fn touch(&mut self, handle: ConnectionHandle) {
+    pub(super) fn touch(&mut self, handle: ConnectionHandle) {
         if let Some(link) = self.links.get_mut(&handle)
             && !link.touched
         {
@@ -460,6 +482,9 @@ impl Peers {
                 Event::ConnectionLost { reason } => {
                     let peer = self.links.get(&handle).and_then(|link| link.peer);
                     tracing::debug!(?peer, %reason, "a connection of the overlay has ended");
+                    if let Some(peer) = peer.and_then(|peer| self.peers.get_mut(&peer)) {
+                        peer.failure = Some(reason.to_string());
+                    }
                     self.lost(handle, now);
                 }
                 _ => {}

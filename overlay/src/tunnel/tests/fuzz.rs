@@ -8,6 +8,7 @@ use certs::NodeId;
 
 use crate::tunnel::coalesce::Coalescer;
 use crate::tunnel::packet::Packet;
+use crate::tunnel::probe::{Probe, echo};
 use crate::tunnel::routing::{Local, Memory, Remote, Routing};
 use crate::tunnel::segment::segment;
 use crate::tunnel::too_big;
@@ -73,6 +74,11 @@ fn no_bytes_from_a_peer_do_harm() {
         while let Some((len, more)) = rest.split_first() {
             let (datagram, more) = more.split_at(usize::from(*len).min(more.len()));
             rest = more;
+            if Probe::of(datagram) == Some(Probe::Ask) {
+                let echo = echo(datagram);
+                assert_eq!(echo.len(), datagram.len());
+                assert!(matches!(Probe::of(&echo), Some(Probe::Echo { .. })));
+            }
             let Some((kind, bytes)) = datagram.split_first() else {
                 continue;
             };
