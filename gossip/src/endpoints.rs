@@ -61,6 +61,8 @@ pub struct Backend {
     pub addrs: Vec<IpAddr>,
     /// See [`Endpoint::ready`].
     pub ready: bool,
+    /// See [`Endpoint::names`].
+    pub names: Vec<String>,
 }
 
 /// By network, then by service; backends by task, then by node.
@@ -134,6 +136,7 @@ impl Endpoints {
                     node: *node,
                     addrs: endpoint.addrs.clone(),
                     ready: endpoint.ready,
+                    names: endpoint.names.clone(),
                 });
             }
         }
@@ -212,6 +215,7 @@ mod tests {
             service: grant.service,
             addrs: grant.addrs.to_vec(),
             ready: true,
+            names: Vec::new(),
             ticket: Ticket {
                 signature: sign(&grant.signed_bytes()),
             },
@@ -251,6 +255,7 @@ mod tests {
             node: id_of(4),
             addrs: ADDR.to_vec(),
             ready: true,
+            names: Vec::new(),
         };
         assert_eq!(found, [backend]);
     }

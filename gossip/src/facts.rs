@@ -13,6 +13,8 @@ pub const MAX_ADDRS: usize = 8;
 pub const MAX_ENDPOINTS: usize = 1_024;
 /// Addresses of one task on one network.
 pub const MAX_ENDPOINT_ADDRS: usize = 2;
+/// Of one container.
+pub const MAX_NAMES: usize = 16;
 /// Bytes of a ticket's signature; ours have at most 72.
 pub const MAX_SIGNATURE: usize = 80;
 /// Bytes of any text in the facts.
@@ -114,12 +116,17 @@ pub struct Endpoint {
     /// Takes new connections. One that does not is starting, unhealthy or
     /// draining; what it has goes on.
     pub ready: bool,
+    /// By which a container that no service has made is asked for; the ticket
+    /// does not vouch for them. None of a task.
+    pub names: Vec<String>,
     pub ticket: Ticket,
 }
 
 impl Endpoint {
     fn is_bounded(&self) -> bool {
         (1..=MAX_ENDPOINT_ADDRS).contains(&self.addrs.len())
+            && self.names.len() <= MAX_NAMES
+            && self.names.iter().all(|name| name.len() <= MAX_TEXT)
             && self.ticket.signature.len() <= MAX_SIGNATURE
     }
 }
