@@ -40,7 +40,7 @@ pub use http::{Response, over_unix};
 pub use images::Images;
 pub use init::run as run_init;
 pub use netns::Netns;
-pub use packages::ensure_packages;
+pub use packages::{ensure_packages, ensure_programs};
 pub use procs::Usage;
 pub use service::Service;
 pub use starve::Starving;

@@ -30,6 +30,22 @@ pub fn ensure_packages(install: bool) -> Result<()> {
             "network namespaces and engines need root: run as root".into(),
         ));
     }
+    ensure(install, || {
+        let mut packages = missing(&NEEDED);
+        if !is_static(Path::new(BUSYBOX.0)) {
+            packages.push(BUSYBOX.1);
+        }
+        packages
+    })
+}
+
+/// Makes sure that programs are there which only some benchmark needs; pairs of
+/// a program and the Debian package that brings it, which is installed.
+pub fn ensure_programs(programs: &[(&str, &'static str)]) -> Result<()> {
+    ensure(true, || missing(programs))
+}
+
+fn ensure(install: bool, missing: impl Fn() -> Vec<&'static str>) -> Result<()> {
     let lacking = missing();
     if lacking.is_empty() {
         return Ok(());
@@ -60,15 +76,12 @@ fn apt_install(packages: &[&str]) -> Result<()> {
 }
 
 /// The packages whose programs are not there, each once.
-fn missing() -> Vec<&'static str> {
-    let mut packages: Vec<_> = NEEDED
+fn missing(programs: &[(&str, &'static str)]) -> Vec<&'static str> {
+    let mut packages: Vec<_> = programs
         .iter()
         .filter(|(program, _)| find(program).is_none())
         .map(|(_, package)| *package)
         .collect();
-    if !is_static(Path::new(BUSYBOX.0)) {
-        packages.push(BUSYBOX.1);
-    }
     packages.dedup();
     packages
 }

@@ -11,11 +11,13 @@ mod engines;
 mod figures;
 mod gossip;
 mod idle;
+mod overlay;
 mod starve;
 mod usage;
 
 use anyhow::Result;
 use clap::Subcommand;
+use swarmlet_testnet::plan::ETHERNET_MTU;
 use swarmlet_testnet::{Artifacts, Options, Testnet, ensure_packages, target_dir};
 
 use crate::interrupt::Guard;
@@ -35,6 +37,8 @@ pub enum Bench {
     Detect(detect::Detect),
     /// Whom a starving device takes down with it
     Starve(starve::Starve),
+    /// Throughput, round trips and load balancing between containers
+    Overlay(overlay::Overlay),
     /// Gossip of thousands of members, simulated
     Gossip(gossip::Gossip),
 }
@@ -46,22 +50,32 @@ pub fn run(name: &str, bench: &Bench) -> Result<()> {
         Bench::Idle(_) => Idle::HOSTS,
         Bench::Detect(detect) => usize::try_from(detect.hosts)?,
         Bench::Starve(starve) => usize::try_from(starve.hosts)?,
+        Bench::Overlay(_) => overlay::Overlay::HOSTS,
         Bench::Gossip(gossip) => return gossip.run(),
+    };
+    let mtus = match bench {
+        Bench::Overlay(overlay) => overlay.mtu.clone(),
+        _ => vec![ETHERNET_MTU],
     };
     ensure_packages(true)?;
     let artifacts = Artifacts::build()?;
     let guard = Guard::of_testnet(name)?;
-    Testnet::down(name)?;
-    let options = Options {
-        logs: Some(target_dir().join("testnet/bench")),
-        ..Options::new(name, hosts)
-    };
-    let net = Testnet::up(&artifacts, &options).map_err(anyhow::Error::from);
-    guard.finish(net.and_then(|net| match bench {
-        Bench::Create(create) => create.run(&net),
-        Bench::Idle(idle) => idle.run(&net),
-        Bench::Detect(detect) => detect.run(&net),
-        Bench::Starve(starve) => starve.run(&net),
-        Bench::Gossip(gossip) => gossip.run(),
-    }))
+    for mtu in mtus {
+        Testnet::down(name)?;
+        let options = Options {
+            logs: Some(target_dir().join("testnet/bench")),
+            mtu,
+            ..Options::new(name, hosts)
+        };
+        let net = Testnet::up(&artifacts, &options).map_err(anyhow::Error::from);
+        guard.finish(net.and_then(|net| match bench {
+            Bench::Create(create) => create.run(&net),
+            Bench::Idle(idle) => idle.run(&net),
+            Bench::Detect(detect) => detect.run(&net),
+            Bench::Starve(starve) => starve.run(&net),
+            Bench::Overlay(overlay) => overlay.run(&net, mtu),
+            Bench::Gossip(gossip) => gossip.run(),
+        }))?;
+    }
+    Ok(())
 }
