@@ -36,10 +36,12 @@ const LITTLE: usize = 8;
 /// One second of pause, at most, for so many members; and no more than the latter.
 const MEMBERS_PER_SECOND: u32 = 32;
 const MOST_SECONDS: u32 = 30;
-/// Between two calls of members that are presumed dead, or are not known yet.
+/// Between two calls of members that are not in touch.
 const CALL: Duration = Duration::from_secs(2);
-/// The same for members that are dead, for each that is live.
-const CALL_PER_MEMBER: Duration = Duration::from_millis(10);
+/// Of the live members so many call one that is dead, at a time. Who does is drawn
+/// by lot each time: taking turns, members that started together would all wait
+/// for the same moment.
+const CALLERS: usize = 200;
 /// Between two comparisons with just anyone.
 const ANYONE: Duration = Duration::from_secs(30);
 /// Records that are wanted at a time.
@@ -195,7 +197,10 @@ impl Machine {
 
     /// Calls someone who is not in touch: a hint, someone presumed dead, or dead.
     fn call(&mut self) {
-        let now = self.now();
+        self.exchanges.next_call = self.now() + self.rng.around(CALL);
+        if self.hints.is_empty() && self.roster.live_count() == self.roster.len() {
+            return;
+        }
         let strangers = self
             .hints
             .keys()
@@ -209,17 +214,13 @@ impl Machine {
                 Standing::Alive | Standing::Shaken | Standing::Left => {}
             }
         }
-        let (candidates, pause) = if urgent.is_empty() {
-            let live = u32::try_from(self.roster.live_count()).unwrap_or(u32::MAX);
-            (dead, CALL.max(CALL_PER_MEMBER.saturating_mul(live)))
-        } else {
-            // The dead may be who brings the halves of a split together.
+        // The dead may be who brings the halves of a split together.
+        let live = self.roster.live_count();
+        if !urgent.is_empty() || self.rng.below(live) < CALLERS {
             urgent.extend(dead);
-            (urgent, CALL)
-        };
-        self.exchanges.next_call = now + self.rng.around(pause);
-        if !candidates.is_empty() {
-            let chosen = candidates[self.rng.below(candidates.len())];
+        }
+        if !urgent.is_empty() {
+            let chosen = urgent[self.rng.below(urgent.len())];
             self.greet(chosen);
         }
     }
