@@ -1,7 +1,7 @@
 //! Does what the registry has decided: one question of the engine after another,
 //! links first, then the disk, then those who want to know of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
@@ -9,10 +9,13 @@ use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use tokio::sync::{Mutex, watch};
 
+use super::attach::{Attach, Attached, AttachmentId, Wanted};
+use super::attachments::Lease;
+use super::ipam::{Pool, RequestAddress};
 use super::registry::{Expected, Registry};
 use super::state::Store;
 use super::veth::Links;
-use super::{Config, Refusal, protocol};
+use super::{Config, Refusal, ipam, protocol};
 use crate::directory::NetworkId;
 use crate::view::Local;
 use protocol::Call;
@@ -26,6 +29,33 @@ pub struct Driver {
     inner: Mutex<Inner>,
     expected: StdMutex<Expected>,
     locals: watch::Sender<Locals>,
+    attached: watch::Sender<Arc<BTreeMap<AttachmentId, Attached>>>,
+    attach: Option<Arc<dyn Attach>>,
+    /// What this node has of managers.
+    asking: StdMutex<Asking>,
+}
+
+#[derive(Debug, Default)]
+struct Asking {
+    held: BTreeSet<AttachmentId>,
+    /// Questions that are open.
+    now: BTreeSet<AttachmentId>,
+    /// What was said last of both.
+    told: Option<BTreeSet<AttachmentId>>,
+}
+
+/// An open question: the engine may hang up at any moment.
+struct Asked<'a> {
+    driver: &'a Driver,
+    id: AttachmentId,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let mut asking = self.driver.asking();
+        asking.now.remove(&self.id);
+        self.driver.hold(&mut asking);
+    }
 }
 
 #[derive(Debug)]
@@ -55,14 +85,18 @@ impl Driver {
         }
         let mut inner = Inner { registry, store };
         inner.save()?;
-        let locals = watch::Sender::new(Arc::new(inner.registry.locals()));
-        Ok(Self {
+        let driver = Self {
             prefix,
             links,
-            inner: Mutex::new(inner),
+            locals: watch::Sender::default(),
+            attached: watch::Sender::default(),
+            attach: config.attach.clone(),
+            asking: StdMutex::default(),
             expected: StdMutex::default(),
-            locals,
-        })
+            inner: Mutex::new(inner),
+        };
+        driver.tell(&driver.inner.lock().await.registry);
+        Ok(driver)
     }
 
     pub fn expect(&self, expected: Expected) {
@@ -73,6 +107,10 @@ impl Driver {
         self.locals.subscribe()
     }
 
+    pub fn attached(&self) -> watch::Receiver<Arc<BTreeMap<AttachmentId, Attached>>> {
+        self.attached.subscribe()
+    }
+
     pub async fn networks(&self) -> BTreeMap<String, NetworkId> {
         self.inner.lock().await.registry.networks()
     }
@@ -80,57 +118,97 @@ impl Driver {
     /// # Errors
     /// What is to be said to the engine; what it asked for is not done.
     pub async fn answer(&self, call: Call) -> Result<Value, Refusal> {
-        let mut inner = self.inner.lock().await;
-        let answer = match call {
-            Call::Activate => return Ok(protocol::activated()),
-            Call::Capabilities => return Ok(protocol::capabilities()),
-            Call::EndpointInfo => return Ok(protocol::endpoint_info()),
-            Call::Discovery => return Ok(protocol::done()),
-            Call::Join(call) => self.join(&mut inner, &call).await,
-            Call::CreateNetwork(call) => {
-                inner.change(|registry| registry.create_network(&call))?;
-                Ok(protocol::done())
-            }
-            Call::CreateEndpoint(call) => {
-                let (mac, dead) = {
-                    let expected = self.expected();
-                    inner.change(|registry| registry.create_endpoint(&call, &expected))?
-                };
-                self.delete(dead).await;
-                Ok(protocol::endpoint_created(mac))
-            }
-            Call::Publish(call) => {
-                let ports = call.ports()?;
-                inner.change(|registry| registry.publish(&call.endpoint, ports))?;
-                Ok(protocol::done())
-            }
-            Call::DeleteNetwork(call) => {
-                self.end(&mut inner, |registry| {
-                    registry.delete_network(&call.network)
+        match call {
+            Call::Activate => Ok(protocol::activated()),
+            Call::Capabilities => Ok(protocol::capabilities()),
+            Call::EndpointInfo => Ok(protocol::endpoint_info()),
+            Call::Discovery | Call::ReleasePool => Ok(protocol::done()),
+            Call::AddressCapabilities => Ok(ipam::capabilities()),
+            Call::AddressSpaces => Ok(ipam::address_spaces()),
+            Call::RequestPool(call) => Ok(ipam::pool_given(&call.pool()?)),
+            Call::RequestAddress(call) => self.give_address(&call).await,
+            Call::ReleaseAddress(call) => {
+                let (pool, addr) = (call.pool()?, call.address()?);
+                self.end(|registry| {
+                    registry.release_address(&pool, addr);
+                    None
                 })
                 .await
             }
-            Call::DeleteEndpoint(call) => {
-                let delete = |registry: &mut Registry| registry.delete_endpoint(&call.endpoint);
-                self.end(&mut inner, delete).await
+            Call::CreateNetwork(call) => {
+                self.begin(|registry| registry.create_network(&call))
+                    .await?;
+                Ok(protocol::done())
             }
-            Call::Leave(call) => {
-                self.end(&mut inner, |registry| registry.leave(&call.endpoint))
+            Call::DeleteNetwork(call) => {
+                self.end(|registry| registry.delete_network(&call.network))
                     .await
             }
+            Call::CreateEndpoint(call) => {
+                let expected = self.expected().clone();
+                let create = |registry: &mut Registry| registry.create_endpoint(&call, &expected);
+                let (mac, dead) = self.begin(create).await?;
+                self.delete(dead).await;
+                Ok(protocol::endpoint_created(mac))
+            }
+            Call::DeleteEndpoint(call) => {
+                self.end(|registry| registry.delete_endpoint(&call.endpoint))
+                    .await
+            }
+            Call::Join(call) => self.join(&call).await,
+            Call::Leave(call) => self.end(|registry| registry.leave(&call.endpoint)).await,
+            Call::Publish(call) => {
+                let ports = call.ports()?;
+                self.begin(|registry| registry.publish(&call.endpoint, ports))
+                    .await?;
+                Ok(protocol::done())
+            }
             Call::Unpublish(call) => {
-                let unpublish = |registry: &mut Registry| {
+                self.end(|registry| {
                     registry.unpublish(&call.endpoint);
                     None
-                };
-                self.end(&mut inner, unpublish).await
+                })
+                .await
             }
-        };
-        self.tell(&inner.registry);
-        answer
+        }
     }
 
-    async fn join(&self, inner: &mut Inner, call: &protocol::Join) -> Result<Value, Refusal> {
+    async fn give_address(&self, call: &RequestAddress) -> Result<Value, Refusal> {
+        let (pool, wanted) = (call.pool()?, call.wanted()?);
+        if call.is_gateway() {
+            let gateway = wanted.ok_or(Refusal::NoGateway(pool.net))?;
+            return Ok(ipam::address_given(gateway, &pool));
+        }
+        let expected = self.expected().clone();
+        let request = |registry: &mut Registry| {
+            Ok(registry.request_address(&pool, wanted, &expected, rand::random()))
+        };
+        let addr = match self.begin(request).await? {
+            Lease::Given(addr) => addr,
+            Lease::Ask(wanted) => self.ask(wanted, &pool).await?,
+        };
+        Ok(ipam::address_given(addr, &pool))
+    }
+
+    async fn ask(&self, wanted: Wanted, pool: &Pool) -> Result<IpAddr, Refusal> {
+        let _asked = self.asked(wanted.id);
+        let attach = self.attach.as_ref().ok_or(Refusal::NoAttachments)?;
+        let grant = attach.attach(wanted.clone()).await;
+        let grant = grant.map_err(Refusal::NotAttached)?;
+        self.begin(|registry| registry.granted(&wanted, grant, pool))
+            .await
+    }
+
+    fn asked(&self, id: AttachmentId) -> Asked<'_> {
+        let mut asking = self.asking();
+        asking.now.insert(id);
+        self.hold(&mut asking);
+        drop(asking);
+        Asked { driver: self, id }
+    }
+
+    async fn join(&self, call: &protocol::Join) -> Result<Value, Refusal> {
+        let mut inner = self.inner.lock().await;
         let (link, answer) = inner.registry.plan_join(&call.endpoint, &self.prefix)?;
         self.links.create(&link).await?;
         let joined = inner.change(|registry| {
@@ -141,16 +219,28 @@ impl Driver {
             self.delete([link.host]).await;
             return Err(refusal);
         }
+        self.tell(&inner.registry);
         serde_json::to_value(answer).map_err(|error| Refusal::Failed(error.into()))
+    }
+
+    /// Something begins, on the disk too, or nothing has changed.
+    async fn begin<T>(
+        &self,
+        begin: impl FnOnce(&mut Registry) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let mut inner = self.inner.lock().await;
+        let begun = inner.change(begin)?;
+        self.tell(&inner.registry);
+        Ok(begun)
     }
 
     /// Something ends, which nobody can refuse: what cannot be written now is
     /// put right by the next start.
     async fn end<L: IntoIterator<Item = String>>(
         &self,
-        inner: &mut Inner,
         end: impl FnOnce(&mut Registry) -> L,
     ) -> Result<Value, Refusal> {
+        let mut inner = self.inner.lock().await;
         let links = end(&mut inner.registry);
         if let Err(error) = inner.save() {
             tracing::warn!(%error, "cannot write down that a container has left");
@@ -178,6 +268,32 @@ impl Driver {
             }
             changed
         });
+        let attached = registry.attached();
+        self.attached.send_if_modified(|told| {
+            let changed = **told != attached;
+            if changed {
+                *told = Arc::new(attached);
+            }
+            changed
+        });
+        let mut asking = self.asking();
+        asking.held = registry.held();
+        self.hold(&mut asking);
+    }
+
+    /// Tells managers what this node holds, if that is news.
+    fn hold(&self, asking: &mut Asking) {
+        let held: BTreeSet<_> = asking.held.union(&asking.now).copied().collect();
+        if asking.told.as_ref() != Some(&held) {
+            asking.told = Some(held.clone());
+            if let Some(attach) = &self.attach {
+                attach.hold(held);
+            }
+        }
+    }
+
+    fn asking(&self) -> MutexGuard<'_, Asking> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn expected(&self) -> MutexGuard<'_, Expected> {

@@ -2,13 +2,17 @@
 //!
 //! The engine asks ([`protocol`]), the [`registry`] decides, and the driver makes
 //! links ([`veth`]) and remembers them on disk ([`state`]). Only addresses that
-//! the plan has given to this node are let in. Who routes and who filters hears
+//! the plan has given to this node are let in, or that a manager gave to a
+//! container of a user ([`attach`]), for which the engine asks by [`ipam`]. Who routes and who filters hears
 //! from here which addresses live behind which link.
 //!
 //! The daemon may come and go while containers run: links, addresses and routes
 //! stay, and the next one adopts them.
 
+pub mod attach;
+mod attachments;
 mod driver;
+pub mod ipam;
 pub mod protocol;
 pub mod registry;
 #[expect(clippy::disallowed_methods, reason = "it acts; see clippy.toml")]
@@ -34,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::directory::NetworkId;
 use crate::names::Names;
+pub use attach::{Attach, Attached, AttachmentId};
 pub use driver::Locals;
 pub use registry::Expected;
 
@@ -50,6 +55,9 @@ pub struct Config {
     /// Of the containers' interfaces, in bytes: what the tunnel carries in one
     /// piece.
     pub mtu: u32,
+    /// Gives addresses to containers that no task stands for; `None`: they get
+    /// none.
+    pub attach: Option<Arc<dyn Attach>>,
 }
 
 /// The running driver. Dropped, it stops as with [`Plugin::close`], without
@@ -89,6 +97,12 @@ impl Plugin {
     /// The addresses that have a link here, now and whenever they change.
     pub fn locals(&self) -> watch::Receiver<Locals> {
         self.driver.locals()
+    }
+
+    /// Containers that users put on networks by themselves, now and whenever
+    /// they change.
+    pub fn attached(&self) -> watch::Receiver<Arc<BTreeMap<AttachmentId, Attached>>> {
+        self.driver.attached()
     }
 
     /// The engine's networks of this driver by the engine's id, and the swarm's
@@ -135,6 +149,12 @@ pub enum Refusal {
     NoGateway(IpNet),
     #[error("network {0} is not known here: remove it, it will be made again")]
     UnknownNetwork(String),
+    #[error("address pool {0:?} is not of this driver")]
+    UnknownPool(String),
+    #[error("{0}")]
+    NotAttached(String),
+    #[error("containers cannot be attached to networks of the swarm by this node")]
+    NoAttachments,
     #[error("endpoint {0} is not known here")]
     UnknownEndpoint(String),
     #[error("the endpoint has no address")]

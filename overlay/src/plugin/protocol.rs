@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use super::Refusal;
+use super::ipam::{ReleaseAddress, RequestAddress, RequestPool};
 use crate::directory::{NetworkId, Port, Protocol};
 
 /// The option of the engine's network that says which of the swarm's it is.
@@ -43,6 +44,13 @@ pub enum Call {
     Unpublish(EndpointRef),
     /// Other engines came or went; it concerns us not.
     Discovery,
+    AddressCapabilities,
+    AddressSpaces,
+    RequestPool(RequestPool),
+    /// Nothing is kept of pools.
+    ReleasePool,
+    RequestAddress(RequestAddress),
+    ReleaseAddress(ReleaseAddress),
 }
 
 impl Call {
@@ -65,6 +73,12 @@ impl Call {
             "/NetworkDriver.ProgramExternalConnectivity" => read(body).map(Self::Publish),
             "/NetworkDriver.RevokeExternalConnectivity" => read(body).map(Self::Unpublish),
             "/NetworkDriver.DiscoverNew" | "/NetworkDriver.DiscoverDelete" => Ok(Self::Discovery),
+            "/IpamDriver.GetCapabilities" => Ok(Self::AddressCapabilities),
+            "/IpamDriver.GetDefaultAddressSpaces" => Ok(Self::AddressSpaces),
+            "/IpamDriver.RequestPool" => read(body).map(Self::RequestPool),
+            "/IpamDriver.ReleasePool" => Ok(Self::ReleasePool),
+            "/IpamDriver.RequestAddress" => read(body).map(Self::RequestAddress),
+            "/IpamDriver.ReleaseAddress" => read(body).map(Self::ReleaseAddress),
             _ => return None,
         })
     }
@@ -75,7 +89,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 }
 
 /// Go writes `null` for lists and maps that are empty.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
@@ -322,7 +336,7 @@ impl Serialize for RouteKind {
 }
 
 pub fn activated() -> Value {
-    json!({"Implements": ["NetworkDriver"]})
+    json!({"Implements": ["NetworkDriver", "IpamDriver"]})
 }
 
 /// Networks are the engine's own: it shares them with no other engine.

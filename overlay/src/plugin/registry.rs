@@ -19,6 +19,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
+use super::attach::AttachmentId;
+use super::attachments::Attachment;
 use super::protocol::{CreateEndpoint, CreateNetwork, InterfaceName, JoinAnswer, RouteKind};
 use super::protocol::{StaticRoute, format_id, parse_id};
 use crate::directory::{NetworkId, Port};
@@ -34,6 +36,7 @@ pub type Expected = BTreeSet<(NetworkId, IpAddr)>;
 pub struct Registry {
     pub(super) networks: BTreeMap<String, Network>,
     pub(super) endpoints: BTreeMap<String, Endpoint>,
+    pub(super) attachments: BTreeMap<AttachmentId, Attachment>,
 }
 
 /// A network of the engine.
@@ -87,10 +90,12 @@ impl Registry {
     /// Forgets a network with its endpoints; returns links to delete.
     pub fn delete_network(&mut self, network: &str) -> Vec<String> {
         self.networks.remove(network);
-        self.forget(|_, endpoint| endpoint.network == network)
+        let links = self.forget(|_, endpoint| endpoint.network == network);
+        self.end_attachments();
+        links
     }
 
-    /// Takes in an endpoint, if the plan knows of it. Returns the hardware
+    /// Takes in an endpoint, if the plan or an attachment knows of it. Returns the hardware
     /// address that the driver gives it, and the links of endpoints that had
     /// one of its addresses: the engine gives none twice, so they are dead.
     pub fn create_endpoint(
@@ -102,7 +107,7 @@ impl Registry {
         let addresses = call.addresses()?;
         if let Some(stray) = addresses
             .iter()
-            .find(|&&a| !expected.contains(&(network, a)))
+            .find(|&&a| !expected.contains(&(network, a)) && !self.is_attached(network, a))
         {
             return Err(Refusal::Unexpected(*stray));
         }
@@ -124,7 +129,9 @@ impl Registry {
 
     /// Forgets an endpoint; returns its link if it still has one.
     pub fn delete_endpoint(&mut self, endpoint: &str) -> Option<String> {
-        self.forget(|id, _| id.as_str() == endpoint).pop()
+        let link = self.forget(|id, _| id.as_str() == endpoint).pop();
+        self.end_attachments();
+        link
     }
 
     /// The link that the endpoint is to get, and what the engine is told of it.
@@ -225,7 +232,7 @@ impl Registry {
     }
 
     /// Compares with the links that there are, all of the host's: forgets the
-    /// joins whose link is gone, and returns the links to keep as they are to be,
+    /// joins whose link is gone and the attachments that were theirs, and returns the links to keep as they are to be,
     /// and the names of ours that belong to nobody.
     pub fn reconcile(
         &mut self,
@@ -237,6 +244,7 @@ impl Registry {
                 .joined
                 .take_if(|joined| !present.contains(&joined.veth));
         }
+        self.end_unlinked();
         let kept: Vec<Link> = self
             .endpoints
             .iter()
@@ -266,7 +274,10 @@ impl Registry {
     }
 
     /// Forgets endpoints; returns the links that they had.
-    fn forget(&mut self, mut which: impl FnMut(&String, &Endpoint) -> bool) -> Vec<String> {
+    pub(super) fn forget(
+        &mut self,
+        mut which: impl FnMut(&String, &Endpoint) -> bool,
+    ) -> Vec<String> {
         let mut links = Vec::new();
         self.endpoints.retain(|id, endpoint| {
             let gone = which(id, endpoint);
@@ -280,6 +291,19 @@ impl Registry {
 }
 
 impl Endpoint {
+    /// As the engine calls it.
+    pub(super) fn network(&self) -> &str {
+        &self.network
+    }
+
+    pub(super) fn has(&self, addr: IpAddr) -> bool {
+        self.addresses.contains(&addr)
+    }
+
+    pub(super) fn is_joined(&self) -> bool {
+        self.joined.is_some()
+    }
+
     fn has_link(&self, name: &str) -> bool {
         self.joined
             .as_ref()
@@ -288,6 +312,10 @@ impl Endpoint {
 }
 
 impl Network {
+    pub(super) fn id(&self) -> NetworkId {
+        self.id
+    }
+
     /// Those of the families in which the container has an address.
     fn gateways_for(&self, addresses: &[IpAddr]) -> Vec<IpAddr> {
         let wanted = |gateway: &IpAddr| addresses.iter().any(|a| a.is_ipv4() == gateway.is_ipv4());
@@ -369,7 +397,7 @@ fn short(id: &str) -> String {
     id.chars().take(12).collect()
 }
 
-mod id_as_text {
+pub(super) mod id_as_text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use super::{NetworkId, format_id, parse_id};

@@ -1,9 +1,9 @@
 //! What the driver has promised, on disk: the engine does not repeat itself when
 //! the daemon is back.
 //!
-//! Networks outlive a boot, so their file is synced; endpoints do not, and are
-//! written once or twice for each container that starts, so theirs is only
-//! replaced. Both are there as a whole or not at all.
+//! Networks outlive a boot, so their file is synced; endpoints and attachments do
+//! not, and are written once or twice for each container that starts, so theirs
+//! are only replaced. Each is there as a whole or not at all.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
@@ -14,10 +14,13 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::attach::AttachmentId;
+use super::attachments::Attachment;
 use super::registry::{Endpoint, Network, Registry};
 
 const NETWORKS: &str = "networks.json";
 const ENDPOINTS: &str = "endpoints.json";
+const ATTACHMENTS: &str = "attachments.json";
 /// Some 10,000 endpoints; a larger file is not ours.
 const MAX_FILE_BYTES: u64 = 8 << 20;
 
@@ -29,6 +32,11 @@ enum Networks {
 #[derive(Debug, Serialize, Deserialize)]
 enum Endpoints {
     V1(BTreeMap<String, Endpoint>),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Attachments {
+    V1(BTreeMap<AttachmentId, Attachment>),
 }
 
 /// The directory, and what is in it.
@@ -43,23 +51,21 @@ impl Store {
     ///
     /// # Errors
     /// The directory cannot be used, or the networks' file is damaged: it is
-    /// named, nothing is changed. Damaged endpoints are none, with a warning.
+    /// named, nothing is changed. Endpoints and attachments that are damaged
+    /// are none, with a warning.
     pub fn open(dir: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let networks = read(&dir.join(NETWORKS))?.map(|Networks::V1(networks)| networks);
-        let endpoints = match read(&dir.join(ENDPOINTS)) {
-            Ok(endpoints) => endpoints.map(|Endpoints::V1(endpoints)| endpoints),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                tracing::warn!(%error, "the containers' links are not known any more");
-                None
-            }
-            Err(error) => return Err(error),
-        };
+        let endpoints = read_if_whole(&dir.join(ENDPOINTS))?;
+        let endpoints = endpoints.map(|Endpoints::V1(endpoints)| endpoints);
+        let attachments = read_if_whole(&dir.join(ATTACHMENTS))?;
+        let attachments = attachments.map(|Attachments::V1(attachments)| attachments);
         Ok(Self {
             dir: dir.to_owned(),
             saved: Registry {
                 networks: networks.unwrap_or_default(),
                 endpoints: endpoints.unwrap_or_default(),
+                attachments: attachments.unwrap_or_default(),
             },
         })
     }
@@ -72,7 +78,7 @@ impl Store {
     /// Writes what differs from what was saved last.
     ///
     /// # Errors
-    /// The disk holds what was saved before, or one of the two files is new.
+    /// The disk holds what was saved before, or some of the files are new.
     pub fn save(&mut self, registry: &Registry) -> io::Result<()> {
         if self.saved.networks != registry.networks {
             let record = Networks::V1(registry.networks.clone());
@@ -84,6 +90,11 @@ impl Store {
             replace(&self.dir.join(ENDPOINTS), &record, false)?;
             self.saved.endpoints.clone_from(&registry.endpoints);
         }
+        if self.saved.attachments != registry.attachments {
+            let record = Attachments::V1(registry.attachments.clone());
+            replace(&self.dir.join(ATTACHMENTS), &record, false)?;
+            self.saved.attachments.clone_from(&registry.attachments);
+        }
         Ok(())
     }
 
@@ -92,7 +103,7 @@ impl Store {
     /// # Errors
     /// A file cannot be removed.
     pub fn purge(&self) -> io::Result<()> {
-        for file in [NETWORKS, ENDPOINTS] {
+        for file in [NETWORKS, ENDPOINTS, ATTACHMENTS] {
             let path = self.dir.join(file);
             missing_is_fine(fs::remove_file(temporary(&path)))?;
             missing_is_fine(fs::remove_file(path))?;
@@ -101,6 +112,17 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             removed => missing_is_fine(removed),
         }
+    }
+}
+
+/// As [`read`]; what is damaged is as if it were not there.
+fn read_if_whole<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            tracing::warn!(%error, "what was written of containers is lost");
+            Ok(None)
+        }
+        found => found,
     }
 }
 

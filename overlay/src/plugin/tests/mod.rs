@@ -1,11 +1,19 @@
+mod attachments;
+mod ipam;
 mod protocol;
 mod registry;
 mod running;
 mod state;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::Refusal;
+use super::attach::{Attach, AttachmentId, Grant, Wanted};
 use super::protocol::Call;
 use super::registry::Expected;
 use crate::directory::NetworkId;
@@ -43,4 +51,32 @@ fn expected(addresses: &[&str]) -> Expected {
         .iter()
         .map(|text| (SWARM_NETWORK, ip(text)))
         .collect()
+}
+
+/// Gives what it has for a network, once.
+#[derive(Debug, Default)]
+struct FakeManager {
+    grants: Mutex<BTreeMap<NetworkId, Grant>>,
+    held: Mutex<Vec<BTreeSet<AttachmentId>>>,
+}
+
+impl FakeManager {
+    fn held(&self) -> Vec<usize> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().map(BTreeSet::len).collect()
+    }
+}
+
+impl Attach for FakeManager {
+    fn attach(&self, wanted: Wanted) -> BoxFuture<'_, Result<Grant, String>> {
+        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        let grant = grants.remove(&wanted.network);
+        let grant = grant.ok_or_else(|| "no manager is in reach".to_owned());
+        async { grant }.boxed()
+    }
+
+    fn hold(&self, held: BTreeSet<AttachmentId>) {
+        let mut told = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        told.push(held);
+    }
 }

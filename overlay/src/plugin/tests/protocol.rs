@@ -198,7 +198,7 @@ fn a_port_whose_number_is_left_open_is_refused() {
 fn answers_are_what_the_engine_reads() {
     assert_eq!(
         protocol::activated(),
-        json!({"Implements": ["NetworkDriver"]})
+        json!({"Implements": ["NetworkDriver", "IpamDriver"]})
     );
     assert_eq!(
         protocol::capabilities(),

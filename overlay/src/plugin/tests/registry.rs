@@ -5,9 +5,9 @@ use serde_json::json;
 use super::super::registry::{Link, Registry};
 use super::*;
 
-const PREFIX: &str = "swv0000";
+pub(super) const PREFIX: &str = "swv0000";
 
-fn networked() -> Registry {
+pub(super) fn networked() -> Registry {
     let mut registry = Registry::default();
     for body in [CREATE_NETWORK, CREATE_NETWORK_V4] {
         let Ok(Call::CreateNetwork(network)) = call("/NetworkDriver.CreateNetwork", body) else {
@@ -18,7 +18,7 @@ fn networked() -> Registry {
     registry
 }
 
-fn create(
+pub(super) fn create(
     registry: &mut Registry,
     body: &str,
     expected: &Expected,
@@ -31,7 +31,7 @@ fn create(
         .map(|(_, dead)| dead)
 }
 
-fn join(registry: &mut Registry, endpoint: &str) -> Link {
+pub(super) fn join(registry: &mut Registry, endpoint: &str) -> Link {
     let (link, _) = registry.plan_join(endpoint, PREFIX).unwrap();
     registry.joined(endpoint, SANDBOX, &link.host);
     link
@@ -50,7 +50,7 @@ fn inhabited() -> (Registry, Link) {
     (registry, link)
 }
 
-fn endpoint_of(id: &str, address: &str) -> String {
+pub(super) fn endpoint_of(id: &str, address: &str) -> String {
     json!({"NetworkID": NETWORK, "EndpointID": id, "Interface": {"Address": address}}).to_string()
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -45,19 +45,26 @@ fn forward() {
 }
 
 /// The folders of one daemon.
-struct Place(tempfile::TempDir);
+struct Place {
+    dir: tempfile::TempDir,
+    manager: Arc<FakeManager>,
+}
 
 impl Place {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            manager: Arc::default(),
+        }
     }
 
     fn config(&self) -> Config {
         Config {
             names: Names::of(Path::new(RUN_DIR)),
-            plugin_dir: self.0.path().join("docker/plugins"),
-            state_dir: self.0.path().join("state"),
+            plugin_dir: self.dir.path().join("docker/plugins"),
+            state_dir: self.dir.path().join("state"),
             mtu: 1400,
+            attach: Some(self.manager.clone()),
         }
     }
 
@@ -256,6 +263,67 @@ fn the_next_daemon_adopts_what_lives_and_removes_what_is_nobodys() {
 }
 
 #[test]
+fn a_container_of_a_user_gets_a_managers_address_and_gives_it_back() {
+    in_new_network(|| async {
+        let place = Place::new();
+        let plugin = place.open().await;
+        plugin.expect(Expected::new());
+        place
+            .ask("/NetworkDriver.CreateNetwork", CREATE_NETWORK)
+            .await;
+        let pool =
+            |net| json!({"PoolID": format!("0000000000000000000000abc/{net}"), "Address": ""});
+        let (v4, v6) = (pool("10.0.5.0/24"), pool("fd00:5::/64"));
+        let place = &place;
+        let ask = |pool: Value| async move {
+            place
+                .ask("/IpamDriver.RequestAddress", &pool.to_string())
+                .await
+        };
+        assert_eq!(ask(v4.clone()).await["Err"], "no manager is in reach");
+        assert_eq!(place.manager.held(), [0, 1, 0], "asked for, and in vain");
+
+        let addrs = ["10.0.5.8/24", "fd00:5::3/64"].map(|text| text.parse().unwrap());
+        let grant = Grant {
+            addrs: addrs.into(),
+            ticket: vec![7],
+        };
+        place
+            .manager
+            .grants
+            .lock()
+            .unwrap()
+            .insert(SWARM_NETWORK, grant);
+        assert_eq!(ask(v4.clone()).await["Address"], "10.0.5.8/24");
+        assert_eq!(ask(v6.clone()).await["Address"], "fd00:5::3/64");
+        place.join(ENDPOINT, "10.0.5.8", "fd00:5::3").await;
+        let attached = plugin.attached().borrow().clone();
+        assert_eq!(attached.len(), 1);
+
+        // The next daemon knows of it.
+        plugin.close().await;
+        let plugin = place.open().await;
+        plugin.expect(Expected::new());
+        assert_eq!(*plugin.attached().borrow(), attached);
+
+        for question in ["Leave", "DeleteEndpoint"] {
+            place
+                .ask(&format!("/NetworkDriver.{question}"), LEAVE)
+                .await;
+        }
+        assert!(plugin.attached().borrow().is_empty());
+        for (mut pool, addr) in [(v4, "10.0.5.8"), (v6, "fd00:5::3")] {
+            pool["Address"] = json!(addr);
+            let released = place
+                .ask("/IpamDriver.ReleaseAddress", &pool.to_string())
+                .await;
+            assert_eq!(released, json!({}));
+        }
+        assert_eq!(place.manager.held(), [0, 1, 0, 1, 1, 0]);
+    });
+}
+
+#[test]
 fn an_address_of_nobody_gets_no_link() {
     in_new_network(|| async {
         let place = Place::new();
@@ -303,7 +371,10 @@ fn a_stale_socket_is_replaced_and_a_served_one_is_not() {
         drop(std::os::unix::net::UnixListener::bind(place.socket()).unwrap());
         let plugin = place.open().await;
         let activated = place.ask("/Plugin.Activate", "").await;
-        assert_eq!(activated, json!({"Implements": ["NetworkDriver"]}));
+        assert_eq!(
+            activated,
+            json!({"Implements": ["NetworkDriver", "IpamDriver"]})
+        );
 
         let second = Plugin::open(place.config()).await.unwrap_err();
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);

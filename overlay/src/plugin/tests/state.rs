@@ -1,5 +1,6 @@
 use std::fs;
 
+use super::super::ipam::Pool;
 use super::super::registry::Registry;
 use super::super::state::Store;
 use super::*;
@@ -19,6 +20,20 @@ fn filled() -> Registry {
         .create_endpoint(&endpoint, &expected(&["10.0.5.8", "fd00:5::3"]))
         .unwrap();
     registry.joined(ENDPOINT, SANDBOX, "swv0000abcdef");
+    let wanted = Wanted {
+        id: 300,
+        network: SWARM_NETWORK,
+        addrs: Vec::new(),
+    };
+    let grant = Grant {
+        addrs: vec!["10.0.5.8/24".parse().unwrap()],
+        ticket: vec![1, 255],
+    };
+    let pool = Pool {
+        network: SWARM_NETWORK,
+        net: "10.0.5.0/24".parse().unwrap(),
+    };
+    registry.granted(&wanted, grant, &pool).unwrap();
     registry
 }
 
@@ -44,6 +59,10 @@ fn the_files_are_the_first_version() {
         text("endpoints.json"),
         r#"{"V1":{"bd8f235b9263a5c0adaa967b8ab536fa76deabe11cd11c583c1ce55f8609c223":{"network":"375471f015d01c1581f95604fa8abb3c5abfb5f3acd8b537e9db29f9dbfea07e","addresses":["10.0.5.8","fd00:5::3"],"ports":[],"joined":{"sandbox":"/var/run/docker/netns/444d59b8e6f8","veth":"swv0000abcdef"}}}}"#
     );
+    assert_eq!(
+        text("attachments.json"),
+        r#"{"V1":{"300":{"network":"0000000000000000000000abc","addrs":["10.0.5.8/24"],"ticket":[1,255],"taken":["10.0.5.8"]}}}"#
+    );
 }
 
 #[test]
@@ -53,6 +72,7 @@ fn nothing_is_written_while_nothing_changes() {
     store.save(&filled()).unwrap();
     fs::remove_file(dir.path().join("networks.json")).unwrap();
     fs::remove_file(dir.path().join("endpoints.json")).unwrap();
+    fs::remove_file(dir.path().join("attachments.json")).unwrap();
     store.save(&filled()).unwrap();
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
