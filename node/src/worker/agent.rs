@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::driver::{Driver, Inbox, Steps};
+use super::driver::{Driver, Inbox, Steps, Told};
 use super::engine::{EngineState, Watcher};
 use super::links::Links;
 use super::statuses::{Board, Statuses};
@@ -94,6 +94,7 @@ impl Agent {
             writer: Writer::spawn(config.dir, config.data_key, store::RETRY),
             doubt,
             links: config.links,
+            told: Told::default(),
             steps: Steps::default(),
             leaving: Vec::new(),
             leaves: false,

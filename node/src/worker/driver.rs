@@ -11,8 +11,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::endpoints;
 use super::engine::Seen;
-use super::links::Links;
+use super::links::{Endpoints, Expected, Links, Resolvers};
 use super::statuses::Board;
 use super::step::{self, Done};
 use super::store::Writer;
@@ -69,11 +70,21 @@ pub(super) struct Driver {
     /// To the engine's watcher.
     pub doubt: Arc<Notify>,
     pub links: Arc<dyn Links>,
+    /// What the overlay knows; `None` of what it was never told.
+    pub told: Told,
     pub steps: Steps,
     /// Who waits until nothing is left here.
     pub leaving: Vec<oneshot::Sender<()>>,
     /// Nothing is taken on any more: a manager may not know yet.
     pub leaves: bool,
+}
+
+/// What the overlay was told last.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    expected: Option<Expected>,
+    endpoints: Option<Endpoints>,
+    resolvers: Option<Resolvers>,
 }
 
 /// The steps under way.
@@ -189,7 +200,9 @@ impl Driver {
 
     /// Performs what follows from what is known now.
     fn act(&mut self) {
-        for (id, step) in self.tasks.decide(clock::now()) {
+        let steps = self.tasks.decide(clock::now());
+        self.tell_overlay();
+        for (id, step) in steps {
             let runtime = Arc::clone(&self.runtime);
             self.steps.begin(id, step, runtime, Arc::clone(&self.links));
         }
@@ -208,8 +221,40 @@ impl Driver {
         }
     }
 
+    /// Before any step that follows: a container is let in only if it is
+    /// expected.
+    fn tell_overlay(&mut self) {
+        let endpoints::Links {
+            expected,
+            endpoints,
+            resolvers,
+        } = self.tasks.links();
+        if news(&mut self.told.expected, &expected) {
+            self.links.expect(expected);
+        }
+        // What others know of this node stays until it knows better itself.
+        if !self.tasks.is_oriented() {
+            return;
+        }
+        if news(&mut self.told.endpoints, &endpoints) {
+            self.links.announce(endpoints);
+        }
+        if news(&mut self.told.resolvers, &resolvers) {
+            self.links.resolvers(resolvers);
+        }
+    }
+
     fn pause(&self) -> Duration {
         let deadline = self.tasks.next_deadline();
         deadline.map_or(Duration::MAX, |at| at.since(clock::now()))
     }
+}
+
+/// Whether `now` is not what was told, which it is from now on.
+fn news<T: Clone + PartialEq>(told: &mut Option<T>, now: &T) -> bool {
+    let news = told.as_ref() != Some(now);
+    if news {
+        *told = Some(now.clone());
+    }
+    news
 }

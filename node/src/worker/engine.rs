@@ -81,9 +81,7 @@ impl Watcher {
                 }
                 Err(error) => {
                     self.unavailable(&error);
-                    if self.seen.is_closed() {
-                        return Err(Gone);
-                    }
+                    self.tell(Seen::Lost).await?;
                     tokio::time::sleep(retry).await;
                     retry = (retry * 2).min(LONGEST_RETRY);
                 }

@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use std::net::IpAddr;
 
 use gossip::facts::Endpoint;
-use overlay::dns::Upstream;
+use overlay::dns::resolv::Wanted;
 use services::Id;
 
 /// Networks and their addresses that containers of this node may be given.
@@ -19,9 +19,9 @@ pub type Expected = BTreeSet<(Id, IpAddr)>;
 /// By task and network.
 pub type Endpoints = BTreeMap<(Id, Id), Endpoint>;
 
-/// Whom to ask on behalf of the container that has the address. Containers
-/// that may ask whom the host asks are not in it.
-pub type Upstreams = BTreeMap<IpAddr, Upstream>;
+/// By one address of each container that has servers of its own: what its user
+/// wrote of them.
+pub type Resolvers = BTreeMap<IpAddr, Wanted>;
 
 /// The overlay, as the agent uses it. No call waits for anything but a lock.
 pub trait Links: Debug + Send + Sync + 'static {
@@ -33,7 +33,8 @@ pub trait Links: Debug + Send + Sync + 'static {
     /// told as not ready some time before.
     fn announce(&self, endpoints: Endpoints);
 
-    fn resolvers(&self, upstreams: Upstreams);
+    /// Whom to ask on behalf of containers for what is not of the overlay.
+    fn resolvers(&self, resolvers: Resolvers);
 
     /// Why no container can be connected now; for people. `None`: all is well.
     fn fault(&self) -> Option<String>;
@@ -48,7 +49,7 @@ impl Links for Unlinked {
 
     fn announce(&self, _: Endpoints) {}
 
-    fn resolvers(&self, _: Upstreams) {}
+    fn resolvers(&self, _: Resolvers) {}
 
     fn fault(&self) -> Option<String> {
         Some("this node runs without the overlay".to_owned())
@@ -71,10 +72,10 @@ pub mod fake {
     pub struct Told {
         pub expected: Expected,
         pub endpoints: Endpoints,
-        pub upstreams: Upstreams,
+        pub resolvers: Resolvers,
         pub fault: Option<String>,
-        /// How often anything was said.
-        pub count: usize,
+        /// All that was ever announced.
+        pub heard: Vec<Endpoints>,
     }
 
     impl FakeLinks {
@@ -90,28 +91,28 @@ pub mod fake {
             self.lock().fault = None;
         }
 
-        fn lock(&self) -> MutexGuard<'_, Told> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        pub fn forget(&self) {
+            *self.lock() = Told::default();
         }
 
-        fn say(&self, say: impl FnOnce(&mut Told)) {
-            let mut told = self.lock();
-            say(&mut told);
-            told.count += 1;
+        fn lock(&self) -> MutexGuard<'_, Told> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
 
     impl Links for FakeLinks {
         fn expect(&self, expected: Expected) {
-            self.say(|told| told.expected = expected);
+            self.lock().expected = expected;
         }
 
         fn announce(&self, endpoints: Endpoints) {
-            self.say(|told| told.endpoints = endpoints);
+            let mut told = self.lock();
+            told.heard.push(endpoints.clone());
+            told.endpoints = endpoints;
         }
 
-        fn resolvers(&self, upstreams: Upstreams) {
-            self.say(|told| told.upstreams = upstreams);
+        fn resolvers(&self, resolvers: Resolvers) {
+            self.lock().resolvers = resolvers;
         }
 
         fn fault(&self) -> Option<String> {

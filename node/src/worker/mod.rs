@@ -25,10 +25,21 @@
 //! - An engine that is shutting down refuses new connections before it stops its
 //!   containers. So the deaths that it causes cannot be inspected, and are
 //!   judged after its return by the rule above.
+//!
+//! # How a task ends that others talk to
+//!
+//! The overlay is told where tasks answer (`endpoints`), and nodes hear of it
+//! through gossip. A task that runs and is to stop is first told to be no place
+//! for new connections, and is sent its stop signal [`DRAIN`] later: it then has
+//! its grace period for the connections that it has. A task that does not
+//! answer anyway (ill, fallen, on no network) is not made to wait.
+
+use std::time::Duration;
 
 mod agent;
 mod codec;
 mod driver;
+mod endpoints;
 mod engine;
 mod links;
 mod outcome;
@@ -36,8 +47,16 @@ mod statuses;
 mod step;
 mod store;
 mod tasks;
+#[cfg(test)]
+pub(crate) mod testing;
+
+/// From telling that a task takes no new connections to its stop signal: news
+/// floods a swarm within a few hundred milliseconds, and each node's rules change
+/// some ten milliseconds later. A node that hears later than this refuses, at
+/// worst, what a crash would have refused as well.
+pub const DRAIN: Duration = Duration::from_secs(1);
 
 pub use agent::{Agent, AgentConfig, AgentError};
 pub use engine::EngineState;
-pub use links::{Endpoints, Expected, Links, Unlinked, Upstreams};
+pub use links::{Endpoints, Expected, Links, Resolvers, Unlinked};
 pub use statuses::Statuses;

@@ -20,6 +20,14 @@ pub(super) fn moved(last: &TaskStatus, state: TaskState, at: Timestamp) -> TaskS
     }
 }
 
+/// As [`moved`]; why it has to be tried again is not forgotten.
+pub(super) fn begun(last: &TaskStatus, state: TaskState, at: Timestamp) -> TaskStatus {
+    TaskStatus {
+        error: last.error.clone().filter(|_| last.state == state),
+        ..moved(last, state, at)
+    }
+}
+
 pub(super) fn failed(
     last: &TaskStatus,
     state: TaskState,

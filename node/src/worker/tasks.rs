@@ -14,6 +14,7 @@ mod transitions;
 use local::{Busy, Local, Trust};
 
 use super::codec::Record;
+use super::endpoints::{Linked, Links, Stage};
 use super::step::{Done, Step};
 use crate::runtime::Listed;
 
@@ -32,6 +33,8 @@ pub(super) struct Tasks {
 
 #[derive(Debug, Default)]
 struct Engine {
+    /// It was found, or found to be away.
+    asked: bool,
     up: bool,
     instance: Option<String>,
     /// The instance in the last record; see the rule in `worker`.
@@ -50,6 +53,7 @@ impl Tasks {
                 .map(|(id, status)| (id, Local::ended(status)))
                 .collect(),
             engine: Engine {
+                asked: false,
                 up: false,
                 instance: record.instance.clone(),
                 recorded: record.instance,
@@ -60,26 +64,48 @@ impl Tasks {
 
     pub fn assign_all(&mut self, assigned: Assigned) {
         self.unsaved |= self.assigned.as_ref() != Some(&assigned);
-        self.assigned = Some(assigned);
+        let mut before = self.assigned.replace(assigned).unwrap_or_default();
+        let ids: Vec<Id> = self.local.keys().copied().collect();
+        for id in ids {
+            self.reassigned(id, before.remove(&id));
+        }
     }
 
     /// `None` takes an assignment away. Before the first full set a change
     /// says nothing of the other tasks, and is left to that set.
     pub fn assign(&mut self, changes: BTreeMap<Id, Option<Assignment>>) {
-        let Some(assigned) = &mut self.assigned else {
-            return;
-        };
         for (id, change) in changes {
+            let Some(assigned) = &mut self.assigned else {
+                return;
+            };
             let before = match change.clone() {
                 Some(assignment) => assigned.insert(id, assignment),
                 None => assigned.remove(&id),
             };
             self.unsaved |= before != change;
+            self.reassigned(id, before);
+        }
+    }
+
+    /// What is assigned to the task has changed from `before`.
+    fn reassigned(&mut self, id: Id, before: Option<Assignment>) {
+        let Some(local) = self.local.get_mut(&id) else {
+            return;
+        };
+        match self.assigned.as_ref().and_then(|all| all.get(&id)) {
+            Some(assignment) => {
+                local.left = None;
+                local.drained = local
+                    .drained
+                    .filter(|_| assignment.desired > TaskState::Running);
+            }
+            None => local.left = before.or(local.left.take()),
         }
     }
 
     /// The engine is out of sight: nothing that it says counts until it is back.
     pub fn engine_lost(&mut self) {
+        self.engine.asked = true;
         self.engine.up = false;
         for local in self.local.values_mut() {
             if local.ran() && local.trust == Trust::Certain {
@@ -98,6 +124,7 @@ impl Tasks {
             true => Trust::Certain,
             false => Trust::Fallen,
         };
+        self.engine.asked = true;
         self.engine.up = true;
         self.engine.instance = instance.or(self.engine.instance.take());
         for local in self.local.values_mut() {
@@ -175,7 +202,8 @@ impl Tasks {
             return;
         };
         local.hold = None;
-        if !matches!(done, Done::Failed(_)) {
+        // Having looked is no progress of what failed before.
+        if !matches!(done, Done::Failed(_)) && busy != Busy::Inspect {
             local.failures = 0;
         }
         match done {
@@ -213,7 +241,7 @@ impl Tasks {
             }
         }
         // What needs no engine is done at once and may allow the next step. It
-        // ends: each such step accepts, ends or forgets a task for good.
+        // ends: each such step accepts, drains, ends or forgets a task for good.
         loop {
             let Some(assigned) = &self.assigned else {
                 return steps;
@@ -246,8 +274,15 @@ impl Tasks {
 
     /// When [`decide`](Self::decide) has something to do though nothing happens.
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        if !self.engine.up {
+            return None;
+        }
         let waiting = self.local.values().filter(|local| local.busy.is_none());
-        waiting.filter_map(|local| local.hold).min()
+        let deadlines = waiting.flat_map(|local| {
+            let drained = local.drained.filter(|_| local.serves());
+            [local.hold, drained]
+        });
+        deadlines.flatten().min()
     }
 
     /// The statuses that changed; `None` is a task that is forgotten.
@@ -290,13 +325,34 @@ impl Tasks {
         self.engine.up && self.local.is_empty()
     }
 
+    /// What the overlay must hear.
+    pub fn links(&self) -> Links {
+        let assigned = self.assigned.iter().flatten();
+        let assigned = assigned.map(|(&id, assignment)| {
+            let open = assignment.desired <= TaskState::Running;
+            let stage = self.local.get(&id).map_or(Stage::Bare, |it| it.stage(open));
+            Linked { assignment, stage }
+        });
+        let left = self.local.values().filter_map(|local| {
+            let assignment = local.left.as_ref()?;
+            let stage = local.stage(false);
+            Some(Linked { assignment, stage })
+        });
+        assigned.chain(left).collect()
+    }
+
+    /// Whether all that was here before has been seen, or cannot be.
+    pub fn is_oriented(&self) -> bool {
+        self.engine.asked && !self.local.values().any(|local| local.found)
+    }
+
     fn actual(&self, now: Timestamp) -> Actual {
         let local = self.local.iter();
         local
             .map(|(&id, local)| {
                 let task = LocalTask {
                     state: local.state,
-                    busy: !local.free(now) || local.look,
+                    busy: !local.free(now) || local.look || local.drains(now),
                     has_container: local.container.is_some(),
                 };
                 (id, task)

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::runtime::fake::{Call, FakeRuntime, Kind};
 use crate::runtime::{Health, Phase};
-use crate::worker::links::fake::FakeLinks;
+use crate::worker::links::{Endpoints, fake::FakeLinks};
+use crate::worker::testing::network;
 
 const IMAGE: &str = "busybox:latest";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,6 +53,7 @@ struct Node {
     config: AgentConfig,
     dir: TempDir,
     runtime: FakeRuntime,
+    links: FakeLinks,
     agent: Agent,
     statuses: Statuses,
     /// As the reports told.
@@ -75,6 +77,7 @@ impl Node {
             config,
             dir,
             runtime,
+            links,
             agent,
             known: BTreeMap::new(),
         }
@@ -110,6 +113,17 @@ impl Node {
         };
         let reached = tokio::time::timeout(PATIENCE, wait).await;
         reached.unwrap_or_else(|_| panic!("not {state:?}: {:?}", self.known))
+    }
+
+    /// Waits until the task was reported with this error.
+    async fn explains(&mut self, number: u128, text: &str) {
+        let wait = async {
+            while self.known.get(&id(number)).map(error) != Some(text) {
+                let changed = self.statuses.changed().await;
+                self.known.extend(changed);
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap();
     }
 
     async fn engine_is(&self, ready: bool) {
@@ -520,4 +534,78 @@ async fn the_logs_are_those_of_the_tasks_container() {
     assert_eq!(logs.next().await.unwrap().unwrap().data, container.id);
     let unknown = node.agent.logs(id(2), &options).await.err().unwrap();
     assert!(matches!(unknown, RuntimeError::ContainerMissing(_)));
+}
+
+fn on_network(number: u128, desired: TaskState) -> Assignment {
+    Assignment {
+        networks: vec![network(id(11), &["10.0.1.7/24"])],
+        ..assignment(number, desired)
+    }
+}
+
+#[tokio::test]
+async fn a_container_is_expected_before_it_is_made_and_ready_when_it_runs() {
+    let mut node = Node::boot().await;
+    node.runtime.hold(Kind::Create);
+    node.agent
+        .assign_all(set([on_network(1, TaskState::Running)]));
+    node.runtime.called(&Call::Create(id(1))).await;
+    let told = node.links.told();
+    assert_eq!(told.expected, [(id(11), [10, 0, 1, 7].into())].into());
+    assert!(told.endpoints.is_empty());
+    node.runtime.release(Kind::Create);
+    node.reaches(1, TaskState::Running).await;
+    let endpoints = node.links.told().endpoints;
+    assert!(endpoints[&(id(1), id(11))].ready);
+    node.runtime.exit(id(1), 1);
+    node.reaches(1, TaskState::Failed).await;
+    let told = node.links.told();
+    assert!(told.expected.is_empty() && told.endpoints.is_empty());
+}
+
+#[tokio::test]
+async fn a_task_waits_for_the_overlay_and_says_so() {
+    let mut node = Node::boot().await;
+    node.links.break_with("no /dev/net/tun");
+    node.agent.assign_all(set([
+        on_network(1, TaskState::Running),
+        assignment(2, TaskState::Running),
+    ]));
+    let status = node.reaches(1, TaskState::Preparing).await;
+    node.reaches(2, TaskState::Running).await;
+    node.explains(1, "no /dev/net/tun").await;
+    assert_eq!(node.count(&Call::Create(id(1))), 0);
+    assert_eq!(status.container, None);
+    node.links.mend();
+    let status = node.reaches(1, TaskState::Running).await;
+    assert_eq!(error(&status), "");
+}
+
+#[tokio::test]
+async fn others_hear_nothing_new_of_a_restarted_daemon_until_it_has_looked() {
+    let mut node = Node::boot().await;
+    node.agent
+        .assign_all(set([on_network(1, TaskState::Running)]));
+    node.reaches(1, TaskState::Running).await;
+    let before = node.links.told();
+    node.restart_daemon().await;
+    node.reaches(1, TaskState::Running).await;
+    let told = node.links.told();
+    // The first thing said of the endpoint is that it is ready.
+    assert_eq!(told.heard, [before.heard, vec![told.endpoints]].concat());
+}
+
+#[tokio::test]
+async fn a_node_without_an_engine_has_nothing_to_announce_and_says_so() {
+    let mut node = Node::boot().await;
+    node.runtime.go_down(255);
+    node.links.forget();
+    node.restart_daemon().await;
+    node.engine_is(false).await;
+    let heard = async {
+        while node.links.told().heard != [Endpoints::new()] {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, heard).await.unwrap();
 }

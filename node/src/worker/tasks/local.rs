@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use services::Timestamp;
 use services::object::{TaskState, TaskStatus};
+use services::{Assignment, Timestamp};
 
-use crate::worker::outcome;
+use crate::worker::endpoints::Stage;
+use crate::worker::{DRAIN, outcome};
 
 /// How long to wait after the n-th failure of the same step.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -29,6 +30,10 @@ pub(super) struct Local {
     pub ill: bool,
     /// It is up, but its health check has never passed: it has not run yet.
     pub unproven: bool,
+    /// What was assigned last, once it is no more.
+    pub left: Option<Assignment>,
+    /// When others have heard that it is to stop.
+    pub drained: Option<Timestamp>,
     /// Not before; after a failure that is not the task's.
     pub hold: Option<Timestamp>,
     pub failures: u32,
@@ -66,6 +71,8 @@ impl Local {
             trust: Trust::Certain,
             ill: false,
             unproven: false,
+            left: None,
+            drained: None,
             hold: None,
             failures: 0,
         }
@@ -94,8 +101,30 @@ impl Local {
         matches!(self.state, TaskState::Starting | TaskState::Running)
     }
 
+    /// It runs, well as far as is known.
+    pub fn serves(&self) -> bool {
+        self.state == TaskState::Running && !self.ill
+    }
+
+    /// It is to stop, and others may still send to it.
+    pub fn drains(&self, now: Timestamp) -> bool {
+        let heard = |at| has_come(at, DRAIN, now);
+        self.serves() && !self.drained.is_none_or(heard)
+    }
+
+    /// As the overlay sees it; `wanted`: it is to go on.
+    pub fn stage(&self, wanted: bool) -> Stage {
+        match self.container {
+            _ if self.state.is_final() => Stage::Over,
+            None => Stage::Bare,
+            Some(_) if wanted && self.serves() => Stage::Open,
+            Some(_) => Stage::Closed,
+        }
+    }
+
     pub fn free(&self, now: Timestamp) -> bool {
-        self.busy.is_none() && self.hold.is_none_or(|until| until <= now)
+        let over = |until| has_come(until, LONGEST_PAUSE, now);
+        self.busy.is_none() && self.hold.is_none_or(over)
     }
 
     pub fn pause(&mut self, now: Timestamp) {
@@ -103,4 +132,10 @@ impl Local {
         self.failures = self.failures.saturating_add(1);
         self.hold = Some(now + pause.min(LONGEST_PAUSE));
     }
+}
+
+/// Whether a time has come that was at most `span` away: also if the clock has
+/// been set back since.
+fn has_come(at: Timestamp, span: Duration, now: Timestamp) -> bool {
+    at <= now || at.since(now) > span
 }

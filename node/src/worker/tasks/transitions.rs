@@ -8,8 +8,8 @@ use services::{Id, Timestamp};
 use super::local::Local;
 use super::{Busy, Tasks, Trust};
 use crate::runtime::{Container, Exit, Health, Phase, RuntimeError};
-use crate::worker::outcome;
 use crate::worker::step::Step;
+use crate::worker::{DRAIN, outcome};
 
 impl Tasks {
     /// Begins what was decided; `None` if it is done at once.
@@ -25,7 +25,7 @@ impl Tasks {
                 let local = self.local.get_mut(&id)?;
                 local.state = TaskState::Preparing;
                 local.busy = Some(Busy::Prepare);
-                let status = outcome::moved(&local.status, TaskState::Preparing, now);
+                let status = outcome::begun(&local.status, TaskState::Preparing, now);
                 self.set(id, status);
                 Some((id, Step::Prepare(assignment)))
             }
@@ -38,10 +38,11 @@ impl Tasks {
                 local.state = TaskState::Starting;
                 local.trust = Trust::Certain;
                 local.busy = Some(Busy::Start);
-                let status = outcome::moved(&local.status, TaskState::Starting, now);
+                let status = outcome::begun(&local.status, TaskState::Starting, now);
                 self.set(id, status);
                 Some((id, Step::Start(container)))
             }
+            Op::Stop(id) if self.must_drain(id, now) => None,
             Op::Stop(id) => {
                 let assigned = self.assigned.as_ref().and_then(|all| all.get(&id));
                 let grace = assigned.map(|it| it.spec.task.stop_grace());
@@ -64,6 +65,20 @@ impl Tasks {
                 Some((id, Step::Remove(container)))
             }
         }
+    }
+
+    /// Whether the task is still waiting for others to hear that it stops; the
+    /// first time, it begins to.
+    fn must_drain(&mut self, id: Id, now: Timestamp) -> bool {
+        let Some(local) = self.local.get_mut(&id) else {
+            return false;
+        };
+        let assigned = self.assigned.as_ref().and_then(|all| all.get(&id));
+        let known = assigned.or(local.left.as_ref());
+        if known.is_some_and(|it| !it.networks.is_empty()) && local.serves() {
+            local.drained.get_or_insert(now + DRAIN);
+        }
+        local.drains(now)
     }
 
     pub(super) fn created(&mut self, id: Id, container: String, now: Timestamp) {
@@ -124,6 +139,7 @@ impl Tasks {
             return;
         };
         local.trust = Trust::Certain;
+        local.failures = 0;
         local.ill = health == Health::Unhealthy;
         let well = matches!(health, Health::Unchecked | Health::Healthy);
         local.unproven = !well && local.state != TaskState::Running;
@@ -202,6 +218,11 @@ impl Tasks {
             _ if error.is_unavailable() => {
                 local.look = local.container.is_some();
                 local.pause(now);
+                if matches!(busy, Busy::Prepare | Busy::Start) {
+                    let state = local.status.state;
+                    let status = outcome::failed(&local.status, state, now, error.to_string());
+                    self.set(id, status);
+                }
             }
             Busy::Prepare => self.end_with(id, TaskState::Rejected, error.to_string(), now),
             Busy::Start => self.end_with(id, TaskState::Failed, outcome::start_error(error), now),
