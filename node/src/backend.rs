@@ -27,6 +27,7 @@ use crate::api::convert;
 use crate::api::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
 use crate::api::error::{ApiError, texts};
 use crate::api::not_a_manager;
+use crate::doctor::{Diagnosis, ask};
 use crate::forward::{self, ForwardError, Route};
 use crate::join::JoinError;
 use crate::manager::events::Event;
@@ -131,6 +132,16 @@ impl Backend for Swarm {
         let (now, members) = (gossip.now(), gossip.members());
         let show = |member| convert::member(member, membership.me, now);
         Some(members.iter().map(show).collect())
+    }
+
+    fn diagnose(&self) -> BoxFuture<'_, Option<Diagnosis>> {
+        async move {
+            match self.phase() {
+                Phase::Active(membership) => Some(membership.doctor.diagnose().await),
+                _ => None,
+            }
+        }
+        .boxed()
     }
 
     fn leave(&self, force: bool) -> BoxFuture<'_, Result<(), ApiError>> {
@@ -333,6 +344,15 @@ impl backend::Manager for Manager {
                 more = count.wait_for(|count| *count > seen) => more.is_ok(),
                 _ = status.wait_for(|status| status.leader != Some(me)) => false,
             }
+        }
+        .boxed()
+    }
+
+    fn diagnose(&self, nodes: Vec<Id>) -> BoxFuture<'_, Vec<(Id, Result<Diagnosis, String>)>> {
+        async move {
+            let nodes = nodes.into_iter().map(node_id).collect();
+            let answers = ask::all(self, nodes).await.into_iter();
+            answers.map(|(id, answer)| (node_key(id), answer)).collect()
         }
         .boxed()
     }

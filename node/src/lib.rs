@@ -10,6 +10,7 @@ mod clock;
 pub mod control;
 pub mod daemon;
 mod disk;
+mod doctor;
 mod forward;
 mod join;
 mod logs;

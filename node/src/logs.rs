@@ -24,7 +24,6 @@ use crate::worker::Agent;
 
 /// For the node to say whether it has the log.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-const CHUNK: usize = 64 << 10;
 
 /// One message of the engine's log driver, or a part of a long one.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,43 +66,11 @@ pub async fn open(
 
 /// The stream on which the answer comes.
 async fn request_of(manager: &Manager, request: LogsRequest) -> io::Result<RecvStream> {
-    let connection = match manager.hub.connection(request.node) {
-        Some(connection) => connection,
-        None => {
-            let unreachable = || io::Error::other("its node is not connected to any manager");
-            let via = manager
-                .observer
-                .via(request.node)
-                .filter(|via| *via != manager.me)
-                .ok_or_else(unreachable)?;
-            let addr = manager.address_of(via).ok_or_else(unreachable)?;
-            manager.control.node(via, addr).await?
-        }
-    };
+    let connection = manager.way_to(request.node).await?;
     let (mut out, from) = connection.open_bi().await?;
     frame::send(&mut out, &Open::Logs(request)).await?;
     out.finish().map_err(io::Error::other)?;
     Ok(from)
-}
-
-/// The session-holding manager's part: the node's answer, as it comes.
-pub async fn pass_on(
-    manager: &Manager,
-    request: LogsRequest,
-    mut out: SendStream,
-) -> io::Result<()> {
-    let Some(connection) = manager.hub.connection(request.node) else {
-        let refused = Err("its node is not connected to this manager any more".to_string());
-        frame::send::<Result<(), String>>(&mut out, &refused).await?;
-        return out.finish().map_err(io::Error::other);
-    };
-    let (mut to, mut from) = connection.open_bi().await?;
-    frame::send(&mut to, &Open::Logs(request)).await?;
-    // Where the reader leaves, writing fails, and with `from` the node's end too.
-    while let Some(chunk) = from.read_chunk(CHUNK, true).await? {
-        out.write_chunk(chunk.bytes).await?;
-    }
-    out.finish().map_err(io::Error::other)
 }
 
 /// The node's part.

@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use crate::control::frame;
 use crate::control::message::{Open, Renewal};
+use crate::forward;
 use crate::manager::{Manager, relay};
 use crate::membership::Membership;
 use crate::session::server;
-use crate::{forward, logs};
 
 /// For the peer to say what its stream is for.
 const OPENED_WITHIN: Duration = Duration::from_secs(5);
@@ -39,7 +39,8 @@ pub async fn serve(
         Open::Renew { csr } => renew(membership, &manager, &peer, &csr, out).await,
         Open::Relay if from_manager => relay::serve(&manager, peer.id, from).await,
         Open::Http if from_manager => forward::serve(&manager, out, from).await,
-        Open::Logs(request) if from_manager => logs::pass_on(&manager, request, out).await,
+        Open::Logs(request) if from_manager => manager.pass_on(request.node, open, out).await,
+        Open::Diagnose { node } if from_manager => manager.pass_on(node, open, out).await,
         _ => Err(io::Error::other("a worker asked for what is the managers'")),
     }
 }

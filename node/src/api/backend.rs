@@ -20,6 +20,7 @@ use services::{Answer, Command, Id, Observed, State, Taken};
 
 use super::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
 use super::error::ApiError;
+use crate::doctor::Diagnosis;
 use crate::manager::events::Event;
 use crate::runtime::{LogFrame, LogOptions};
 
@@ -48,6 +49,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Who is here, as this node believes; `None` outside a swarm.
     fn members(&self) -> Option<Vec<Member>>;
+
+    /// What the overlay looks like from this node; `None` outside a swarm.
+    fn diagnose(&self) -> BoxFuture<'_, Option<Diagnosis>>;
 
     fn leave(&self, force: bool) -> BoxFuture<'_, Result<(), ApiError>>;
 
@@ -106,6 +110,10 @@ pub trait Manager: Send + Sync + 'static {
     /// Waits until there are more than `seen`; `false` where this manager leads
     /// no more and will not know.
     fn next_event(&self, seen: u64) -> BoxFuture<'_, bool>;
+
+    /// What the overlay looks like from each of these nodes, or why it does not
+    /// say. Takes seconds.
+    fn diagnose(&self, nodes: Vec<Id>) -> BoxFuture<'_, Vec<(Id, Result<Diagnosis, String>)>>;
 
     /// What the task's container wrote. The stream ends with the container's
     /// log, or with `follow` when the task is gone for good.

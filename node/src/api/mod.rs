@@ -9,6 +9,7 @@
 
 pub mod backend;
 pub mod convert;
+mod doctor;
 pub mod dto;
 mod engine;
 pub mod error;
@@ -113,6 +114,9 @@ impl Api {
                     body,
                 };
                 asked.answer(route).await
+            }
+            Route::Swarm(SwarmRoute::Doctor) => {
+                doctor::examine(backend, version, &head, body, &query).await
             }
             Route::Swarm(route) => match backend.lead(&head, &body).await? {
                 Lead::Here(manager) => swarm_answer(manager, route, version, &head, body).await,

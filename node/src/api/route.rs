@@ -93,6 +93,9 @@ pub enum SwarmRoute<'a> {
     FileList,
     File(&'static str, &'a str),
     FileCreate(&'static str),
+    /// How the devices reach each other; a node that finds no leader tells what
+    /// it sees itself.
+    Doctor,
     /// What happened lately.
     Events,
 }
@@ -150,6 +153,7 @@ fn of_parts<'a>(method: &Method, parts: [Option<&'a str>; 4]) -> Route<'a> {
         ("swarmlet", Some("up"), None) if post => return Route::Up,
         ("swarmlet", Some("up"), None) if get => return Route::UpProgress,
         ("swarmlet", Some("discover"), None) if get => return Route::Discover,
+        ("swarmlet", Some("doctor"), None) if get => Swarm::Doctor,
         ("swarmlet", Some("events"), None) if get => Swarm::Events,
         ("swarm", None, None) if get => Swarm::Inspect,
         ("swarm", Some("update"), None) if post => Swarm::Update,

@@ -36,6 +36,9 @@ pub enum CliError {
     /// The service was changed but does not do well.
     #[error("{0}")]
     NotConverged(String),
+    /// What was examined is not as it should be; nothing was to be changed.
+    #[error("{0}")]
+    Unwell(String),
     /// Standard output is closed.
     #[error("Cannot write the answer: {0}")]
     Output(#[from] io::Error),

@@ -26,6 +26,10 @@ pub enum Open {
     Logs(LogsRequest),
     /// To any manager: a new certificate; one `Renewal` follows.
     Renew { csr: Vec<u8> },
+    /// Towards a node, or to the manager that has its session: what the overlay
+    /// looks like from there. A `Result` of a JSON [`crate::doctor::Diagnosis`]
+    /// follows.
+    Diagnose { node: NodeId },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ pub mod observer;
 pub mod relay;
 pub mod roles;
 pub mod tracker;
+mod way;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 use crate::clock;
 use crate::control::Control;
 use crate::control::message::SwarmNews;
+use crate::doctor::Diagnose;
 use events::{Event, Events, Kind};
 use hub::Hub;
 use machine::Machine;
@@ -42,6 +44,8 @@ pub struct Manager {
     pub events: Events,
     pub gossip: Gossip,
     pub control: Arc<Control>,
+    /// Of this manager's own node.
+    pub doctor: Arc<dyn Diagnose>,
 }
 
 /// Why a command has no answer.

@@ -27,6 +27,7 @@ use crate::clock;
 use crate::control::Control;
 use crate::control::message::SwarmNews;
 use crate::disk::{DataDir, NodeFile};
+use crate::doctor::{self, Diagnose};
 use crate::join;
 use crate::manager::machine::Machine;
 use crate::manager::{Manager, events::Events, hub::Hub, leader, observer::Observer, relay};
@@ -53,6 +54,7 @@ pub struct Membership {
     pub control: Arc<Control>,
     pub gossip: Gossip,
     pub agent: Agent,
+    pub doctor: Arc<dyn Diagnose>,
     pub news: watch::Sender<SwarmNews>,
     /// What managers said last of networks and services, as far as it concerns
     /// this node; only ever complete.
@@ -135,6 +137,7 @@ impl Membership {
             control,
             gossip,
             agent,
+            doctor: Arc::new(doctor::Absent),
             news,
             directory: watch::Sender::default(),
             listen: node.listen,
@@ -221,6 +224,7 @@ impl Membership {
             control: Arc::clone(&self.control),
             gossip: self.gossip.clone(),
             agent: self.agent.clone(),
+            doctor: Arc::clone(&self.doctor),
             news: self.news.clone(),
             removed: self.removed.clone(),
             farewell: self.farewell.subscribe(),
@@ -275,6 +279,7 @@ impl Membership {
             events: Events::default(),
             gossip: self.gossip.clone(),
             control: Arc::clone(&self.control),
+            doctor: Arc::clone(&self.doctor),
         });
         let stop = self.stop.child_token();
         for task in [

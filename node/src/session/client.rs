@@ -21,6 +21,7 @@ use super::{BEAT, Farewell, PATIENCE};
 use crate::clock;
 use crate::control::message::{AssignmentBatch, Down, EngineReport, Hello, Open, SwarmNews, Up};
 use crate::control::{self, Control, frame};
+use crate::doctor::{Diagnose, ask};
 use crate::logs;
 use crate::worker::{Agent, EngineState};
 
@@ -38,6 +39,7 @@ pub struct SessionClient {
     pub control: Arc<Control>,
     pub gossip: Gossip,
     pub agent: Agent,
+    pub doctor: Arc<dyn Diagnose>,
     /// What the last manager said of the swarm; kept over sessions.
     pub news: watch::Sender<SwarmNews>,
     /// Set when a manager says that this node is not part of the swarm any more.
@@ -185,10 +187,14 @@ impl SessionClient {
                 streams = connection.accept_bi() => {
                     let (out, mut from) = streams?;
                     let (agent, me) = (self.agent.clone(), self.me);
+                    let doctor = Arc::clone(&self.doctor);
                     answers.spawn(async move {
                         match frame::recv::<Open>(&mut from).await {
                             Ok(Some(Open::Logs(request))) if request.node == me && is_manager => {
                                 logs::answer(&agent, request, out).await
+                            }
+                            Ok(Some(Open::Diagnose { node })) if node == me && is_manager => {
+                                ask::answer(&*doctor, out).await
                             }
                             Ok(_) => Err(io::Error::other("asked for what a worker does not do")),
                             Err(error) => Err(error),

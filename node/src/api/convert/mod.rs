@@ -9,6 +9,7 @@
 
 mod cluster;
 mod container;
+mod doctor;
 mod network;
 mod node;
 mod placement;
@@ -24,6 +25,7 @@ use super::dto::Extra;
 use super::error::ApiError;
 
 pub use cluster::{cluster_info, cluster_spec, join_tokens};
+pub use doctor::doctor;
 pub use network::{OVERLAY, SWARMLET, driver_of, network, network_spec};
 pub use node::{node, node_spec};
 pub use request::{init_request, join_request, up_request};

@@ -12,6 +12,7 @@
 //! and sending it back loses nothing.
 
 mod container;
+mod doctor;
 mod network;
 mod node;
 mod service;
@@ -29,6 +30,7 @@ pub use container::{
     BindOptions, ContainerSpec, DnsConfig, Driver, Healthcheck, Mount, TmpfsOptions, Ulimit,
     VolumeOptions,
 };
+pub use doctor::{DoctorDevice, DoctorPair, DoctorPath, DoctorProbes, DoctorView, NetworkDoctor};
 pub use network::{
     ConfigReference, EndpointResource, Ipam, IpamConfig, IpamOptions, Network, NetworkAttachment,
     NetworkAttachmentConfig, NetworkCreateRequest, NetworkCreateResponse, NetworkResource,

@@ -6,6 +6,7 @@
 //! refused with its words ([`ApiError`]'s `From<Refusal>`).
 
 mod cluster;
+mod doctor;
 mod events;
 mod logs;
 mod names;
@@ -69,6 +70,7 @@ pub(super) async fn answer(manager: Arc<dyn Manager>, route: SwarmRoute<'_>, cal
         SwarmRoute::Network(NetworkRoute::Create) => networks::create(swarm, call).await,
         SwarmRoute::Network(NetworkRoute::Remove(id)) => networks::remove(swarm, id).await,
         SwarmRoute::Network(NetworkRoute::Prune) => networks::prune(swarm, &call.query).await,
+        SwarmRoute::Doctor => doctor::examine(swarm, &call.query).await,
         SwarmRoute::Events => events::list(&manager, &call),
         SwarmRoute::FileList => Ok(Json(serde_json::json!([])).into_response()),
         SwarmRoute::File(kind, id) => Err(ApiError::not_found(format!("{kind} {id} not found"))),

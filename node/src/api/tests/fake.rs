@@ -26,6 +26,7 @@ use crate::api::backend::{
 use crate::api::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
 use crate::api::error::{ApiError, texts};
 use crate::api::not_a_manager;
+use crate::doctor::Diagnosis;
 use crate::manager::events::{Event, Events};
 use crate::runtime::{LogFrame, LogOptions};
 
@@ -45,6 +46,8 @@ pub struct Swarm {
     /// What `logs` was asked.
     pub log_options: watch::Sender<Vec<LogOptions>>,
     pub members: Vec<Member>,
+    /// What each node says of the overlay; those that are not here are silent.
+    pub diagnoses: BTreeMap<Id, Diagnosis>,
     /// What `up` was asked last.
     pub up: Option<UpRequest>,
     pub taken: Vec<Taken>,
@@ -70,6 +73,7 @@ impl Fake {
             logs: BTreeMap::new(),
             log_options: watch::Sender::default(),
             members: Vec::new(),
+            diagnoses: BTreeMap::new(),
             up: None,
             taken: Vec::new(),
             events: Arc::default(),
@@ -276,6 +280,14 @@ impl Backend for Fake {
         })
     }
 
+    fn diagnose(&self) -> BoxFuture<'_, Option<Diagnosis>> {
+        let own = self.edit(|swarm| match &swarm.local {
+            LocalState::Active(node) => swarm.diagnoses.get(&node.id).cloned(),
+            _ => None,
+        });
+        async { own }.boxed()
+    }
+
     fn leave(&self, force: bool) -> BoxFuture<'_, Result<(), ApiError>> {
         async move {
             if force {
@@ -333,6 +345,18 @@ impl Manager for Fake {
                 .map(|_| ())
         }
         .boxed()
+    }
+
+    fn diagnose(&self, nodes: Vec<Id>) -> BoxFuture<'_, Vec<(Id, Result<Diagnosis, String>)>> {
+        let answer = |id, swarm: &Swarm| match swarm.diagnoses.get(&id) {
+            Some(diagnosis) => (id, Ok(diagnosis.clone())),
+            None => (id, Err("its cable is cut".to_owned())),
+        };
+        let answers = self.edit(|swarm| {
+            let nodes = nodes.into_iter();
+            nodes.map(|id| answer(id, swarm)).collect()
+        });
+        async { answers }.boxed()
     }
 
     fn events(&self, seen: u64) -> (Vec<Event>, u64) {

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use network::{
-    NetworkCommand, NetworkCreateArgs, NetworkInspectArgs, NetworkLsArgs, NetworkPruneArgs,
-    NetworkRmArgs,
+    NetworkCommand, NetworkCreateArgs, NetworkDoctorArgs, NetworkInspectArgs, NetworkLsArgs,
+    NetworkPruneArgs, NetworkRmArgs,
 };
 pub use node::{
     NodeCommand, NodeIds, NodeInspectArgs, NodeLsArgs, NodePsArgs, NodeRmArgs, NodeUpdateArgs,

@@ -22,6 +22,8 @@ pub enum NetworkCommand {
     Rm(NetworkRmArgs),
     /// Remove the networks that nothing uses
     Prune(NetworkPruneArgs),
+    /// Examine how the devices reach each other, and what keeps them from it
+    Doctor(NetworkDoctorArgs),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -113,6 +115,15 @@ pub struct NetworkRmArgs {
     /// Ids or names
     #[arg(value_name = "NETWORK", required = true)]
     pub networks: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct NetworkDoctorArgs {
+    #[command(flatten)]
+    pub format: FormatFlag,
+    /// Only between devices with containers on this network, by id or name
+    #[arg(value_name = "NETWORK")]
+    pub network: Option<String>,
 }
 
 #[derive(Debug, Args)]

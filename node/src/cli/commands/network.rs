@@ -1,10 +1,10 @@
 //! `network …`.
 
 use super::{Session, with_filters};
-use crate::api::dto::{NetworkCreateResponse, NetworkResource, NetworksPruned};
+use crate::api::dto::{NetworkCreateResponse, NetworkDoctor, NetworkResource, NetworksPruned};
 use crate::cli::args::{
-    Format, InspectFlags, NetworkCommand, NetworkCreateArgs, NetworkInspectArgs, NetworkLsArgs,
-    NetworkPruneArgs, NetworkRmArgs,
+    Format, InspectFlags, NetworkCommand, NetworkCreateArgs, NetworkDoctorArgs, NetworkInspectArgs,
+    NetworkLsArgs, NetworkPruneArgs, NetworkRmArgs,
 };
 use crate::cli::client::{Target, parse};
 use crate::cli::error::CliError;
@@ -19,6 +19,7 @@ impl Session<'_> {
             NetworkCommand::Inspect(args) => self.network_inspect(&args).await,
             NetworkCommand::Rm(args) => self.network_rm(&args).await,
             NetworkCommand::Prune(args) => self.network_prune(&args).await,
+            NetworkCommand::Doctor(args) => self.network_doctor(&args).await,
         }
     }
 
@@ -81,6 +82,24 @@ impl Session<'_> {
         let answer = self.client.post(&target, &serde_json::json!({})).await?;
         let pruned: NetworksPruned = parse(&target, &answer)?;
         self.print(&view::pruned(&pruned.networks_deleted.unwrap_or_default()))
+    }
+
+    /// Fails where there is a problem, so that scripts see it.
+    async fn network_doctor(&mut self, args: &NetworkDoctorArgs) -> Result<(), CliError> {
+        let mut target = Target::new(&["swarmlet", "doctor"]);
+        if let Some(network) = &args.network {
+            target = target.query("network", network);
+        }
+        let doctor: NetworkDoctor = self.client.get(&target).await?;
+        let text = match args.format.format {
+            Format::Json => view::json_lines(&[&doctor]).map_err(std::io::Error::from)?,
+            Format::Table => view::doctor_page(&doctor),
+        };
+        self.print(&text)?;
+        match view::verdict(&doctor) {
+            None => Ok(()),
+            Some(verdict) => Err(CliError::Unwell(verdict)),
+        }
     }
 
     /// Warns and asks; anything but `y` is a no.

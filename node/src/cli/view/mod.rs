@@ -3,6 +3,7 @@
 //! All of it is pure: what is now, and what an id is called, are arguments.
 //! Columns, wording and truncation are Docker's.
 
+mod doctor;
 mod human;
 mod image;
 mod info;
@@ -22,6 +23,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use doctor::{doctor_page, verdict};
 pub use human::{short_id, shorten};
 pub use info::info;
 pub use json::indent;
