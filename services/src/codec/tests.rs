@@ -8,8 +8,8 @@ use super::*;
 use crate::command::{Change, Command, RefusalKind};
 use crate::id::Id;
 use crate::object::{
-    ContainerStatus, NodeDescription, PublishedPort, Subnet, TaskAddress, TaskState, TaskStatus,
-    UpdateState, UpdateStatus, Vip,
+    Attachment, ContainerStatus, Meta, NodeDescription, PublishedPort, Subnet, TaskAddress,
+    TaskState, TaskStatus, UpdateState, UpdateStatus, Vip,
 };
 use crate::observed::NodeHealth;
 use crate::spec::{Availability, ClusterSpec, NodeSpec, Protocol, Role, ServiceSpec};
@@ -167,6 +167,39 @@ fn the_bytes_of_a_network_stay_as_they_are() {
     check_golden(Command::RemoveNetwork { id: id(1) }, "00 fb2c01 0d 01");
 }
 
+#[test]
+fn the_bytes_of_attachments_stay_as_they_are() {
+    let addr = |text: &str| text.parse::<IpNet>().unwrap();
+    let addrs = vec![addr("10.0.1.3/24"), addr("fd00:1::3/64")];
+    let command = Command::CreateAttachment {
+        id: id(1),
+        network: id(2),
+        node: id(3),
+        addrs: addrs.clone(),
+    };
+    let bytes = "00 0a000103 18 01 fd000001000000000000000000000003 40";
+    check_golden(command, &format!("00 fb2c01 0e 01 02 03 02 {bytes}"));
+    let ids = vec![id(1), id(300)];
+    let command = Command::RemoveAttachments { ids };
+    check_golden(command, "00 fb2c01 0f 02 01 fb2c01");
+
+    let mut state = State::default();
+    state.put_attachment(Attachment {
+        id: id(1),
+        meta: Meta {
+            version: 4,
+            created: Timestamp(5),
+            updated: Timestamp(6),
+        },
+        network: id(2),
+        node: id(3),
+        addrs,
+    });
+    // One record of 33 bytes, and the end.
+    let expected = format!("21000000 00 0b 01 040506 02 03 02 {bytes} 03000000 00 06 01");
+    assert_eq!(hex(&snapshot(&state)), expected.replace(' ', ""));
+}
+
 const GOLDEN_NETWORK: &str = "
     00 fb2c01 0c 01 8b
     7b226e616d65223a226e222c226c6162656c73223a7b7d2c22647269766572223a6e756c6c2c22696e7465726e
@@ -311,6 +344,18 @@ fn every_command() -> Vec<Command> {
             subnets: vec![subnet("10.0.1.0/24"), subnet("fd00:1::/64")],
         },
         Command::RemoveNetwork { id: id(1) },
+        Command::CreateAttachment {
+            id: id(1),
+            network: id(2),
+            node: id(3),
+            addrs: vec![
+                "10.0.1.7/24".parse().unwrap(),
+                "fd00:1::7/64".parse().unwrap(),
+            ],
+        },
+        Command::RemoveAttachments {
+            ids: vec![id(1), id(300)],
+        },
     ]
 }
 
@@ -447,7 +492,11 @@ fn rich_world() -> World {
     let mut world = World::with_nodes(3);
     let mut spec = network("back");
     spec.ipv6 = true;
+    spec.attachable = true;
     let back = world.create_network(spec).unwrap();
+    let node = world.node("h1");
+    let attachment = world.attachment(node, back, &[]).unwrap();
+    world.command(attachment).unwrap();
     let mut spec = web(4);
     attach(&mut spec, back);
     publish_ingress(&mut spec, &[8080, 0]);

@@ -4,6 +4,7 @@
 mod specs;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ pub(crate) struct World {
     pub(crate) next: Option<Timestamp>,
     pub(crate) workers: BTreeMap<Id, Actual>,
     /// Decided, and not agreed on yet.
-    pub(crate) late: Vec<Change>,
+    pub(crate) late: Vec<Command>,
     /// What the workers know of their tasks, also while nobody listens.
     reports: BTreeMap<Id, TaskStatus>,
     index: u64,
@@ -191,6 +192,27 @@ impl World {
         let spec = Arc::new(spec);
         self.command(Command::CreateNetwork { id, spec, subnets })?;
         Ok(id)
+    }
+
+    /// What is proposed to put a container of `node` on the network.
+    pub(crate) fn attachment(
+        &mut self,
+        node: Id,
+        network: Id,
+        wanted: &[IpAddr],
+    ) -> Result<Command, Refusal> {
+        let id = self.next_id();
+        Ok(Command::CreateAttachment {
+            id,
+            network,
+            node,
+            addrs: self.state.choose_addresses(id, network, wanted)?,
+        })
+    }
+
+    pub(crate) fn detach(&mut self, id: Id) {
+        let ids = vec![id];
+        self.command(Command::RemoveAttachments { ids }).unwrap();
     }
 
     pub(crate) fn try_create(&mut self, spec: ServiceSpec) -> Result<Id, Refusal> {

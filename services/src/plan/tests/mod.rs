@@ -1,6 +1,7 @@
 //! Claims about the plan, each held against a small swarm.
 
 mod allocating;
+mod attaching;
 mod placing;
 mod properties;
 mod restarting;

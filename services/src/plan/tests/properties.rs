@@ -47,8 +47,12 @@ enum Event {
     Work,
     CreateNetwork(NetworkSpec),
     RemoveNetwork(Index),
+    Attach(Index, Index),
+    Detach(Index),
     /// A plan that is agreed on only when [`Event::Late`] happens.
     Decide,
+    /// The same with a container that is attached.
+    DecideAttach(Index, Index),
     Late,
 }
 
@@ -111,9 +115,10 @@ fn network_spec() -> impl Strategy<Value = NetworkSpec> {
         Some("10.1.0.0/28"),
         Some("10.2.0.0/30"),
     ]);
-    (net, any::<bool>()).prop_map(|(net, ipv6)| {
+    (net, any::<bool>(), any::<bool>()).prop_map(|(net, ipv6, attachable)| {
         let mut spec = net.map_or_else(|| network("any"), |net| with_subnet("any", net));
         spec.ipv6 = ipv6;
+        spec.attachable = attachable;
         spec
     })
 }
@@ -193,6 +198,8 @@ fn event() -> impl Strategy<Value = Event> {
         8 => Just(Event::Work),
         2 => network_spec().prop_map(Event::CreateNetwork),
         1 => any::<Index>().prop_map(Event::RemoveNetwork),
+        3 => (node(), any::<Index>()).prop_map(|(at, network)| Event::Attach(at, network)),
+        1 => any::<Index>().prop_map(Event::Detach),
     ]
 }
 
@@ -200,6 +207,8 @@ fn event_with_late_plans() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => event(),
         1 => Just(Event::Decide),
+        1 => (any::<Index>(), any::<Index>())
+            .prop_map(|(at, network)| Event::DecideAttach(at, network)),
         1 => Just(Event::Late),
     ]
 }
@@ -252,10 +261,30 @@ fn happen(world: &mut World, event: Event) {
                 let _ = world.command(Command::RemoveNetwork { id });
             }
         }
-        Event::Decide => world.late = world.decide().changes,
+        Event::Attach(at, network) => {
+            if let Some(command) = attachment(world, at, network) {
+                world.command(command).unwrap();
+            }
+        }
+        Event::Detach(at) => {
+            let ids: Vec<Id> = world.state.attachments().map(|it| it.id).collect();
+            if let Some(&id) = ids.get(at.index(ids.len().max(1))) {
+                world.detach(id);
+            }
+        }
+        Event::Decide => {
+            let changes = world.decide().changes;
+            world.late.push(Command::Plan { changes });
+        }
+        Event::DecideAttach(at, network) => {
+            let command = attachment(world, at, network);
+            world.late.extend(command);
+        }
         Event::Late => {
-            let changes = std::mem::take(&mut world.late);
-            world.command(Command::Plan { changes }).unwrap();
+            for command in std::mem::take(&mut world.late) {
+                // Attachments may be refused by now.
+                let _ = world.command(command);
+            }
         }
         Event::Roll(at) => {
             if let Some(id) = service_at(world, at) {
@@ -281,6 +310,14 @@ fn happen(world: &mut World, event: Event) {
         }
         other => happen_to_nodes(world, other),
     }
+}
+
+/// `None` where no address is to be had, or no network is attachable.
+fn attachment(world: &mut World, node: Index, network: Index) -> Option<Command> {
+    let (node, _) = node_at(world, node)?;
+    let networks: Vec<Id> = world.state.networks().map(|it| it.id).collect();
+    let network = *networks.get(network.index(networks.len().max(1)))?;
+    world.attachment(node, network, &[]).ok()
 }
 
 /// Another service has the port, or a network is gone.
@@ -441,6 +478,17 @@ fn check_allocations(state: &State) {
             let taken = ports.iter().any(|(_, other)| other.collides_with(port));
             assert!(!taken, "{port:?} twice");
             ports.push((service.id, port.clone()));
+        }
+    }
+    for attachment in state.attachments() {
+        assert!(state.node(attachment.node).is_some(), "its node is gone");
+        let network = state.network(attachment.network);
+        let network = network.expect("networks in use stay");
+        assert!(network.spec.attachable);
+        assert_eq!(attachment.addrs.len(), network.subnets.len());
+        for (addr, subnet) in attachment.addrs.iter().zip(&network.subnets) {
+            assert!(subnet.net.contains(&addr.addr()));
+            assert!(owned.insert(addr.addr()), "{addr} twice");
         }
     }
     for task in state.tasks() {
