@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 /// Interfaces that no other device can be reached through.
-const VIRTUAL: [&str; 6] = ["docker", "br-", "veth", "virbr", "swl", "cni"];
+const VIRTUAL: [&str; 7] = ["docker", "br-", "veth", "virbr", "swl", "swv", "cni"];
 
 /// The address from which this device reaches `remote`: what it should be
 /// called by those on that side.
@@ -36,6 +36,17 @@ pub fn guess() -> Result<IpAddr, String> {
 /// Whether an address is one of this device's.
 pub fn is_own(ip: IpAddr) -> bool {
     own().is_some_and(|own| own.contains(&ip))
+}
+
+/// This device's addresses on interfaces that lead to others.
+pub fn outward() -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let outward = interfaces.iter().filter(|it| !is_virtual(&it.name));
+    outward.map(if_addrs::Interface::ip).collect()
+}
+
+fn is_virtual(name: &str) -> bool {
+    VIRTUAL.iter().any(|start| name.starts_with(start))
 }
 
 /// The address that takes the place of `before`, once this device does not have
@@ -118,11 +129,7 @@ pub fn of_interface(name: &str) -> Result<IpAddr, String> {
 
 fn choose(interfaces: impl Iterator<Item = (String, IpAddr)>) -> Result<IpAddr, String> {
     let candidates: Vec<(String, IpAddr)> = interfaces
-        .filter(|(name, ip)| {
-            ip.is_ipv4()
-                && !ip.is_loopback()
-                && !VIRTUAL.iter().any(|start| name.starts_with(start))
-        })
+        .filter(|(name, ip)| ip.is_ipv4() && !ip.is_loopback() && !is_virtual(name))
         .collect();
     match candidates.as_slice() {
         [(_, ip)] => Ok(*ip),

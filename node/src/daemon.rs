@@ -13,12 +13,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use gossip::Discovery;
+use overlay::names::Names;
+use overlay::plugin::PLUGIN_DIR;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::api;
 use crate::cli::args::DaemonArgs;
 use crate::disk::DataDir;
+use crate::network;
 use crate::runtime::{DockerConfig, DockerRuntime, Runtime};
 use crate::site::lan::{Deaf, Lan};
 use crate::swarm::Swarm;
@@ -41,7 +44,13 @@ pub async fn run(args: DaemonArgs) -> anyhow::Result<()> {
         let config = DockerConfig::new(&for_swarm, node);
         Arc::new(DockerRuntime::new(config)) as Arc<dyn Runtime>
     });
-    let swarm = Swarm::new(data, engine, lan(), args.listen_addr);
+    let network = network::Config {
+        names: Names::of(&args.run_dir),
+        plugin_dir: PLUGIN_DIR.into(),
+        state_dir: data.network(),
+        mtu: network::MTU,
+    };
+    let swarm = Swarm::new(data, engine, lan(), Some(network), args.listen_addr);
     let mut api = tokio::spawn(api::serve(listener, Arc::new(swarm.clone()), engine_socket));
 
     let mut term = signal(SignalKind::terminate())?;

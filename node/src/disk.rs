@@ -7,8 +7,12 @@
 //! identity/   key, certificate, root, data key
 //! raft/       log, vote and snapshots, on managers
 //! agent/      assignments
+//! network/    what the overlay's driver has promised the engine
 //! ```
 //! A node is part of a swarm if and only if it has a certificate.
+
+mod directory;
+pub mod kept;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -82,6 +86,10 @@ impl DataDir {
         self.root.join("agent")
     }
 
+    pub fn network(&self) -> PathBuf {
+        self.root.join("network")
+    }
+
     /// The key that seals what is on this disk; made where there is none.
     pub fn data_key(&self) -> Result<DataKey, certs::Error> {
         let path = self.identity().join("data.key");
@@ -153,7 +161,7 @@ impl DataDir {
 
     /// Removes all that is of a swarm, the certificate first.
     pub fn clear(&self) -> anyhow::Result<()> {
-        for path in [self.identity(), self.raft(), self.agent()] {
+        for path in [self.identity(), self.raft(), self.agent(), self.network()] {
             match fs::remove_dir_all(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("cannot remove {}", path.display()));

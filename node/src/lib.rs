@@ -16,6 +16,7 @@ mod join;
 mod logs;
 mod manager;
 mod membership;
+mod network;
 mod presence;
 mod renewal;
 pub mod runtime;

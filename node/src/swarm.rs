@@ -24,6 +24,7 @@ use crate::disk::{DataDir, NodeFile};
 use crate::join::JoinError;
 use crate::manager::node_key;
 use crate::membership::{Membership, Start};
+use crate::network;
 use crate::runtime::Runtime;
 use crate::site::Progress;
 use crate::site::form::{Forming, with_port};
@@ -40,6 +41,8 @@ struct Inner {
     data: Arc<DataDir>,
     engine: Engine,
     lan: Arc<dyn Lan>,
+    /// `None`: without an overlay.
+    network: Option<network::Config>,
     listen: SocketAddr,
     phase: watch::Sender<Phase>,
     /// Held through every change of `phase`.
@@ -116,11 +119,19 @@ pub enum SwarmError {
 }
 
 impl Swarm {
-    pub fn new(data: DataDir, engine: Engine, lan: Arc<dyn Lan>, listen: SocketAddr) -> Self {
+    /// `network`: of this node's overlay, where it is to have one.
+    pub fn new(
+        data: DataDir,
+        engine: Engine,
+        lan: Arc<dyn Lan>,
+        network: Option<network::Config>,
+        listen: SocketAddr,
+    ) -> Self {
         Self(Arc::new(Inner {
             data: Arc::new(data),
             engine,
             lan,
+            network,
             listen,
             phase: watch::Sender::new(Phase::Resuming),
             changing: Mutex::new(()),
@@ -200,6 +211,7 @@ impl Swarm {
             data: Arc::clone(&self.0.data),
             runtime,
             lan: Arc::clone(&self.0.lan),
+            network: self.0.network.clone(),
             found,
         })
         .await

@@ -74,6 +74,7 @@ pub enum Down {
     Beat,
     Assign(AssignmentBatch),
     Swarm(SwarmNews),
+    Directory(DirectoryBatch),
 }
 
 /// A part of an assignment set. The first session frame of a set has `reset`,
@@ -84,6 +85,15 @@ pub struct AssignmentBatch {
     /// In the encoding of `services::codec`.
     pub changed: Vec<u8>,
     pub removed: Vec<Id>,
+    pub complete: bool,
+}
+
+/// A part of what changed in the node's directory; see [`AssignmentBatch`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DirectoryBatch {
+    pub reset: bool,
+    /// In the encoding of `services::codec`.
+    pub delta: Vec<u8>,
     pub complete: bool,
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use certs::{CertificateAuthority, JoinToken};
+use certs::JoinToken;
 use quinn::{Connection, RecvStream, SendStream};
 use services::Command;
 use services::object::Cluster;
@@ -144,8 +144,7 @@ impl Manager {
             .role_of(node)
             .ok_or("this node is not, or no longer, part of the swarm")?;
         let cluster = self.cluster()?;
-        let authority = CertificateAuthority::from_pem(&cluster.ca.certificate, &cluster.ca.key)
-            .map_err(|error| error.to_string())?;
+        let authority = self.authority()?;
         let certificate = authority
             .issue(
                 csr,

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::{ClusterId, NodeId};
+use certs::{CertificateAuthority, ClusterId, NodeId};
 use gossip::Gossip;
 use raft::{Raft, Role as RaftRole};
 use services::State;
@@ -136,6 +136,14 @@ impl Manager {
         let status = self.raft.watch();
         let status = status.borrow();
         status.members.get(&manager).map(|member| member.addr)
+    }
+
+    /// What signs for the whole swarm: certificates, and tickets by
+    /// [`gossip::endpoints::Grant::signed_bytes`].
+    pub fn authority(&self) -> Result<CertificateAuthority, String> {
+        let cluster = self.cluster()?;
+        CertificateAuthority::from_pem(&cluster.ca.certificate, &cluster.ca.key)
+            .map_err(|error| error.to_string())
     }
 
     /// The role that the swarm wants of a node, where the node is part of it.

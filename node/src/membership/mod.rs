@@ -10,7 +10,7 @@ mod protocols;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -26,17 +26,19 @@ use tokio_util::task::TaskTracker;
 use crate::clock;
 use crate::control::Control;
 use crate::control::message::SwarmNews;
+use crate::disk::kept::{self, Writer};
 use crate::disk::{DataDir, NodeFile};
 use crate::doctor::{self, Diagnose};
 use crate::join;
 use crate::manager::machine::Machine;
 use crate::manager::{Manager, events::Events, hub::Hub, leader, observer::Observer, relay};
+use crate::network::{self, Network};
 use crate::presence::{self, GossipDial};
 use crate::runtime::Runtime;
 use crate::session::Farewell;
 use crate::session::client::SessionClient;
 use crate::site::lan::Lan;
-use crate::worker::{Agent, AgentConfig, Unlinked};
+use crate::worker::{Agent, AgentConfig, Links, Unlinked};
 use protocols::RaftDial;
 
 /// For a manager to hear that this node leaves.
@@ -55,6 +57,8 @@ pub struct Membership {
     pub gossip: Gossip,
     pub agent: Agent,
     pub doctor: Arc<dyn Diagnose>,
+    /// `None`: this node is without an overlay.
+    pub network: Option<Arc<Network>>,
     pub news: watch::Sender<SwarmNews>,
     /// What managers said last of networks and services, as far as it concerns
     /// this node; only ever complete.
@@ -82,6 +86,8 @@ pub struct Start {
     pub data: Arc<DataDir>,
     pub runtime: Arc<dyn Runtime>,
     pub lan: Arc<dyn Lan>,
+    /// `None`: without an overlay, which needs the rights of root.
+    pub network: Option<network::Config>,
     /// Found a new swarm: a Raft group of this node alone.
     pub found: bool,
 }
@@ -95,23 +101,17 @@ impl Membership {
             data,
             runtime,
             lan,
+            network,
             found,
         } = start;
         let me = identity.node_id();
         let role = identity.role();
         let credentials = Credentials::new(identity)?;
+        let data_key = data.data_key()?;
+        let directory = kept::load(&data.agent(), &data_key)?;
         let control = Control::bind(listen, credentials.clone())
             .await
             .with_context(|| format!("cannot listen on udp {listen}"))?;
-        let agent = Agent::start(
-            AgentConfig {
-                dir: data.agent(),
-                data_key: data.data_key()?,
-                links: Arc::new(Unlinked),
-            },
-            runtime,
-        )
-        .await?;
         let gossip = Gossip::start(
             gossip::Config {
                 credentials: credentials.clone(),
@@ -120,6 +120,21 @@ impl Membership {
             },
             Arc::new(GossipDial(Arc::clone(&control))),
         )?;
+        let network = network.map(|config| Network::new(config, gossip.clone()));
+        let links = network.clone().map(|network| network as Arc<dyn Links>);
+        let examined = network.clone().map(|network| network as Arc<dyn Diagnose>);
+        let agent = AgentConfig {
+            dir: data.agent(),
+            data_key,
+            links: links.unwrap_or_else(|| Arc::new(Unlinked)),
+        };
+        let agent = match Agent::start(agent, runtime).await {
+            Ok(agent) => agent,
+            Err(error) => {
+                gossip.shutdown().await;
+                return Err(error.into());
+            }
+        };
         control.book.consult_gossip(gossip.clone());
         let swarm = credentials.identity().root().digest();
         control.book.consult_lan(Arc::clone(&lan), swarm);
@@ -137,9 +152,10 @@ impl Membership {
             control,
             gossip,
             agent,
-            doctor: Arc::new(doctor::Absent),
+            doctor: examined.unwrap_or_else(|| Arc::new(doctor::Absent)),
+            network,
             news,
-            directory: watch::Sender::default(),
+            directory: watch::Sender::new(directory.unwrap_or_default()),
             listen: node.listen,
             removed: watch::Sender::new(false),
             farewell: watch::Sender::default(),
@@ -156,6 +172,18 @@ impl Membership {
             membership.stop().await;
             return Err(error);
         }
+        if let Some(network) = &membership.network {
+            network.start(network::Inputs {
+                credentials: membership.credentials.clone(),
+                listen,
+                addr: membership.addr.subscribe(),
+                directory: membership.directory.subscribe(),
+                engine: membership.agent.engine(),
+            });
+        }
+        let key = membership.data.data_key()?;
+        let writer = Writer::spawn(membership.data.agent(), key, kept::RETRY);
+        membership.keep_directory(writer);
         membership.spawn_tasks(lan);
         Ok(membership)
     }
@@ -184,6 +212,9 @@ impl Membership {
         self.tasks.close();
         self.tasks.wait().await;
         self.agent.shutdown().await;
+        if let Some(network) = &self.network {
+            network.close().await;
+        }
     }
 
     /// Ends everything but the containers, and says that it is for a moment.
@@ -212,6 +243,21 @@ impl Membership {
         self.stop().await;
     }
 
+    /// Keeps what managers say of networks and services on disk.
+    fn keep_directory(&self, writer: Writer<Arc<Directory>>) {
+        let mut directory = self.directory.subscribe();
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let keep = async {
+                while directory.changed().await.is_ok() {
+                    writer.write(Arc::clone(&directory.borrow_and_update()));
+                }
+            };
+            stop.run_until_cancelled(keep).await;
+            writer.finish().await;
+        });
+    }
+
     fn spawn_tasks(self: &Arc<Self>, lan: Arc<dyn Lan>) {
         let serving = Arc::clone(self);
         self.spawn(async move {
@@ -226,6 +272,9 @@ impl Membership {
             agent: self.agent.clone(),
             doctor: Arc::clone(&self.doctor),
             news: self.news.clone(),
+            credentials: self.credentials.clone(),
+            held: Mutex::default(),
+            directory: self.directory.clone(),
             removed: self.removed.clone(),
             farewell: self.farewell.subscribe(),
             caught_up: self.caught_up.subscribe(),

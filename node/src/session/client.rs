@@ -5,22 +5,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use certs::{NodeId, Role};
+use certs::{Credentials, NodeId, Role};
 use gossip::{Gossip, Liveness};
 use quinn::{Connection, RecvStream, SendStream};
+use services::directory::Directory;
 use services::object::TaskStatus;
 use services::{Assignment, Id};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::{BEAT, Farewell, PATIENCE};
+use super::incoming::{Assignments, DirectoryChange};
+use super::{BEAT, Farewell, PATIENCE, tickets};
 use crate::clock;
-use crate::control::message::{AssignmentBatch, Down, EngineReport, Hello, Open, SwarmNews, Up};
-use crate::control::{self, Control, frame};
+use crate::control::message::{Down, EngineReport, Hello, Open, SwarmNews, Up};
+use crate::control::{self, Control, frame, lock};
 use crate::doctor::{Diagnose, ask};
 use crate::logs;
 use crate::worker::{Agent, EngineState};
@@ -42,6 +44,11 @@ pub struct SessionClient {
     pub doctor: Arc<dyn Diagnose>,
     /// What the last manager said of the swarm; kept over sessions.
     pub news: watch::Sender<SwarmNews>,
+    pub credentials: Credentials,
+    /// What was assigned last, with the tickets that this node goes on using.
+    pub held: Mutex<BTreeMap<Id, Assignment>>,
+    /// What managers say of networks and services; kept over sessions.
+    pub directory: watch::Sender<Arc<Directory>>,
     /// Set when a manager says that this node is not part of the swarm any more.
     pub removed: watch::Sender<bool>,
     /// Set when this node ends its sessions; dropped once that is told.
@@ -153,6 +160,7 @@ impl SessionClient {
             );
         }
         self.agent.assign_all(BTreeMap::new());
+        self.learn(Directory::default());
     }
 
     async fn session_over(
@@ -252,19 +260,61 @@ impl SessionClient {
     }
 
     async fn listen(&self, mut down: RecvStream) -> io::Result<()> {
-        let mut incoming = Incoming::default();
+        let mut assignments = Assignments::default();
+        let mut directory = DirectoryChange::default();
         loop {
             let heard = timeout(PATIENCE, frame::recv::<Down>(&mut down)).await;
             let heard = heard.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
             match heard? {
                 None => return Ok(()),
                 Some(Down::Beat) => {}
-                Some(Down::Assign(batch)) => incoming.take(batch, &self.agent)?,
+                Some(Down::Assign(batch)) => {
+                    if let Some(set) = assignments.take(batch)? {
+                        self.assign(set);
+                    }
+                }
+                Some(Down::Directory(batch)) => {
+                    let known = || Directory::clone(&self.directory.borrow());
+                    if let Some(now) = directory.take(batch, known)? {
+                        self.learn(now);
+                    }
+                }
                 Some(Down::Swarm(news)) => {
                     self.news.send_if_modified(|known| known.update(news));
                 }
             }
         }
+    }
+}
+
+impl SessionClient {
+    fn assign(&self, mut set: Assignments) {
+        let mut held = lock(&self.held);
+        tickets::keep(&mut set.changed, &held, self.me, |granted, ticket| {
+            self.credentials.root_verifies(granted, ticket)
+        });
+        if set.reset {
+            held.clear();
+        }
+        held.retain(|task, _| !set.removed.contains(task));
+        held.extend(set.changed.clone());
+        match set.reset {
+            true => self.agent.assign_all(set.changed),
+            false => {
+                let changed = set.changed.into_values().collect();
+                self.agent.assign_delta(changed, set.removed);
+            }
+        }
+    }
+
+    fn learn(&self, now: Directory) {
+        self.directory.send_if_modified(|known| {
+            let changed = **known != now;
+            if changed {
+                *known = Arc::new(now);
+            }
+            changed
+        });
     }
 }
 
@@ -299,38 +349,6 @@ async fn say(up: &mut SendStream, word: &Up) -> io::Result<()> {
     up.finish().map_err(io::Error::other)?;
     let _ = up.stopped().await;
     Ok(())
-}
-
-/// A set of assignments that is still arriving.
-#[derive(Default)]
-struct Incoming {
-    reset: bool,
-    changed: BTreeMap<Id, Assignment>,
-    removed: Vec<Id>,
-}
-
-impl Incoming {
-    fn take(&mut self, batch: AssignmentBatch, agent: &Agent) -> io::Result<()> {
-        let changed = services::codec::decode_assignments(&batch.changed)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        self.reset |= batch.reset;
-        self.changed.extend(
-            changed
-                .into_iter()
-                .map(|assignment| (assignment.task, assignment)),
-        );
-        self.removed.extend(batch.removed);
-        if !batch.complete {
-            return Ok(());
-        }
-        let set = std::mem::take(self);
-        if set.reset {
-            agent.assign_all(set.changed);
-        } else {
-            agent.assign_delta(set.changed.into_values().collect(), set.removed);
-        }
-        Ok(())
-    }
 }
 
 fn report(engine: &EngineState) -> io::Result<Option<EngineReport>> {

@@ -8,7 +8,9 @@
 //! manager; the containers do not notice.
 
 pub mod client;
+mod incoming;
 pub mod server;
+mod tickets;
 
 use std::time::Duration;
 

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use certs::{NodeId, Peer};
 use quinn::{Connection, RecvStream, SendStream};
+use services::codec::encode_directory;
+use services::directory::Directory;
 use services::object::TaskState;
 use services::{Assignment, Id};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::{BEAT, PATIENCE};
+use super::{BEAT, PATIENCE, tickets};
 use crate::control::REMOVED;
 use crate::control::frame;
-use crate::control::message::{AssignmentBatch, Down, Hello, SwarmNews, Up};
+use crate::control::message::{AssignmentBatch, DirectoryBatch, Down, Hello, SwarmNews, Up};
 use crate::manager::{Manager, node_key};
 
 /// Assignments in one frame; a spec may be some kilobytes.
@@ -83,11 +85,14 @@ async fn tell(
     let mut led = Instant::now();
     loop {
         raft.borrow_and_update();
-        let (batches, removed) = told.assignments(manager, node)?;
-        for batch in batches {
+        let update = told.update(manager, node)?;
+        for batch in update.directory {
+            frame::send(&mut down, &Down::Directory(batch)).await?;
+        }
+        for batch in update.assignments {
             frame::send(&mut down, &Down::Assign(batch)).await?;
         }
-        manager.hub.forget_tasks(node, number, &removed);
+        manager.hub.forget_tasks(node, number, &update.removed);
         if let Some(news) = told.news(manager, node) {
             frame::send(&mut down, &Down::Swarm(news)).await?;
         }
@@ -112,30 +117,36 @@ struct Told {
     begun: bool,
     applied: u64,
     assignments: BTreeMap<Id, TaskState>,
+    directory: Directory,
     news: Option<SwarmNews>,
 }
 
+/// What is to be sent now.
+#[derive(Default)]
+struct Update {
+    directory: Vec<DirectoryBatch>,
+    assignments: Vec<AssignmentBatch>,
+    /// Tasks that are assigned no more.
+    removed: Vec<Id>,
+}
+
 impl Told {
-    fn assignments(
-        &mut self,
-        manager: &Manager,
-        node: NodeId,
-    ) -> io::Result<(Vec<AssignmentBatch>, Vec<Id>)> {
+    fn update(&mut self, manager: &Manager, node: NodeId) -> io::Result<Update> {
         let id = node_key(node);
         let applied = manager.raft.watch().borrow().applied;
         if self.begun && applied == self.applied {
-            return Ok((Vec::new(), Vec::new()));
+            return Ok(Update::default());
         }
         self.applied = applied;
         let told = &self.assignments;
-        let (wanted, changed) = manager.read_state(|state| {
+        let (wanted, mut changed, directory) = manager.read_state(|state| {
             let desired = state.assigned(id).map(|task| (task.id, task.desired));
             let wanted: BTreeMap<Id, TaskState> = desired.collect();
             let news = state
                 .assigned(id)
                 .filter(|task| told.get(&task.id) != Some(&task.desired));
             let changed: Vec<_> = news.map(|task| Assignment::of(task, state)).collect();
-            (wanted, changed)
+            (wanted, changed, state.directory(id))
         });
         let removed: Vec<Id> = self
             .assignments
@@ -143,12 +154,23 @@ impl Told {
             .filter(|id| !wanted.contains_key(id))
             .copied()
             .collect();
-        if self.begun && changed.is_empty() && removed.is_empty() {
-            return Ok((Vec::new(), removed));
+        if changed.iter().any(|it| !it.networks.is_empty()) {
+            let authority = manager.authority().map_err(io::Error::other)?;
+            tickets::issue(&mut changed, node, |bytes| authority.sign(bytes))
+                .map_err(io::Error::other)?;
         }
         self.assignments = wanted;
+        let before = std::mem::replace(&mut self.directory, directory);
         let reset = !std::mem::replace(&mut self.begun, true);
-        Ok((batches(reset, &changed, &removed)?, removed))
+        let mut update = Update {
+            directory: directory_batches(reset, &before, &self.directory)?,
+            ..Update::default()
+        };
+        if reset || !changed.is_empty() || !removed.is_empty() {
+            update.assignments = batches(reset, &changed, &removed)?;
+        }
+        update.removed = removed;
+        Ok(update)
     }
 
     fn news(&mut self, manager: &Manager, node: NodeId) -> Option<SwarmNews> {
@@ -163,6 +185,25 @@ impl Told {
         self.news = Some(news.clone());
         Some(news)
     }
+}
+
+fn directory_batches(
+    reset: bool,
+    before: &Directory,
+    now: &Directory,
+) -> io::Result<Vec<DirectoryBatch>> {
+    let delta = now.since(before);
+    if !reset && delta.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pieces = encode_directory(&delta).map_err(io::Error::other)?;
+    let count = pieces.len();
+    let pieces = (1..).zip(pieces).map(|(number, delta)| DirectoryBatch {
+        reset: reset && number == 1,
+        delta,
+        complete: number == count,
+    });
+    Ok(pieces.collect())
 }
 
 fn batches(

@@ -42,6 +42,11 @@ impl Swarm {
             }
             membership.leave().await;
         }
+        if let Some(network) = &self.0.network
+            && let Err(error) = network.clean_up().await
+        {
+            tracing::warn!("something of the overlay is left on this host: {error:#}");
+        }
         self.0.data.clear()?;
         self.0.data.forget_pending()?;
         self.tell(Progress::default());

@@ -17,6 +17,7 @@ use crate::manager::Manager;
 use crate::runtime::fake::FakeRuntime;
 use crate::site::lan::Deaf;
 
+mod directory;
 mod failures;
 
 const IMAGE: &str = "busybox:latest";
@@ -192,6 +193,7 @@ fn daemon(dir: &TempDir, engine: &FakeRuntime, lan: &Arc<dyn Lan>, addr: SocketA
         DataDir::open(dir.path()).unwrap(),
         engine,
         Arc::clone(lan),
+        None,
         addr,
     )
 }

@@ -15,8 +15,8 @@ use super::driver::{Driver, Inbox, Steps, Told};
 use super::engine::{EngineState, Watcher};
 use super::links::Links;
 use super::statuses::{Board, Statuses};
-use super::store::{self, StoreError, Writer};
 use super::tasks::Tasks;
+use crate::disk::kept::{self, KeptError, Writer};
 use crate::runtime::{LogFrame, LogOptions, Runtime, RuntimeError};
 
 /// News of the engine that the agent has not looked at yet; beyond it the event
@@ -37,7 +37,7 @@ pub struct AgentConfig {
 pub enum AgentError {
     /// The agent did not start; no container was touched.
     #[error("cannot read the assignments: {0}")]
-    Store(#[from] StoreError),
+    Store(#[from] KeptError),
     /// Containers of this node are left on the engine.
     #[error("the engine does not answer, so its containers stay: {0}")]
     EngineUnavailable(String),
@@ -64,7 +64,7 @@ impl Agent {
     /// update of the daemon.
     pub async fn start(config: AgentConfig, runtime: Arc<dyn Runtime>) -> Result<Self, AgentError> {
         let (dir, key) = (config.dir.clone(), config.data_key.clone());
-        let record = tokio::task::spawn_blocking(move || store::load(&dir, &key))
+        let record = tokio::task::spawn_blocking(move || kept::load(&dir, &key))
             .await
             .map_err(|_| AgentError::Ended)??;
         let (state, engine) = watch::channel(EngineState::Unasked);
@@ -91,7 +91,7 @@ impl Agent {
             runtime,
             inbox: Arc::clone(&agent.inbox),
             board: agent.board.clone(),
-            writer: Writer::spawn(config.dir, config.data_key, store::RETRY),
+            writer: Writer::spawn(config.dir, config.data_key, kept::RETRY),
             doubt,
             links: config.links,
             told: Told::default(),

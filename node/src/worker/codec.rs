@@ -18,10 +18,12 @@ use services::reconcile::Assigned;
 use services::spec::ServiceSpec;
 use services::{Assignment, Id};
 
+use crate::disk::kept::Kept;
+
 const MAGIC: &[u8] = b"swarmlet-agent\n";
 const CONTEXT: &[u8] = b"agent assignments";
 /// Far above ten thousand tasks with a spec each.
-pub(super) const MAX_BYTES: usize = 256 << 20;
+const MAX_BYTES: usize = 256 << 20;
 
 /// What outlives the daemon.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -82,14 +84,22 @@ pub(super) enum CodecError {
     Trailing(usize),
 }
 
-pub(super) fn seal(record: &Record, key: &DataKey) -> Result<Vec<u8>, CodecError> {
-    let sealed = key.seal(CONTEXT, &encode(record)?)?;
-    Ok([MAGIC, sealed.as_slice()].concat())
-}
+impl Kept for Record {
+    const FILE: &'static str = "assignments";
+    const LOSS: &'static str = "the file of assignments is damaged and was set aside; containers \
+         that run are kept, others start when a manager is reached";
+    const MAX_BYTES: u64 = MAX_BYTES as u64;
+    type Error = CodecError;
 
-pub(super) fn open(bytes: &[u8], key: &DataKey) -> Result<Record, CodecError> {
-    let sealed = bytes.strip_prefix(MAGIC).ok_or(CodecError::Magic)?;
-    decode(&key.open(CONTEXT, sealed)?)
+    fn seal(&self, key: &DataKey) -> Result<Vec<u8>, CodecError> {
+        let sealed = key.seal(CONTEXT, &encode(self)?)?;
+        Ok([MAGIC, sealed.as_slice()].concat())
+    }
+
+    fn open(bytes: &[u8], key: &DataKey) -> Result<Self, CodecError> {
+        let sealed = bytes.strip_prefix(MAGIC).ok_or(CodecError::Magic)?;
+        decode(&key.open(CONTEXT, sealed)?)
+    }
 }
 
 fn config() -> impl bincode::config::Config {
@@ -289,15 +299,15 @@ mod tests {
     #[test]
     fn every_changed_byte_and_every_cut_is_noticed() {
         let key = DataKey::generate().unwrap();
-        let bytes = seal(&record(), &key).unwrap();
-        assert_eq!(open(&bytes, &key).unwrap(), record());
+        let bytes = record().seal(&key).unwrap();
+        assert_eq!(Record::open(&bytes, &key).unwrap(), record());
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
-            assert!(open(&damaged, &key).is_err(), "byte {at}");
-            assert!(open(&bytes[..at], &key).is_err(), "cut at {at}");
+            assert!(Record::open(&damaged, &key).is_err(), "byte {at}");
+            assert!(Record::open(&bytes[..at], &key).is_err(), "cut at {at}");
         }
-        assert!(open(&bytes, &DataKey::generate().unwrap()).is_err());
+        assert!(Record::open(&bytes, &DataKey::generate().unwrap()).is_err());
     }
 
     #[test]

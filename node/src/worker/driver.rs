@@ -11,14 +11,15 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::codec::Record;
 use super::endpoints;
 use super::engine::Seen;
 use super::links::{Endpoints, Expected, Links, Resolvers};
 use super::statuses::Board;
 use super::step::{self, Done};
-use super::store::Writer;
 use super::tasks::Tasks;
 use crate::clock;
+use crate::disk::kept::Writer;
 use crate::runtime::{Runtime, RuntimeError};
 
 /// Assignments on their way to the agent. Merged, so that it is never larger
@@ -66,7 +67,7 @@ pub(super) struct Driver {
     pub runtime: Arc<dyn Runtime>,
     pub inbox: Arc<Inbox>,
     pub board: Board,
-    pub writer: Writer,
+    pub writer: Writer<Record>,
     /// To the engine's watcher.
     pub doubt: Arc<Notify>,
     pub links: Arc<dyn Links>,

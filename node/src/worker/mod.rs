@@ -4,7 +4,7 @@
 //! that is known (`tasks`, pure), asks `services::reconcile` what to do next,
 //! and performs it as steps, at most one per task at a time. The engine
 //! is watched by another task (`engine`); the disk is written by a third
-//! (`store`). Whatever happens to a container is only ever learnt by inspecting
+//! (`disk::kept`). Whatever happens to a container is only ever learnt by inspecting
 //! it: events, listings and restarts are reasons to look, never the answer.
 //!
 //! # What a dead container means
@@ -45,7 +45,6 @@ mod links;
 mod outcome;
 mod statuses;
 mod step;
-mod store;
 mod tasks;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -77,6 +77,11 @@ impl Host {
         })
     }
 
+    /// Whether the kernel holds rules of ours: an earlier run has left them.
+    pub async fn has_rules(&self) -> bool {
+        nft::list(&self.names.table).await.is_ok()
+    }
+
     /// Makes the kernel agree with `table`.
     ///
     /// Call it again when the TUN device or a veth was made anew: their routes

@@ -1,0 +1,236 @@
+//! The overlay at work on this node: the engine's network driver, the kernel's
+//! rules and routes, the tunnel to the other nodes, and the name server.
+//!
+//! [`view`] says, purely, what all of them are to do; one task ([`keeper`]) runs
+//! them and tells them, again and again until they do. The agent speaks to it
+//! through [`Links`]. Nothing here decides what runs where, and nothing that
+//! breaks here keeps the rest of the node from working.
+//!
+//! When the daemon stops, all that is in the kernel stays, so containers go on
+//! reaching each other on this host. Leaving the swarm removes it.
+
+mod diagnose;
+mod keeper;
+mod part;
+pub mod view;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use certs::Credentials;
+use gossip::{Endpoint, Gossip};
+use overlay::dns::Upstream;
+use overlay::dns::resolv::Resolv;
+use overlay::host::Host;
+use overlay::names::Names;
+use overlay::plugin::{self, Plugin};
+use services::Id;
+use services::directory::Directory;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::worker::{Endpoints, EngineState, Expected, Links, Resolvers};
+use diagnose::Seen;
+use keeper::Keeper;
+
+/// Of containers' interfaces, in bytes: what fits the links of most networks
+/// (1500) with room for the tunnel's own headers.
+pub const MTU: u16 = 1400;
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub names: Names,
+    /// Where the engine looks for drivers.
+    pub plugin_dir: PathBuf,
+    /// What the driver has promised the engine.
+    pub state_dir: PathBuf,
+    pub mtu: u16,
+}
+
+/// What of this node the overlay follows.
+#[derive(Debug)]
+pub struct Inputs {
+    pub credentials: Credentials,
+    /// The control port is here; the data port is on the same address.
+    pub listen: SocketAddr,
+    /// Where this node answers, as it tells the others.
+    pub addr: watch::Receiver<SocketAddr>,
+    pub directory: watch::Receiver<Arc<Directory>>,
+    pub engine: watch::Receiver<EngineState>,
+}
+
+/// The running overlay.
+#[derive(Debug)]
+pub struct Network {
+    config: Config,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Between the task and those who speak to it.
+struct Shared {
+    gossip: Gossip,
+    gate: Mutex<Gate>,
+    announced: Mutex<Announced>,
+    told: watch::Sender<Told>,
+    /// For whoever looks into it.
+    seen: Mutex<Seen>,
+    /// Why no container can be connected.
+    fault: Mutex<Option<String>>,
+}
+
+/// Who is let in. There is a plugin only while it is running.
+#[derive(Debug, Default)]
+struct Gate {
+    /// `None`: the agent has not said yet.
+    expected: Option<plugin::Expected>,
+    plugin: Option<Plugin>,
+}
+
+/// Where this node's containers answer, by who says so.
+#[derive(Debug, Default)]
+struct Announced {
+    tasks: BTreeMap<(u128, u128), Endpoint>,
+}
+
+/// By one address of each container that does not ask whom the host asks.
+type Upstreams = BTreeMap<IpAddr, Upstream>;
+
+/// What the agent has said that the task has to act on.
+#[derive(Debug, Clone, Default)]
+struct Told {
+    /// It knows what runs, and has said where that answers.
+    announced: bool,
+    upstreams: Upstreams,
+}
+
+impl Network {
+    /// Takes what is told to [`Links`] from now on; does nothing with it before
+    /// [`Self::start`].
+    pub fn new(config: Config, gossip: Gossip) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            shared: Arc::new(Shared {
+                gossip,
+                gate: Mutex::default(),
+                announced: Mutex::default(),
+                told: watch::Sender::default(),
+                seen: Mutex::default(),
+                fault: Mutex::new(Some("the overlay is about to start".to_owned())),
+            }),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Begins to keep the overlay running. Must be called within a tokio runtime.
+    pub fn start(&self, inputs: Inputs) {
+        let keeper = Keeper::new(self.config.clone(), inputs, Arc::clone(&self.shared));
+        self.tasks.spawn(keeper.run(self.stop.clone()));
+        self.tasks.close();
+    }
+
+    /// Ends all that runs, and leaves the kernel as it is.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Config {
+    /// Leaves nothing of the overlay on this host: no interface, route, rule,
+    /// socket or file. The engine's networks are to be gone before.
+    ///
+    /// # Errors
+    /// What could not be removed first; the rest has been tried all the same.
+    pub async fn clean_up(&self) -> anyhow::Result<()> {
+        let links = match Plugin::open(self.plugin()).await {
+            Ok(plugin) => plugin.purge().await,
+            Err(error) => Err(error),
+        };
+        // After the links, which it would take for strangers' and remove too.
+        Host::open(self.names.clone())?.clean_up().await?;
+        links.map_err(Into::into)
+    }
+
+    fn plugin(&self) -> plugin::Config {
+        plugin::Config {
+            names: self.names.clone(),
+            plugin_dir: self.plugin_dir.clone(),
+            state_dir: self.state_dir.clone(),
+            mtu: u32::from(self.mtu),
+            attach: None,
+        }
+    }
+}
+
+impl Links for Network {
+    fn expect(&self, expected: Expected) {
+        let expected: plugin::Expected = expected
+            .into_iter()
+            .map(|(network, addr)| (network.as_u128(), addr))
+            .collect();
+        let mut gate = lock(&self.shared.gate);
+        if let Some(plugin) = &gate.plugin {
+            plugin.expect(expected.clone());
+        }
+        let first = gate.expected.replace(expected).is_none();
+        drop(gate);
+        if first {
+            // The gate can open.
+            self.shared.told.send_modify(|_| {});
+        }
+    }
+
+    fn announce(&self, endpoints: Endpoints) {
+        let plain = |(task, network): (Id, Id)| (task.as_u128(), network.as_u128());
+        let tasks = endpoints.into_iter().map(|(key, it)| (plain(key), it));
+        self.shared
+            .announce(|announced| announced.tasks = tasks.collect());
+        self.shared
+            .told
+            .send_if_modified(|told| !std::mem::replace(&mut told.announced, true));
+    }
+
+    fn resolvers(&self, resolvers: Resolvers) {
+        let gateway = Some(self.config.names.gateway);
+        let upstreams: Upstreams = resolvers
+            .into_iter()
+            .map(|(addr, wanted)| (addr, Resolv::of(&wanted, gateway).upstream))
+            .collect();
+        self.shared.told.send_if_modified(|told| {
+            let news = told.upstreams != upstreams;
+            told.upstreams = upstreams;
+            news
+        });
+    }
+
+    fn fault(&self) -> Option<String> {
+        lock(&self.shared.fault).clone()
+    }
+}
+
+impl Shared {
+    fn announce(&self, change: impl FnOnce(&mut Announced)) {
+        let mut announced = lock(&self.announced);
+        change(&mut announced);
+        let endpoints = announced.tasks.clone();
+        // Under the lock, so that what was said last is what is told last.
+        self.gossip.publish(|facts| facts.endpoints = endpoints);
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,152 @@
+//! Tickets, by which a node may tell the others where its tasks answer: a
+//! manager adds them to the assignments that it sends, the node keeps them.
+
+use std::collections::BTreeMap;
+
+use certs::NodeId;
+use gossip::endpoints::Grant;
+use services::assignment::AssignedNetwork;
+use services::{Assignment, Id};
+
+/// Signs what the assignments of `node` grant it.
+pub fn issue<E>(
+    assignments: &mut [Assignment],
+    node: NodeId,
+    sign: impl Fn(&[u8]) -> Result<Vec<u8>, E>,
+) -> Result<(), E> {
+    for assignment in assignments {
+        let (task, service) = (assignment.task, assignment.service);
+        for network in &mut assignment.networks {
+            network.ticket = sign(&signed_bytes(task, service, network, node))?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the tickets that this node has already: no two signatures of one grant
+/// are the same, and another one is news for its disk and for everyone. One that
+/// no longer verifies is replaced.
+pub fn keep(
+    changed: &mut BTreeMap<Id, Assignment>,
+    held: &BTreeMap<Id, Assignment>,
+    me: NodeId,
+    verifies: impl Fn(&[u8], &[u8]) -> bool,
+) {
+    for (task, assignment) in changed {
+        let Some(held) = held.get(task) else { continue };
+        for network in &mut assignment.networks {
+            let known = held.networks.iter().find(|it| it.id == network.id);
+            let Some(known) = known.filter(|it| it.ticket != network.ticket) else {
+                continue;
+            };
+            let granted = signed_bytes(*task, assignment.service, network, me);
+            if verifies(&granted, &known.ticket) {
+                network.ticket.clone_from(&known.ticket);
+            }
+        }
+    }
+}
+
+fn signed_bytes(task: Id, service: Id, network: &AssignedNetwork, node: NodeId) -> Vec<u8> {
+    let addrs: Vec<_> = network.addrs.iter().map(|addr| addr.addr()).collect();
+    let grant = Grant {
+        task: task.as_u128(),
+        service: service.as_u128(),
+        network: network.id.as_u128(),
+        addrs: &addrs,
+        node,
+    };
+    grant.signed_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::convert::Infallible;
+    use std::sync::Arc;
+
+    use services::object::TaskState;
+
+    use super::*;
+
+    const ME: u128 = 7;
+
+    fn assigned(addr: &str) -> BTreeMap<Id, Assignment> {
+        let network = AssignedNetwork {
+            id: Id::from_u128(3),
+            name: "back".into(),
+            subnets: Vec::new(),
+            internal: false,
+            ingress: false,
+            attachable: false,
+            addrs: vec![addr.parse().unwrap()],
+            aliases: Vec::new(),
+            driver_opts: BTreeMap::new(),
+            ticket: Vec::new(),
+        };
+        let assignment = Assignment {
+            task: Id::from_u128(1),
+            service: Id::from_u128(2),
+            slot: 1,
+            spec: Arc::default(),
+            desired: TaskState::Running,
+            networks: vec![network],
+        };
+        BTreeMap::from([(assignment.task, assignment)])
+    }
+
+    /// A signature that is another one each time, as those of ECDSA are.
+    fn issued(addr: &str, nonce: &Cell<u8>) -> BTreeMap<Id, Assignment> {
+        let sign = |bytes: &[u8]| {
+            nonce.set(nonce.get() + 1);
+            Ok::<_, Infallible>([&[nonce.get()], bytes].concat())
+        };
+        let mut assignments: Vec<_> = assigned(addr).into_values().collect();
+        issue(&mut assignments, NodeId::from(ME), sign).unwrap();
+        let by_task = assignments.into_iter().map(|it| (it.task, it));
+        by_task.collect()
+    }
+
+    fn verifies(bytes: &[u8], signature: &[u8]) -> bool {
+        signature.get(1..) == Some(bytes)
+    }
+
+    #[test]
+    fn a_ticket_of_another_session_changes_nothing() {
+        let nonce = Cell::new(0);
+        let held = issued("10.0.1.2/24", &nonce);
+        let mut again = issued("10.0.1.2/24", &nonce);
+        assert_ne!(again, held);
+        keep(&mut again, &held, NodeId::from(ME), verifies);
+        assert_eq!(again, held);
+    }
+
+    #[test]
+    fn a_ticket_for_other_addresses_or_of_another_key_is_replaced() {
+        let nonce = Cell::new(0);
+        let held = issued("10.0.1.2/24", &nonce);
+        let moved = issued("10.0.1.3/24", &nonce);
+        let mut kept = moved.clone();
+        keep(&mut kept, &held, NodeId::from(ME), verifies);
+        assert_eq!(kept, moved);
+
+        let again = issued("10.0.1.2/24", &nonce);
+        let mut kept = again.clone();
+        keep(&mut kept, &held, NodeId::from(ME), |_, _| false);
+        assert_eq!(kept, again);
+    }
+
+    #[test]
+    fn a_first_ticket_is_taken() {
+        let nonce = Cell::new(0);
+        let first = issued("10.0.1.2/24", &nonce);
+        let mut kept = first.clone();
+        keep(
+            &mut kept,
+            &assigned("10.0.1.2/24"),
+            NodeId::from(ME),
+            verifies,
+        );
+        assert_eq!(kept, first);
+    }
+}
