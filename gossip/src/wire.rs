@@ -32,10 +32,12 @@ pub enum Datagram {
     Watch {
         lease_ms: u32,
     },
-    /// I live. `root` sums up what I believe of all members.
+    /// I live. What I believe of all members is summed up twice: who lives, and
+    /// all of it.
     Beat {
         incarnation: u64,
-        root: u64,
+        living: u32,
+        root: u32,
     },
     /// I watch this member and hear nothing of it; do you? To the member
     /// itself: speak.

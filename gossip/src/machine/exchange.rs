@@ -1,11 +1,13 @@
 //! Two members compare what they believe, and fetch what they lack.
 //!
-//! A beat carries a hash over everything that its sender believes. A watcher that
-//! keeps seeing another hash than its own begins an exchange: hashes by bucket,
-//! then entries of the buckets that differ, then the records themselves. While all
-//! believe the same this costs nothing. So that the halves of a split find each
-//! other, some member that is believed dead is called now and then; a hint about a
-//! member that is not known yet is followed at once.
+//! A beat carries a hash over everything that its sender believes, and one over who
+//! lives. A watcher that keeps seeing another hash than its own begins an exchange:
+//! hashes by bucket, then entries of the buckets that differ, then the records
+//! themselves. While all believe the same this costs nothing. In a large swarm
+//! something of little weight is always on its way, so comparing is rarer there; but
+//! to differ about who lives is looked into at once. So that the halves of a split
+//! find each other, some member that is believed dead is called now and then; a hint
+//! about a member that is not known yet is followed at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,7 +30,7 @@ use crate::wire::{
 const MAX_PENDING: usize = 16;
 /// After which an answer is not waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two comparisons that this node begins.
+/// Between two comparisons that this node begins, at least.
 const COMPARE: Duration = Duration::from_millis(1_000);
 /// Where there is always some news on its way, beats always differ a little; so if
 /// comparing shows less than this, the pause grows.
@@ -63,6 +65,7 @@ pub(super) struct Exchanges {
     missing: BTreeMap<NodeId, BTreeSet<NodeId>>,
     wanted: BTreeSet<NodeId>,
     next_compare: Moment,
+    next_pressing: Moment,
     pause: Duration,
     next_call: Moment,
     next_anyone: Moment,
@@ -93,6 +96,7 @@ impl Exchanges {
             missing: BTreeMap::new(),
             wanted: BTreeSet::new(),
             next_compare: now,
+            next_pressing: now,
             pause: COMPARE,
             next_call: now,
             next_anyone: now + ANYONE,
@@ -135,13 +139,19 @@ impl Machine {
         self.next_beat = self.next_beat.min(self.now() + self.config.beat);
     }
 
-    /// Begins a comparison, unless one is on its way or there was one just now.
-    pub(super) fn compare(&mut self, with: NodeId) -> bool {
+    /// Begins a comparison, unless one is on its way or there was one just now;
+    /// one that is `pressing` does not wait for its turn among the others.
+    pub(super) fn compare(&mut self, with: NodeId, pressing: bool) -> bool {
         let now = self.now();
-        let busy = self.exchanges.wanted.len() >= MAX_WANTED;
-        let due = now >= self.exchanges.next_compare && !busy;
+        let exchanges = &self.exchanges;
+        let next = match pressing {
+            true => exchanges.next_pressing,
+            false => exchanges.next_compare,
+        };
+        let due = now >= next && exchanges.wanted.len() < MAX_WANTED;
         if due {
             self.exchanges.next_compare = now + self.rng.around(self.exchanges.pause);
+            self.exchanges.next_pressing = now + self.rng.around(COMPARE);
             self.greet(with);
         }
         due

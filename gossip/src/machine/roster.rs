@@ -121,6 +121,17 @@ impl Peer {
         let head = mix(self.head.incarnation ^ mix(self.head.version << 3 | standing | stale));
         mix(mix_id(self.id.as_u128()) ^ head)
     }
+
+    /// The same of its life alone.
+    fn life_hash(&self) -> u64 {
+        let standing = match self.standing {
+            Standing::Alive | Standing::Presumed => 0,
+            Standing::Dead => 1,
+            Standing::Shaken => 2,
+            Standing::Left => 3,
+        };
+        mix(mix_id(self.id.as_u128()) ^ mix(self.head.incarnation << 2 | standing))
+    }
 }
 
 #[derive(Debug)]
@@ -130,6 +141,7 @@ pub(super) struct Roster {
     live: usize,
     buckets: Box<[u64; BUCKETS]>,
     root: u64,
+    living: u64,
 }
 
 pub(super) fn bucket_of(id: NodeId) -> u8 {
@@ -143,6 +155,7 @@ impl Roster {
             live: 0,
             buckets: Box::new([0; BUCKETS]),
             root: 0,
+            living: 0,
         }
     }
 
@@ -185,6 +198,12 @@ impl Roster {
     /// Over everything that is believed; equal where beliefs are.
     pub fn root(&self) -> u64 {
         self.root
+    }
+
+    /// Over who is believed to live, in which incarnation. It rests while loads
+    /// and addresses change, so that two who differ in it differ for good.
+    pub fn living(&self) -> u64 {
+        self.living
     }
 
     pub fn bucket_hashes(&self) -> &[u64; BUCKETS] {
@@ -236,16 +255,18 @@ impl Roster {
     }
 
     fn account(&mut self, peer: &Peer, add: bool) {
-        let hash = peer.hash();
+        let (hash, life) = (peer.hash(), peer.life_hash());
         let bucket = &mut self.buckets[usize::from(bucket_of(peer.id))];
         let live = usize::from(peer.is_live());
         if add {
             *bucket = bucket.wrapping_add(hash);
             self.root = self.root.wrapping_add(hash);
+            self.living = self.living.wrapping_add(life);
             self.live += live;
         } else {
             *bucket = bucket.wrapping_sub(hash);
             self.root = self.root.wrapping_sub(hash);
+            self.living = self.living.wrapping_sub(life);
             self.live -= live;
         }
     }

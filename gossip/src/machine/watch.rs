@@ -52,7 +52,9 @@ pub(super) struct Watch {
     leased: Option<Moment>,
     votes: BTreeMap<NodeId, (Opinion, Moment)>,
     pub doubt: Option<Doubt>,
-    /// Beats in a row whose root was another than this node's.
+    /// Beats in a row that summed up something else than this node believes: of
+    /// who lives, and of anything.
+    pub differs_in_living: u8,
     pub differs: u8,
     jitter: Duration,
 }
@@ -97,6 +99,7 @@ impl Watch {
             leased: None,
             votes: BTreeMap::new(),
             doubt: None,
+            differs_in_living: 0,
             differs: 0,
             jitter: Duration::from_millis(jitter),
         }

@@ -37,7 +37,11 @@ impl Machine {
                 self.enlighten(from);
                 self.subscribe(from, Duration::from_millis(lease_ms.into()));
             }
-            Datagram::Beat { incarnation, root } => self.on_beat(from, incarnation, root),
+            Datagram::Beat {
+                incarnation,
+                living,
+                root,
+            } => self.on_beat(from, incarnation, living, root),
             Datagram::Doubt {
                 subject,
                 incarnation,
@@ -138,7 +142,8 @@ impl Machine {
     fn own_beat(&self) -> Datagram {
         Datagram::Beat {
             incarnation: self.own.head.incarnation,
-            root: self.roster.root(),
+            living: self.roster.living() as u32,
+            root: self.roster.root() as u32,
         }
     }
 
@@ -177,25 +182,27 @@ impl Machine {
         }
     }
 
-    fn on_beat(&mut self, from: NodeId, incarnation: u64, root: u64) {
+    fn on_beat(&mut self, from: NodeId, incarnation: u64, living: u32, root: u32) {
         self.keep_time(from);
         self.enlighten(from);
-        let equal = root == self.roster.root();
+        let same_living = living == self.roster.living() as u32;
+        let same = root == self.roster.root() as u32;
         let newer = (self.roster.get(from)).is_some_and(|peer| peer.head.incarnation < incarnation);
         let Some(watch) = self.watches.iter_mut().find(|watch| watch.subject == from) else {
             return;
         };
-        watch.differs = match equal {
+        let count = |differs: u8, same| match same {
             true => 0,
-            false => watch.differs.saturating_add(1),
+            false => differs.saturating_add(1),
         };
-        if watch.differs >= DIFFERS || newer {
-            let again = self.compare(from);
-            if let Some(watch) = self.watches.iter_mut().find(|watch| watch.subject == from)
-                && again
-            {
-                watch.differs = 0;
-            }
+        watch.differs_in_living = count(watch.differs_in_living, same_living);
+        watch.differs = count(watch.differs, same);
+        let pressing = watch.differs_in_living >= DIFFERS || newer;
+        if (pressing || watch.differs >= DIFFERS)
+            && self.compare(from, pressing)
+            && let Some(watch) = self.watches.iter_mut().find(|watch| watch.subject == from)
+        {
+            (watch.differs_in_living, watch.differs) = (0, 0);
         }
     }
 

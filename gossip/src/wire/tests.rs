@@ -72,9 +72,10 @@ fn datagrams() -> Vec<(Datagram, &'static str)> {
         (
             Datagram::Beat {
                 incarnation,
+                living: 6,
                 root: 7,
             },
-            "0001fb2c0107",
+            "0001fb2c010607",
         ),
         (
             Datagram::Doubt {

@@ -277,7 +277,8 @@ fn datagrams() -> impl Strategy<Value = Datagram> {
                 },
                 1 => Datagram::Beat {
                     incarnation,
-                    root: any,
+                    living: any as u32,
+                    root: (any >> 32) as u32,
                 },
                 2 => Datagram::Doubt {
                     subject,
