@@ -40,12 +40,14 @@ pub async fn run(args: DaemonArgs) -> anyhow::Result<()> {
     );
 
     let for_swarm = engine_socket.clone();
+    let names = Names::of(&args.run_dir);
+    let for_engine = names.clone();
     let engine = Box::new(move |node| {
-        let config = DockerConfig::new(&for_swarm, node);
+        let config = DockerConfig::new(&for_swarm, node, for_engine.clone());
         Arc::new(DockerRuntime::new(config)) as Arc<dyn Runtime>
     });
     let network = network::Config {
-        names: Names::of(&args.run_dir),
+        names,
         plugin_dir: PLUGIN_DIR.into(),
         state_dir: data.network(),
         mtu: network::MTU,

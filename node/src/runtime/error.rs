@@ -19,6 +19,9 @@ pub enum RuntimeError {
     /// The engine is away or does not answer. The call may have taken effect.
     #[error("{0}")]
     Unavailable(String),
+    /// There is no such network (any more). Nothing was changed.
+    #[error("{0}")]
+    NetworkMissing(String),
     /// Containers cannot be connected to networks now. The container, if there
     /// is one, does not run.
     #[error("{0}")]
@@ -30,8 +33,11 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
-    /// Whether the fault is the engine's, so that no task is to blame for it.
+    /// Whether the fault is the engine's or the node's, so that no task is to blame for it.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Unconnected(_))
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Unconnected(_) | Self::NetworkMissing(_)
+        )
     }
 }

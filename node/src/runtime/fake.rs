@@ -12,13 +12,14 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
+use services::assignment::AssignedNetwork;
 use services::object::NodeDescription;
 use services::{Assignment, Id, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Container, Exit, Health, Listed, LogFrame, LogOptions, LogStream, Phase, Result, Runtime,
-    RuntimeError,
+    Container, Exit, Health, Listed, LogFrame, LogOptions, LogStream, Networks, Phase, Result,
+    Runtime, RuntimeError,
 };
 
 /// A listener that is so far behind loses its stream, as with a real engine.
@@ -62,6 +63,7 @@ struct State {
     registry: BTreeSet<String>,
     checked: bool,
     containers: BTreeMap<String, Held>,
+    networks: BTreeSet<Id>,
     calls: Vec<Call>,
     refused: BTreeMap<Kind, RuntimeError>,
     held: BTreeSet<Kind>,
@@ -74,6 +76,7 @@ struct State {
 struct Held {
     task: Id,
     container: Container,
+    networks: BTreeSet<Id>,
 }
 
 impl Default for FakeRuntime {
@@ -185,6 +188,16 @@ impl FakeRuntime {
     pub fn container(&self, task: Id) -> Option<Container> {
         let mut state = self.lock();
         state.container_of(task).cloned()
+    }
+
+    /// The swarm's networks that it has.
+    pub fn networks(&self) -> BTreeSet<Id> {
+        self.lock().networks.clone()
+    }
+
+    /// `docker network rm`.
+    pub fn remove_network_by_hand(&self, network: Id) {
+        self.change(|state| state.networks.remove(&network));
     }
 
     /// Waits until the engine has been asked this.
@@ -318,18 +331,43 @@ impl State {
             ports: Vec::new(),
         };
         let task = assignment.task;
-        self.containers.insert(id.clone(), Held { task, container });
+        let networks = self.connect(&assignment.networks);
+        let held = Held {
+            task,
+            container,
+            networks,
+        };
+        self.containers.insert(id.clone(), held);
         Ok(id)
     }
 
-    fn start(&mut self, container: &str) -> Result<()> {
+    /// Makes what is missing of these networks.
+    fn connect(&mut self, networks: &[AssignedNetwork]) -> BTreeSet<Id> {
+        let ids: BTreeSet<Id> = networks.iter().map(|it| it.id).collect();
+        self.networks.extend(&ids);
+        ids
+    }
+
+    fn settle(&mut self, wanted: &Networks) {
+        self.networks.extend(wanted.make.keys());
+        let used = self.containers.values().flat_map(|held| &held.networks);
+        let used: BTreeSet<Id> = used.copied().collect();
+        self.networks.retain(|id| {
+            let is_wanted = wanted.make.contains_key(id) || wanted.keep.contains(id);
+            is_wanted || (used.contains(id) && !wanted.evict)
+        });
+    }
+
+    fn start(&mut self, container: &str, networks: &[AssignedNetwork]) -> Result<()> {
         let at = self.tick();
         let health = match self.checked {
             true => Health::Starting,
             false => Health::Unchecked,
         };
+        let networks = self.connect(networks);
         let held = self.held(container)?;
         if !matches!(held.container.phase, Phase::Running(_)) {
+            held.networks = networks;
             held.container.phase = Phase::Running(health);
             held.container.pid = 1000;
             held.container.started = Some(at);
@@ -414,11 +452,24 @@ impl Runtime for FakeRuntime {
         })
     }
 
-    fn start<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<()>> {
+    fn start<'a>(
+        &'a self,
+        container: &'a str,
+        networks: &'a [AssignedNetwork],
+    ) -> BoxFuture<'a, Result<()>> {
         let task = self.task_of(container);
         self.call(Some(Kind::Start), Call::Start(task), task, |state| {
-            state.start(container)
+            state.start(container, networks)
         })
+    }
+
+    fn settle_networks<'a>(&'a self, wanted: &'a Networks) -> BoxFuture<'a, Result<()>> {
+        let settled = self.change(|state| {
+            state.check_up()?;
+            state.settle(wanted);
+            Ok(())
+        });
+        std::future::ready(settled).boxed()
     }
 
     fn stop<'a>(

@@ -9,17 +9,20 @@
 //! [`docker`] talks to a Docker Engine, [`fake`] is an engine in memory for
 //! tests and simulations.
 
+pub mod dns;
 pub mod docker;
 mod error;
 pub mod fake;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use services::object::{NodeDescription, PublishedPort};
+use services::assignment::AssignedNetwork;
+use services::object::{NodeDescription, PublishedPort, Subnet};
 use services::{Assignment, Id, Timestamp};
 
 pub use docker::{DockerConfig, DockerRuntime};
@@ -47,15 +50,21 @@ pub trait Runtime: Debug + Send + Sync + 'static {
     fn list(&self) -> BoxFuture<'_, Result<Vec<Listed>>>;
 
     /// Creates the task's container and returns its id. A container of the same
-    /// task that exists already is adopted. Pulls nothing: an absent image is
+    /// task that exists already is adopted. The task's networks are made where
+    /// they are missing. Pulls nothing: an absent image is
     /// [`RuntimeError::ImageMissing`].
     fn create<'a>(&'a self, assignment: &'a Assignment) -> BoxFuture<'a, Result<String>>;
 
     /// Fetches an image. Calls for the same image share one transfer.
     fn pull<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<()>>;
 
-    /// Starts a container; one that runs already is left alone.
-    fn start<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<()>>;
+    /// Starts a container, on these networks and no others: what it lacks of
+    /// them is mended first. One that runs already is left alone.
+    fn start<'a>(
+        &'a self,
+        container: &'a str,
+        networks: &'a [AssignedNetwork],
+    ) -> BoxFuture<'a, Result<()>>;
 
     /// Sends the container's stop signal, waits for `grace` and kills it.
     /// `None` is the grace that it was created with. Returns when it is down.
@@ -68,6 +77,13 @@ pub trait Runtime: Debug + Send + Sync + 'static {
 
     /// The container as it is now; `None` if there is none of this id.
     fn inspect<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Container>>>;
+
+    /// Makes the networks that are to be there, and removes those of this node
+    /// that nobody wants and no container is on.
+    ///
+    /// # Errors
+    /// The first; what could be done is done.
+    fn settle_networks<'a>(&'a self, wanted: &'a Networks) -> BoxFuture<'a, Result<()>>;
 
     /// The ids of tasks whose container changed (died, healthy or not,
     /// removed), from just before this call on. An item is a reason to inspect
@@ -82,6 +98,40 @@ pub trait Runtime: Debug + Send + Sync + 'static {
         container: &'a str,
         options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<BoxStream<'static, Result<LogFrame>>>>;
+}
+
+/// A network of the swarm, as an engine is to have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkPlan {
+    pub id: Id,
+    pub name: String,
+    pub subnets: Vec<Subnet>,
+    /// Users may put containers on it, for which the engine asks us for
+    /// addresses.
+    pub attachable: bool,
+}
+
+impl From<&AssignedNetwork> for NetworkPlan {
+    fn from(network: &AssignedNetwork) -> Self {
+        Self {
+            id: network.id,
+            name: network.name.clone(),
+            subnets: network.subnets.clone(),
+            attachable: network.attachable,
+        }
+    }
+}
+
+/// Which networks of the swarm an engine is to have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Networks {
+    /// There in any case.
+    pub make: BTreeMap<Id, NetworkPlan>,
+    /// Made on demand, and left alone.
+    pub keep: BTreeSet<Id>,
+    /// Whatever is not wanted goes: containers on it, which are their users',
+    /// are taken off.
+    pub evict: bool,
 }
 
 /// A container in a listing: enough to see whether it must be inspected.

@@ -11,6 +11,7 @@ use overlay::dns::resolv::Wanted;
 use services::{Assignment, Id};
 
 use super::links::{Endpoints, Expected, Resolvers};
+use crate::runtime::dns;
 
 /// A task as far as the overlay is concerned.
 #[derive(Debug, Clone, Copy)]
@@ -82,23 +83,10 @@ fn endpoints(
 }
 
 fn resolver(assignment: &Assignment) -> Option<(IpAddr, Wanted)> {
-    let wanted = resolv(assignment);
+    let wanted = dns::wanted(assignment);
     let mut addrs = assignment.networks.iter().flat_map(|it| &it.addrs);
     let addr = addrs.next()?.addr();
     (!wanted.servers.is_empty()).then_some((addr, wanted))
-}
-
-/// What the task's user wrote of name servers; what is no address is passed
-/// over, as in a `resolv.conf`.
-pub(crate) fn resolv(assignment: &Assignment) -> Wanted {
-    let dns = &assignment.spec.task.container.dns;
-    let dns = dns.clone().unwrap_or_default();
-    let servers = dns.nameservers.iter();
-    Wanted {
-        servers: servers.filter_map(|server| server.parse().ok()).collect(),
-        search: dns.search,
-        options: dns.options,
-    }
 }
 
 #[cfg(test)]

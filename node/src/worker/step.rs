@@ -1,19 +1,21 @@
 //! One step of one task: the only place where the agent asks something of the
 //! engine. A step has no retries of its own; it tells how it went.
 
-use services::Assignment;
-use tokio_util::sync::CancellationToken;
-
 use std::time::Duration;
 
+use services::Assignment;
+use services::assignment::AssignedNetwork;
+use tokio_util::sync::CancellationToken;
+
 use super::links::Links;
-use crate::runtime::{Container, Runtime, RuntimeError};
+use crate::runtime::{self, Container, Runtime, RuntimeError};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
     /// Have the image, create the container.
     Prepare(Assignment),
-    Start(String),
+    /// On these networks.
+    Start(String, Vec<AssignedNetwork>),
     /// `None` is the grace that the container was created with.
     Stop(String, Option<Duration>),
     Remove(String),
@@ -39,18 +41,16 @@ pub(super) async fn perform(
     cancel: &CancellationToken,
 ) -> Done {
     match step {
-        Step::Prepare(assignment) => {
-            if !assignment.networks.is_empty()
-                && let Some(fault) = links.fault()
-            {
-                return Done::Failed(RuntimeError::Unconnected(fault));
-            }
-            prepare(runtime, &assignment, cancel).await
-        }
-        Step::Start(container) => match runtime.start(&container).await {
-            Ok(()) => inspect(runtime, &container).await,
+        Step::Prepare(assignment) => match connectable(links, &assignment.networks) {
+            Ok(()) => prepare(runtime, &assignment, cancel).await,
             Err(error) => Done::Failed(error),
         },
+        Step::Start(container, networks) => {
+            match start(runtime, links, &container, &networks).await {
+                Ok(()) => inspect(runtime, &container).await,
+                Err(error) => Done::Failed(error),
+            }
+        }
         Step::Stop(container, grace) => match runtime.stop(&container, grace).await {
             Ok(()) | Err(RuntimeError::ContainerMissing(_)) => inspect(runtime, &container).await,
             Err(error) => Done::Failed(error),
@@ -61,6 +61,22 @@ pub(super) async fn perform(
         },
         Step::Inspect(container) => inspect(runtime, &container).await,
     }
+}
+
+/// The engine itself would wait for the overlay for long.
+fn connectable(links: &dyn Links, networks: &[AssignedNetwork]) -> runtime::Result<()> {
+    let fault = links.fault().filter(|_| !networks.is_empty());
+    fault.map_or(Ok(()), |fault| Err(RuntimeError::Unconnected(fault)))
+}
+
+async fn start(
+    runtime: &dyn Runtime,
+    links: &dyn Links,
+    container: &str,
+    networks: &[AssignedNetwork],
+) -> runtime::Result<()> {
+    connectable(links, networks)?;
+    runtime.start(container, networks).await
 }
 
 async fn inspect(runtime: &dyn Runtime, container: &str) -> Done {

@@ -10,7 +10,10 @@ pub(crate) fn network(id: Id, addrs: &[&str]) -> AssignedNetwork {
     let addrs: Vec<ipnet::IpNet> = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
     let subnets = addrs.iter().map(|addr| Subnet {
         net: addr.trunc(),
-        gateway: addr.hosts().next().unwrap(),
+        gateway: addr
+            .hosts()
+            .find(|host| host.to_string().ends_with("1"))
+            .unwrap(),
         range: None,
     });
     AssignedNetwork {

@@ -6,13 +6,15 @@
 //! is left out here as well, so that the image's and the engine's defaults hold.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigIsolationEnum, HostConfigLogConfig,
     Mount as EngineMount, MountBindOptions, MountTmpfsOptions, MountType, MountVolumeOptions,
-    MountVolumeOptionsDriverConfig, PortBinding, PortMap, ResourcesUlimits,
+    MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits,
 };
+use overlay::dns::resolv::Resolv;
 use services::spec::{
     ContainerSpec, Driver, Healthcheck, Mount, MountKind, PortSpec, Protocol, PublishMode,
     ResourceAmounts, TaskSpec,
@@ -20,7 +22,8 @@ use services::spec::{
 use services::{Assignment, Id};
 
 use super::label;
-use crate::runtime::{Result, RuntimeError};
+use super::networks::Connection;
+use crate::runtime::{Result, RuntimeError, dns};
 
 /// The body that makes the assignment's container on `node`.
 ///
@@ -48,6 +51,32 @@ pub(super) fn container_body(assignment: &Assignment, node: Id) -> Result<Contai
         host_config: Some(host_config(task, &ports)?),
         ..Default::default()
     })
+}
+
+/// Puts the container on its first network; engines before API 1.44 take no more
+/// than one when they create. It asks the name server at `gateway`.
+pub(super) fn connect(
+    body: &mut ContainerCreateBody,
+    assignment: &Assignment,
+    first: &Connection,
+    gateway: Ipv4Addr,
+) {
+    let endpoint = (first.name.clone(), first.endpoint.clone());
+    body.networking_config = Some(NetworkingConfig {
+        endpoints_config: Some(HashMap::from([endpoint])),
+    });
+    let host = body.host_config.get_or_insert_default();
+    host.network_mode = Some(first.name.clone());
+    let resolv = Resolv::of(&dns::wanted(assignment), Some(gateway));
+    let servers: Vec<String> = resolv.servers.iter().map(IpAddr::to_string).collect();
+    host.dns = filled(&servers);
+    host.dns_search = filled(&resolv.search);
+    host.dns_options = filled(&resolv.options);
+    // A client may come in by one interface and have its answer by another: the
+    // default route's.
+    let sysctls = host.sysctls.get_or_insert_default();
+    let sysctl = sysctls.entry("net.ipv4.conf.all.rp_filter".to_owned());
+    sysctl.or_insert_with(|| "2".to_owned());
 }
 
 /// Grace periods are whole seconds in the API; a shorter one is not none.

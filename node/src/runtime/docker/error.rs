@@ -37,6 +37,9 @@ pub(super) fn refusal(status: u16, message: String) -> RuntimeError {
     match status {
         404 if message.starts_with("No such image") => RuntimeError::ImageMissing(message),
         404 if message.starts_with("No such container") => RuntimeError::ContainerMissing(message),
+        404 if message.starts_with("network ") || message.starts_with("No such network") => {
+            RuntimeError::NetworkMissing(message)
+        }
         409 if message.contains("is already in use by container") => {
             RuntimeError::NameTaken(message)
         }
@@ -45,8 +48,28 @@ pub(super) fn refusal(status: u16, message: String) -> RuntimeError {
         {
             RuntimeError::PortTaken(without_endpoint(&message).to_owned())
         }
+        _ if is_network_fault(&message) => RuntimeError::Unconnected(message),
         _ => RuntimeError::Refused(message),
     }
+}
+
+/// Whether the engine and our network driver do not know the same, or know each
+/// other not at all: no container is to blame.
+fn is_network_fault(message: &str) -> bool {
+    is_stale(message)
+        || message.contains(".sock/NetworkDriver.")
+        || message.contains(".sock/IpamDriver.")
+        || message.contains("error looking up network plugin")
+        || message.contains("error looking up ipam plugin")
+}
+
+/// Whether something that is no more stands in the way: an endpoint of a
+/// container that does not run holds the address or the name, or the driver has
+/// forgotten the network.
+pub(super) fn is_stale(message: &str) -> bool {
+    message.ends_with("Address already in use")
+        || (message.contains("endpoint with name") && message.contains("already exists in network"))
+        || message.ends_with("is not known here: remove it, it will be made again")
 }
 
 /// Cuts libnetwork's `driver failed programming external connectivity on
@@ -81,6 +104,29 @@ mod tests {
         check(409, name, RuntimeError::NameTaken(name.into()));
         let other = "invalid mount config for type \"bind\": bind source path does not exist: /x";
         check(400, other, RuntimeError::Refused(other.into()));
+    }
+
+    #[test]
+    fn a_fault_of_the_network_is_no_containers_fault() {
+        for message in [
+            "Address already in use",
+            "endpoint with name web.1 already exists in network front",
+            "failed to create endpoint web.2 on network front: remote: network 0539da2bdfb8 is \
+             not known here: remove it, it will be made again",
+        ] {
+            check(500, message, RuntimeError::Unconnected(message.into()));
+            assert!(is_stale(message));
+        }
+        let gone = "failed to create endpoint web.7 on network front: Post \
+                    \"http://%2Frun%2Fdocker%2Fplugins%2Fswarmlet.sock/NetworkDriver.CreateEndpoint\
+                    \": dial unix /run/docker/plugins/swarmlet.sock: connect: no such file or \
+                    directory";
+        check(500, gone, RuntimeError::Unconnected(gone.into()));
+        assert!(!is_stale(gone), "trying again at once costs another 15 s");
+        let overlap = "Pool overlaps with other one on this address space";
+        check(403, overlap, RuntimeError::Refused(overlap.into()));
+        let missing = "network front not found";
+        check(404, missing, RuntimeError::NetworkMissing(missing.into()));
     }
 
     #[test]

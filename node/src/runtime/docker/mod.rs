@@ -11,6 +11,7 @@ mod create;
 mod error;
 mod instance;
 mod logs;
+mod networks;
 mod observe;
 mod pull;
 
@@ -20,6 +21,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::Docker;
+use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::{
     CreateContainerOptions, EventsOptions, InspectContainerOptions, ListContainersOptions,
     RemoveContainerOptions, StartContainerOptions, StopContainerOptions,
@@ -27,11 +29,13 @@ use bollard::query_parameters::{
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
+use overlay::names::Names;
+use services::assignment::AssignedNetwork;
 use services::object::NodeDescription;
 use services::{Assignment, Id};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
-use super::{Container, Listed, LogFrame, LogOptions, Result, Runtime, RuntimeError};
+use super::{Container, Listed, LogFrame, LogOptions, Networks, Result, Runtime, RuntimeError};
 
 pub use logs::MAX_LOG_FRAME;
 
@@ -61,16 +65,19 @@ pub struct DockerConfig {
     pub socket: PathBuf,
     /// Whose containers these are: several nodes may share one engine.
     pub node: Id,
+    /// Of this node's network driver and name server.
+    pub names: Names,
     /// Creations, starts and deletions at once; 8–16 keeps a small device busy
     /// without making each of them slow.
     pub parallel: usize,
 }
 
 impl DockerConfig {
-    pub fn new(socket: impl Into<PathBuf>, node: Id) -> Self {
+    pub fn new(socket: impl Into<PathBuf>, node: Id, names: Names) -> Self {
         Self {
             socket: socket.into(),
             node,
+            names,
             parallel: 16,
         }
     }
@@ -84,6 +91,9 @@ pub struct DockerRuntime {
     client: OnceLock<Docker>,
     slots: Semaphore,
     pulls: pull::Pulls,
+    /// Held by whoever makes or removes networks: two tasks of the same would
+    /// make it twice.
+    networks: Mutex<()>,
 }
 
 impl DockerRuntime {
@@ -93,6 +103,7 @@ impl DockerRuntime {
             config,
             client: OnceLock::new(),
             pulls: pull::Pulls::default(),
+            networks: Mutex::default(),
         }
     }
 
@@ -142,7 +153,11 @@ impl DockerRuntime {
 
     async fn create_container(&self, assignment: &Assignment) -> Result<String> {
         let name = assignment.container_name();
-        let body = create::container_body(assignment, self.config.node)?;
+        let connections = self.connections(&assignment.networks).await?;
+        let mut body = create::container_body(assignment, self.config.node)?;
+        if let Some(first) = connections.first() {
+            create::connect(&mut body, assignment, first, self.config.names.gateway);
+        }
         let options = CreateContainerOptions {
             name: Some(name.clone()),
             ..Default::default()
@@ -160,16 +175,19 @@ impl DockerRuntime {
         }
     }
 
+    async fn start_container(&self, container: &str) -> Result<()> {
+        self.heavy_call(|client| async move {
+            client
+                .start_container(container, None::<StartContainerOptions>)
+                .await
+        })
+        .await
+    }
+
     /// The id of the container called `name`, if it is of this task: an earlier
     /// creation whose answer was lost.
     async fn own_container(&self, name: &str, task: Id) -> Result<Option<String>> {
-        let found = self
-            .call(CALL_TIMEOUT, |client| async move {
-                client
-                    .inspect_container(name, None::<InspectContainerOptions>)
-                    .await
-            })
-            .await?;
+        let found = self.inspection(name).await?;
         let labels = found.config.and_then(|config| config.labels);
         let owner = labels.and_then(|mut labels| labels.remove(label::TASK_ID));
         Ok(found
@@ -195,15 +213,17 @@ impl DockerRuntime {
         Ok(found.into_iter().filter_map(observe::listed).collect())
     }
 
+    async fn inspection(&self, container: &str) -> Result<ContainerInspectResponse> {
+        self.call(CALL_TIMEOUT, |client| async move {
+            client
+                .inspect_container(container, None::<InspectContainerOptions>)
+                .await
+        })
+        .await
+    }
+
     async fn inspect_container(&self, container: &str) -> Result<Option<Container>> {
-        let found = self
-            .call(CALL_TIMEOUT, |client| async move {
-                client
-                    .inspect_container(container, None::<InspectContainerOptions>)
-                    .await
-            })
-            .await;
-        match found {
+        match self.inspection(container).await {
             Ok(answer) => Ok(observe::container(answer)),
             Err(RuntimeError::ContainerMissing(_)) => Ok(None),
             Err(other) => Err(other),
@@ -282,13 +302,16 @@ impl Runtime for DockerRuntime {
         .boxed()
     }
 
-    fn start<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<()>> {
-        self.heavy_call(move |client| async move {
-            client
-                .start_container(container, None::<StartContainerOptions>)
-                .await
-        })
-        .boxed()
+    fn start<'a>(
+        &'a self,
+        container: &'a str,
+        networks: &'a [AssignedNetwork],
+    ) -> BoxFuture<'a, Result<()>> {
+        self.start_on(container, networks).boxed()
+    }
+
+    fn settle_networks<'a>(&'a self, wanted: &'a Networks) -> BoxFuture<'a, Result<()>> {
+        self.settle(wanted).boxed()
     }
 
     fn stop<'a>(
@@ -345,13 +368,7 @@ impl Runtime for DockerRuntime {
         options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<BoxStream<'static, Result<LogFrame>>>> {
         async move {
-            let found = self
-                .call(CALL_TIMEOUT, |client| async move {
-                    client
-                        .inspect_container(container, None::<InspectContainerOptions>)
-                        .await
-                })
-                .await?;
+            let found = self.inspection(container).await?;
             let tty = found.config.and_then(|config| config.tty).unwrap_or(false);
             logs::read(&self.config.socket, container, tty, options).await
         }

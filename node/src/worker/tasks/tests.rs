@@ -57,7 +57,7 @@ fn up(tasks: &mut Tasks, instance: Option<&str>, found: Vec<Listed>) {
 fn check(tasks: &mut Tasks, now: Timestamp, expected: &[&str]) {
     let steps = tasks.decide(now).into_iter().map(|(_, step)| match step {
         Step::Prepare(_) => "prepare",
-        Step::Start(_) => "start",
+        Step::Start(..) => "start",
         Step::Stop(..) => "stop",
         Step::Remove(_) => "remove",
         Step::Inspect(_) => "inspect",

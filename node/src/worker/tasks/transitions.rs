@@ -30,6 +30,7 @@ impl Tasks {
                 Some((id, Step::Prepare(assignment)))
             }
             Op::Start(id) => {
+                let networks = self.assigned.as_ref()?.get(&id)?.networks.clone();
                 let local = self.local.get_mut(&id)?;
                 let Some(container) = local.container.clone() else {
                     self.end_with(id, TaskState::Failed, outcome::REMOVED.to_owned(), now);
@@ -40,7 +41,7 @@ impl Tasks {
                 local.busy = Some(Busy::Start);
                 let status = outcome::begun(&local.status, TaskState::Starting, now);
                 self.set(id, status);
-                Some((id, Step::Start(container)))
+                Some((id, Step::Start(container, networks)))
             }
             Op::Stop(id) if self.must_drain(id, now) => None,
             Op::Stop(id) => {

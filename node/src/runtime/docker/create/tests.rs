@@ -9,6 +9,7 @@ use services::spec::{
 };
 
 use super::*;
+use crate::worker::testing;
 
 const NODE: Id = Id::from_u128(3);
 
@@ -356,4 +357,48 @@ fn a_grace_below_a_second_is_not_none() {
     assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
     assert_eq!(whole_seconds(Duration::ZERO), 0);
     assert_eq!(whole_seconds(Duration::from_secs(u64::MAX)), i32::MAX);
+}
+
+/// The body of a task on a network, without what every body has.
+fn connected(change: impl FnOnce(&mut ServiceSpec)) -> Value {
+    let mut assignment = assignment(change);
+    assignment.networks = vec![testing::network(Id::from_u128(11), &["10.0.1.2/24"])];
+    let first = Connection::new("9ec05b".into(), "front".into(), &assignment.networks[0]);
+    let mut body = container_body(&assignment, NODE).unwrap();
+    connect(&mut body, &assignment, &first, [169, 254, 1, 1].into());
+    let mut body = serde_json::to_value(body).unwrap();
+    let fields = body.as_object_mut().unwrap();
+    fields.retain(|name, _| matches!(name.as_str(), "HostConfig" | "NetworkingConfig"));
+    body
+}
+
+#[test]
+fn a_container_is_made_on_its_first_network_and_asks_us_for_names() {
+    let endpoint = json!({"IPAMConfig": {"IPv4Address": "10.0.1.2"}});
+    assert_eq!(
+        connected(|spec| {
+            spec.task.container.dns = Some(DnsConfig {
+                nameservers: strings(&["9.9.9.9"]),
+                search: strings(&["local"]),
+                options: strings(&["ndots:2", "timeout:1"]),
+            });
+        }),
+        json!({
+            "HostConfig": {
+                "NetworkMode": "front",
+                "Dns": ["169.254.1.1"],
+                "DnsSearch": ["local"],
+                "DnsOptions": ["timeout:1"],
+                "Sysctls": {"net.ipv4.conf.all.rp_filter": "2"},
+            },
+            "NetworkingConfig": {"EndpointsConfig": {"front": endpoint}},
+        })
+    );
+}
+
+#[test]
+fn a_users_own_knob_of_the_kernel_stays_his() {
+    let knob = map(&[("net.ipv4.conf.all.rp_filter", "0")]);
+    let body = connected(|spec| spec.task.container.sysctls = knob.clone());
+    assert_eq!(body["HostConfig"]["Sysctls"], json!(knob));
 }
