@@ -27,9 +27,11 @@ fn run_daemon(args: DaemonArgs) -> ExitCode {
 
 fn start_daemon(args: DaemonArgs) -> anyhow::Result<()> {
     // openraft tells all that it does, and warns of every attempt at a peer that
-    // is away; libp2p's mDNS tells of every device. A filter that names one of
-    // them comes later and wins.
-    let quiet = "openraft=error,libp2p_mdns=warn";
+    // is away. libp2p's mDNS tells of every device, and speaks on each address
+    // of the host, also on ours for containers, where no multicast is let out:
+    // that is an error to it, every time. A filter that names one of them comes
+    // later and wins.
+    let quiet = "openraft=error,libp2p_mdns=off";
     let filter = EnvFilter::try_new(format!("{quiet},{}", args.start.log_level))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)

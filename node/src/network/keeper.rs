@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overlay::dns::{self, NameServer, Zone};
-use overlay::host::Host;
+use overlay::host::{self, Host};
 use overlay::plugin::{Locals, Plugin};
 use overlay::table::Table;
 use overlay::tunnel::{self, Routing, Tunnel};
@@ -30,6 +30,8 @@ use crate::worker::EngineState;
 
 /// Changes come in bursts: a task that starts is three of them.
 const COALESCE: Duration = Duration::from_millis(10);
+/// How long a program that takes away rules of ours has to finish.
+const SETTLE: Duration = Duration::from_millis(100);
 /// How long rules of an earlier run stay as they are, until it is known again
 /// what runs here and elsewhere: containers use them meanwhile.
 const REMEMBER_WITHIN: Duration = Duration::from_secs(5);
@@ -353,12 +355,26 @@ impl Keeper {
             () = changed(&mut self.inputs.engine) => true,
             () = changed_or_never(self.plugin.running_mut()) => false,
             () = ended_or_never(ended) => false,
+            disturbed = disturbed_or_never(self.host.running_mut()) => {
+                self.disturbed(disturbed).await;
+                false
+            }
             () = until_or_never(again) => self.engine.again().is_some_and(|at| at <= Instant::now()),
         };
         let ready = matches!(*self.inputs.engine.borrow(), EngineState::Ready(_));
         if engine_is_due && ready {
             self.pass_engine().await;
         }
+    }
+
+    /// Another program has taken away what the kernel had of ours.
+    async fn disturbed(&mut self, told: host::Result<()>) {
+        self.untold.host = true;
+        if let Err(error) = told {
+            self.host.failed(Instant::now(), &error);
+            self.host.take();
+        }
+        sleep(SETTLE).await;
     }
 
     async fn close(mut self) {
@@ -385,6 +401,13 @@ async fn changed<T>(watched: &mut watch::Receiver<T>) {
 async fn changed_or_never<T>(watched: Option<&mut watch::Receiver<T>>) {
     match watched {
         Some(watched) => changed(watched).await,
+        None => pending().await,
+    }
+}
+
+async fn disturbed_or_never(host: Option<&mut Host>) -> host::Result<()> {
+    match host {
+        Some(host) => host.disturbed().await,
         None => pending().await,
     }
 }

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use rtnetlink::sys::protocols::NETLINK_NETFILTER;
 use rtnetlink::sys::{Socket, SocketAddr};
 
+use super::message::{NLA_F_NESTED, attribute, find, message};
 use super::{Error, Result};
 use crate::directory::Protocol;
 use crate::table::{PublishedPort, Table};
@@ -106,8 +107,6 @@ const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_DST_PORT: u16 = 3;
-/// Nested, network byte order.
-const NLA_FLAGS: u16 = 0xc000;
 
 fn forget(stale: &Stale) -> std::io::Result<usize> {
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
@@ -179,15 +178,6 @@ fn read(socket: &Socket, mut each: impl FnMut(u16, &[u8])) -> std::io::Result<()
     }
 }
 
-/// Kind, body and what follows.
-fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let len = u32::from_ne_bytes(*bytes.first_chunk()?) as usize;
-    let kind = u16::from_ne_bytes(*bytes.get(4..)?.first_chunk()?);
-    let body = bytes.get(16..len)?;
-    let next = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
-    Some((kind, body, next))
-}
-
 fn flow(family: u8, body: &[u8]) -> Option<Flow> {
     let attributes = body.get(4..)?;
     let original = find(attributes, CTA_TUPLE_ORIG)?;
@@ -196,7 +186,7 @@ fn flow(family: u8, body: &[u8]) -> Option<Flow> {
     let (backend, _) = ends(reply)?;
     let proto = find(original, CTA_TUPLE_PROTO)?;
     let port = find(proto, CTA_PROTO_DST_PORT).and_then(<[u8]>::first_chunk);
-    let mut key = attribute(CTA_TUPLE_ORIG | NLA_FLAGS & 0x8000, original);
+    let mut key = attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, original);
     if let Some(id) = find(attributes, CTA_ID) {
         key.extend(attribute(CTA_ID, id));
     }
@@ -217,27 +207,4 @@ fn ends(tuple: &[u8]) -> Option<(IpAddr, IpAddr)> {
     let four = |kind| Some(IpAddr::from(*find(ip, kind)?.first_chunk::<4>()?));
     let six = |kind| Some(IpAddr::from(*find(ip, kind)?.first_chunk::<16>()?));
     Some((four(1).or_else(|| six(3))?, four(2).or_else(|| six(4))?))
-}
-
-/// The payload of the first attribute of that type.
-fn find(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let len = usize::from(u16::from_ne_bytes(*attributes.first_chunk()?));
-        let kind = u16::from_ne_bytes(*attributes.get(2..)?.first_chunk()?);
-        let payload = attributes.get(4..len)?;
-        if kind & !NLA_FLAGS == wanted {
-            return Some(payload);
-        }
-        attributes = attributes.get(len.next_multiple_of(4)..)?;
-    }
-}
-
-fn attribute(kind: u16, payload: &[u8]) -> Vec<u8> {
-    let len = 4 + payload.len();
-    let mut bytes = Vec::with_capacity(len.next_multiple_of(4));
-    bytes.extend((len as u16).to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(payload);
-    bytes.resize(len.next_multiple_of(4), 0);
-    bytes
 }

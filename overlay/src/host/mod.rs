@@ -3,18 +3,20 @@
 //!
 //! [`Host::apply`] takes the whole table and no hint of what changed; it may be
 //! called again at any time, and heals what others broke of routes and
-//! switches. Of rules it remembers what it has said and says the difference;
-//! [`Host::forget`] makes it say everything.
+//! switches. Of rules it remembers what it has said and says the difference,
+//! until [`Host::disturbed`] has seen that someone else took some away.
 //!
 //! Everything acts on the network namespace of the thread that opened it.
 
 mod conntrack;
 mod docker;
 mod doctor;
+mod message;
 mod netlink;
 mod nft;
 mod routes;
 mod sysctl;
+mod watch;
 
 use std::io;
 
@@ -25,6 +27,7 @@ use crate::rules::{self, Ruleset};
 use crate::table::Table;
 use conntrack::Stale;
 use netlink::Netlink;
+use watch::{Loss, Watch};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -61,19 +64,23 @@ pub struct Applied {
 pub struct Host {
     names: Names,
     netlink: Netlink,
-    /// What the kernel has, as far as it is known.
-    applied: Option<(Ruleset, Table)>,
+    watch: Watch,
+    /// Those that the kernel has, as far as it is known.
+    rules: Option<Ruleset>,
+    /// What was asked for last.
+    table: Option<Table>,
 }
 
 impl Host {
     /// Must be called within a tokio runtime. Changes nothing yet.
     pub fn open(names: Names) -> Result<Self> {
-        let netlink = Netlink::open()?;
-        let applied = None;
+        let watch = Watch::open(names.clone()).map_err(unwatched)?;
         Ok(Self {
             names,
-            netlink,
-            applied,
+            netlink: Netlink::open()?,
+            watch,
+            rules: None,
+            table: None,
         })
     }
 
@@ -87,17 +94,20 @@ impl Host {
     /// Call it again when the TUN device or a veth was made anew: their routes
     /// went with the old one.
     pub async fn apply(&mut self, table: &Table) -> Result<Applied> {
+        self.forget_lost(self.watch.drain().map_err(unwatched)?);
         // Rules come before routes: nothing is reachable before it is guarded.
         let rules = rules::ruleset(&self.names, table);
         let said = self.say(&rules).await?;
-        let before = self.applied.replace((rules, table.clone()));
-        let flows = match before {
-            Some((_, before)) => Stale::between(&before, table).forget().await?,
+        self.rules = Some(rules);
+        let flows = match self.table.replace(table.clone()) {
+            Some(before) => Stale::between(&before, table).forget().await?,
             None => 0,
         };
         let links = self.netlink.links().await?;
         sysctl::apply(&self.names, table, &links)?;
         let routes = routes::apply(&self.netlink, &self.names, table, &links).await?;
+        // What was told meanwhile was our own doing.
+        self.watch.drain().map_err(unwatched)?;
         Ok(Applied {
             rules: said,
             routes,
@@ -105,10 +115,13 @@ impl Host {
         })
     }
 
-    /// What the kernel has is no longer trusted: the next [`Self::apply`] says
-    /// every rule.
-    pub fn forget(&mut self) {
-        self.applied = None;
+    /// Waits until another program has taken away rules, routes or addresses of
+    /// ours; the next [`Self::apply`] brings them back. May be dropped at any
+    /// time and called again.
+    pub async fn disturbed(&mut self) -> Result<()> {
+        let loss = self.watch.loss().await.map_err(unwatched)?;
+        self.forget_lost(Some(loss));
+        Ok(())
     }
 
     /// Gets packets of ours past the firewall of the local engine, which
@@ -139,10 +152,16 @@ impl Host {
         steps.into_iter().collect()
     }
 
+    fn forget_lost(&mut self, loss: Option<Loss>) {
+        if loss == Some(Loss::Rules) {
+            self.rules = None;
+        }
+    }
+
     /// The size of what was said. A difference that the kernel refuses means
     /// that someone else touched the table: then everything is said.
     async fn say(&self, rules: &Ruleset) -> Result<usize> {
-        if let Some((before, _)) = &self.applied {
+        if let Some(before) = &self.rules {
             let change = rules.since(before);
             if change.is_empty() {
                 return Ok(0);
@@ -158,6 +177,11 @@ impl Host {
         nft::run(&whole).await?;
         Ok(whole.len())
     }
+}
+
+fn unwatched(source: io::Error) -> Error {
+    let what = "listening to the kernel's changes".to_owned();
+    Error::Io { what, source }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::names::Names;
 use crate::table::Table;
 
 /// Who made a route (`ip route` shows it as `proto 83`).
-const PROTOCOL: RouteProtocol = RouteProtocol::Other(83);
+pub const PROTOCOL: RouteProtocol = RouteProtocol::Other(83);
 const MAIN: u32 = 254;
 const FAMILIES: [IpVersion; 2] = [IpVersion::V4, IpVersion::V6];
 

@@ -68,11 +68,28 @@ impl Stage {
         let host = self.host.as_mut().unwrap();
         let table = self.site.table();
         let rules = ruleset(&names(), &table);
-        let (before, _) = host.applied.replace((rules.clone(), table)).unwrap();
+        let before = host.rules.replace(rules.clone()).unwrap();
         let text = rules.since(&before);
         let begun = Instant::now();
         self.runtime.block_on(nft::run(&text)).unwrap();
         (text, begun.elapsed())
+    }
+
+    /// Whether the host hears within [`PATIENCE`] that it was disturbed.
+    pub fn hears_disturbance(&mut self) -> bool {
+        self.is_disturbed_within(PATIENCE)
+    }
+
+    pub fn is_undisturbed(&mut self) -> bool {
+        !self.is_disturbed_within(A_WHILE)
+    }
+
+    fn is_disturbed_within(&mut self, patience: Duration) -> bool {
+        let host = self.host.as_mut().unwrap();
+        let heard = async { tokio::time::timeout(patience, host.disturbed()).await };
+        self.runtime
+            .block_on(heard)
+            .is_ok_and(|heard| heard.is_ok())
     }
 
     pub fn diagnose(&mut self) -> Vec<Finding> {

@@ -141,20 +141,53 @@ fn a_host_without_anything_of_ours_is_told_so() {
 }
 
 #[test]
-fn rules_that_someone_flushed_are_written_again() {
+fn what_someone_takes_away_is_heard_of_and_brought_back() {
     on_host(|stage| {
-        let spaces = shop(stage);
+        let _spaces = shop(stage);
+        stage.apply();
+        let thefts = [
+            "nft flush ruleset",
+            "nft delete table inet swarmlet",
+            "nft flush chain inet swarmlet forward_tunnel",
+            "nft delete element inet swarmlet vip4 { 10.0.5.2 }",
+            "ip route del 10.0.5.3",
+            "ip route flush table 1400307712",
+            "ip rule del priority 21367",
+            "ip addr del 169.254.1.1/32 dev lo",
+        ];
+        for theft in thefts {
+            sh(theft);
+            assert_ne!(findings(stage), Vec::<String>::new(), "{theft}");
+            assert!(stage.hears_disturbance(), "{theft}");
+            stage.apply();
+            assert_eq!(findings(stage), Vec::<String>::new(), "{theft}");
+        }
+    });
+}
+
+#[test]
+fn what_was_taken_before_a_change_is_brought_back_by_the_change() {
+    on_host(|stage| {
+        let _spaces = shop(stage);
         stage.apply();
         sh("nft flush ruleset");
+        assert_ne!(stage.apply().rules, 0);
+        assert_eq!(findings(stage), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn neither_our_own_changes_nor_those_of_others_are_a_disturbance() {
+    on_host(|stage| {
+        let _spaces = shop(stage);
+        stage.apply();
         stage.site.gone("10.0.5.4");
+        stage.site.view.locals.remove(&crate::kit::ip("10.0.5.3"));
         stage.apply();
-        assert_eq!(findings(stage), Vec::<String>::new());
-        sh("nft flush ruleset");
-        assert_eq!(stage.apply().rules, 0, "nobody has told it");
-        stage.host.as_mut().unwrap().forget();
-        stage.apply();
-        assert_eq!(findings(stage), Vec::<String>::new());
-        drop(spaces);
+        sh("nft add table inet other && nft flush table inet other && nft delete table inet other &&
+            ip route add 192.0.3.0/24 dev lo && ip route del 192.0.3.0/24 &&
+            ip addr add 192.0.4.1/32 dev lo && ip addr del 192.0.4.1/32 dev lo");
+        assert!(stage.is_undisturbed());
     });
 }
 
