@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 /// Of a network, 128 bits as in the swarm's ids.
 pub type NetworkId = u128;
 pub type ServiceId = u128;
+/// What stands in place of a service for containers that users put on networks
+/// by themselves.
+pub const NO_SERVICE: ServiceId = 0;
 pub type TaskId = u128;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -118,6 +118,7 @@ impl Site {
             addr,
             node,
             ready,
+            names: Vec::new(),
         });
     }
 

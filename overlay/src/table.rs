@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use certs::NodeId;
 use ipnet::IpNet;
 
-use crate::directory::{Network, NetworkId, Port, Protocol, Service};
+use crate::directory::{NO_SERVICE, Network, NetworkId, Port, Protocol, Service};
 use crate::view::{Endpoint, Local, View};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,9 @@ pub struct Table {
     pub ingress: BTreeSet<(IpAddr, Protocol, u16)>,
     /// By network and lower-case name (a service's own, or an alias).
     pub names: BTreeMap<NetworkId, BTreeMap<String, Named>>,
+    /// By network and lower-case name: containers of no service. The names of
+    /// services go before theirs, which nobody but their node vouches for.
+    pub containers: BTreeMap<NetworkId, BTreeMap<String, BTreeSet<IpAddr>>>,
     pub peers: BTreeMap<NodeId, Vec<SocketAddr>>,
 }
 
@@ -101,6 +104,7 @@ impl Table {
             ports: BTreeMap::new(),
             ingress: BTreeSet::new(),
             names: BTreeMap::new(),
+            containers: endpoints.containers(),
             peers: view.peers.clone(),
         };
         table.publish_local_ports();
@@ -247,6 +251,19 @@ impl<'a> Endpoints<'a> {
             (endpoint.node, endpoint.service, endpoint.network) == (me, service, network)
         });
         here.map(|endpoint| endpoint.addr).collect()
+    }
+
+    fn containers(&self) -> BTreeMap<NetworkId, BTreeMap<String, BTreeSet<IpAddr>>> {
+        let mut containers: BTreeMap<_, BTreeMap<String, BTreeSet<_>>> = BTreeMap::new();
+        let all = self.by_addr.values();
+        for endpoint in all.filter(|it| it.service == NO_SERVICE) {
+            for name in &endpoint.names {
+                let names = containers.entry(endpoint.network).or_default();
+                let meaning = names.entry(name.to_lowercase()).or_default();
+                meaning.insert(endpoint.addr);
+            }
+        }
+        containers
     }
 
     fn remotes(&self, me: NodeId) -> BTreeMap<IpAddr, Remote> {

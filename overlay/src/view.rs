@@ -35,6 +35,8 @@ pub struct Endpoint {
     /// Takes new connections. One that does not is starting, unhealthy or
     /// draining; what it has goes on.
     pub ready: bool,
+    /// Of a container of no service, on its network; its own name first.
+    pub names: Vec<String>,
 }
 
 /// One address of a container on this node.

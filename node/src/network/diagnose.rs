@@ -117,6 +117,7 @@ mod tests {
             addr: addr(network, host),
             node,
             ready: false,
+            names: Vec::new(),
         };
         let local = Local {
             network: 5,

@@ -120,6 +120,7 @@ fn flat(answering: &Answering) -> BTreeSet<Endpoint> {
             addr: *addr,
             node: backend.node,
             ready: backend.ready,
+            names: backend.names.clone(),
         })
     });
     endpoints.collect()

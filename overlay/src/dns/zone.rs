@@ -11,7 +11,7 @@ use certs::NodeId;
 use hickory_proto::rr::Name;
 
 use super::resolv::Upstream;
-use crate::directory::{Network, NetworkId, ServiceId, TaskId};
+use crate::directory::{NO_SERVICE, Network, NetworkId, ServiceId, TaskId};
 use crate::table::{Named, Table};
 use crate::view::{Endpoint, View};
 
@@ -43,7 +43,8 @@ struct Names {
 #[derive(Debug)]
 struct Owner {
     service: Arc<str>,
-    /// `None`: the address is the service's VIP.
+    /// `None`: the address is the service's VIP, or of a container that is
+    /// called so itself.
     task: Option<TaskId>,
 }
 
@@ -122,13 +123,23 @@ impl Zone {
 
 impl Asker {
     /// What a name in lower case means as it stands, or else without the name of
-    /// a network at its end: `web`, `tasks.web`, `web.frontend`.
+    /// a network at its end: `web`, `tasks.web`, `web.frontend`. Whatever a
+    /// service is called, no container takes its place by its own name.
     pub fn find(&self, name: &str) -> Option<Found<'_>> {
-        let plain = self.networks.iter().find_map(|names| names.find(name));
+        let of_service = self.find_by(name, Names::find);
+        of_service.or_else(|| self.find_by(name, Names::find_container))
+    }
+
+    fn find_by<'a>(
+        &'a self,
+        name: &str,
+        find: impl Fn(&'a Names, &str) -> Option<Found<'a>>,
+    ) -> Option<Found<'a>> {
+        let plain = self.networks.iter().find_map(|names| find(names, name));
         plain.or_else(|| {
             self.networks.iter().find_map(|names| {
                 let rest = name.strip_suffix(names.name.as_str())?;
-                names.find(rest.strip_suffix('.')?)
+                find(names, rest.strip_suffix('.')?)
             })
         })
     }
@@ -164,6 +175,12 @@ impl Names {
             let of_service = |e: &&Endpoint| (e.network, e.service) == (id, *service_id);
             for endpoint in endpoints.take_while(of_service) {
                 names.add_task(&service, endpoint);
+            }
+        }
+        let containers = view.endpoints.range(first_endpoint(id, NO_SERVICE)..);
+        for endpoint in containers.take_while(|e| (e.network, e.service) == (id, NO_SERVICE)) {
+            if let Some(name) = endpoint.names.first() {
+                names.own(endpoint.addr, &name.to_lowercase().into(), None);
             }
         }
         names
@@ -216,6 +233,11 @@ impl Names {
             .or_else(|| self.find_task(name))
     }
 
+    fn find_container(&self, name: &str) -> Option<Found<'_>> {
+        let containers = self.table.containers.get(&self.network)?;
+        containers.get(name).map(Found::Tasks)
+    }
+
     /// Those of a name or alias; and for the `web` of stack `shop`, which is called
     /// `shop_web` and has the alias `web`, also those of `web.shop`.
     fn services(&self, name: &str) -> Option<&Named> {
@@ -261,6 +283,7 @@ fn first_endpoint(network: NetworkId, service: ServiceId) -> Endpoint {
         addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         node: NodeId::default(),
         ready: false,
+        names: Vec::new(),
     }
 }
 

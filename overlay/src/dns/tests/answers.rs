@@ -64,6 +64,43 @@ fn an_alias_is_all_the_services_that_have_it() {
 }
 
 #[test]
+fn a_container_of_no_service_is_called_as_its_user_says() {
+    assert_eq!(a(PLAIN, "probe"), "127.10.1.60 for 1 s");
+    assert_eq!(a(PLAIN, "probe.front"), "127.10.1.60 for 1 s");
+    assert_eq!(ask(PLAIN, "probe", RecordType::AAAA), "fd00:1::60 for 1 s");
+    assert_eq!(a(PLAIN, "debug"), "127.10.1.60 127.10.1.61 for 1 s");
+    assert_eq!(a(ISOLATED, "probe"), "refused");
+    let reverse = |host: u8| {
+        let name = format!("{host}.1.10.127.in-addr.arpa");
+        ask(PLAIN, &name, RecordType::PTR)
+    };
+    assert_eq!(reverse(60), "probe.front.");
+    assert_eq!(reverse(61), "other.front.");
+}
+
+#[test]
+fn no_container_takes_the_place_of_a_service() {
+    assert_eq!(a(PLAIN, "web"), "127.10.1.2 for 30 s");
+    assert_eq!(a(PLAIN, "web.front"), "127.10.1.2 for 30 s");
+    assert_eq!(a(PLAIN, "tasks.www"), "127.10.1.11 127.10.1.12 for 1 s");
+    // Nor on a network that comes before the service's.
+    let mut view = view();
+    let thief = container(ANTE, 301, "127.10.4.2", &["db"]);
+    view.endpoints.insert(thief);
+    let mut directory = Directory::clone(&view.directory);
+    let ante = network("ante", &["127.10.4.0/24"]);
+    directory.networks.insert(ANTE, ante);
+    view.directory = Arc::new(directory);
+    view.locals.insert(ip("127.10.4.50"), local(ANTE, "a"));
+    let zone = zone_of(&view, Vec::new());
+    let answered = answer(&zone, ip(BOTH), &question("db", RecordType::A), 0);
+    let Answer::Addresses(addrs, TASK_TTL) = answered else {
+        panic!("{answered:?}");
+    };
+    assert!(!addrs.contains(&ip("127.10.4.2")), "{addrs:?}");
+}
+
+#[test]
 fn a_stacks_service_has_its_long_its_short_and_its_dotted_name() {
     for name in ["shop_cache", "cache", "cache.shop", "cache.shop.front"] {
         assert_eq!(a(PLAIN, name), "127.10.1.3 for 30 s", "{name}");

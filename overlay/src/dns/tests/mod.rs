@@ -13,13 +13,17 @@ use hickory_proto::rr::{Name, RecordType};
 
 use super::resolv::Upstream;
 use super::zone::Zone;
-use crate::directory::{Attachment, Directory, Network, NetworkId, Service, ServiceId, TaskId};
+use crate::directory::{
+    Attachment, Directory, NO_SERVICE, Network, NetworkId, Service, ServiceId, TaskId,
+};
 use crate::table::Table;
 use crate::view::{Endpoint, Local, View};
 
 const FRONT: NetworkId = 1;
 const BACK: NetworkId = 2;
 const SECRET: NetworkId = 3;
+/// Its name is the first of all.
+const ANTE: NetworkId = 4;
 const INGRESS: NetworkId = 9;
 
 /// On `front` and `back`.
@@ -79,6 +83,14 @@ fn endpoint(
         addr: ip(addr),
         node: NodeId::from(7),
         ready,
+        names: Vec::new(),
+    }
+}
+
+fn container(network: NetworkId, id: TaskId, addr: &str, names: &[&str]) -> Endpoint {
+    Endpoint {
+        names: names.iter().map(ToString::to_string).collect(),
+        ..endpoint(network, NO_SERVICE, id, addr, true)
     }
 }
 
@@ -151,6 +163,19 @@ fn view() -> View {
             endpoint(BACK, 11, 111, "127.10.2.21", true),
             endpoint(BACK, 11, 112, "127.10.2.22", true),
             endpoint(SECRET, 13, 131, "127.10.3.31", true),
+            container(
+                FRONT,
+                201,
+                "127.10.1.60",
+                &["Probe", "debug", "web", "tasks.www"],
+            ),
+            container(
+                FRONT,
+                201,
+                "fd00:1::60",
+                &["Probe", "debug", "web", "tasks.www"],
+            ),
+            container(FRONT, 202, "127.10.1.61", &["other", "debug"]),
         ]),
         locals: BTreeMap::from([
             (ip(BOTH), local(FRONT, "a")),
