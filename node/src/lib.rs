@@ -4,6 +4,7 @@
 
 pub mod address;
 pub mod api;
+mod attach;
 mod backend;
 pub mod cli;
 mod clock;

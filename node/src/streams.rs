@@ -9,6 +9,7 @@ use certs::{Peer, Role};
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::time::timeout;
 
+use crate::attach;
 use crate::control::frame;
 use crate::control::message::{Open, Renewal};
 use crate::forward;
@@ -37,6 +38,7 @@ pub async fn serve(
     match open {
         Open::Session(hello) => server::serve(manager, &peer, hello, connection, (out, from)).await,
         Open::Renew { csr } => renew(membership, &manager, &peer, &csr, out).await,
+        Open::Attach(ask) => attach::serve::serve(&manager, peer.id, ask, out).await,
         Open::Relay if from_manager => relay::serve(&manager, peer.id, from).await,
         Open::Http if from_manager => forward::serve(&manager, out, from).await,
         Open::Logs(request) if from_manager => manager.pass_on(request.node, open, out).await,

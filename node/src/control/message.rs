@@ -30,6 +30,9 @@ pub enum Open {
     /// looks like from there. A `Result` of a JSON [`crate::doctor::Diagnosis`]
     /// follows.
     Diagnose { node: NodeId },
+    /// To any manager: addresses for containers of users; one
+    /// [`crate::attach::Answer`] follows.
+    Attach(crate::attach::Ask),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::attach;
 use crate::clock;
 use crate::control::Control;
 use crate::control::message::SwarmNews;
@@ -128,7 +129,7 @@ impl Membership {
             data_key,
             links: links.unwrap_or_else(|| Arc::new(Unlinked)),
         };
-        let agent = match Agent::start(agent, runtime).await {
+        let agent = match Agent::start(agent, Arc::clone(&runtime)).await {
             Ok(agent) => agent,
             Err(error) => {
                 gossip.shutdown().await;
@@ -173,7 +174,16 @@ impl Membership {
             return Err(error);
         }
         if let Some(network) = &membership.network {
+            let attach = Arc::new(attach::Client::new(
+                me,
+                Arc::clone(&membership.control),
+                membership.gossip.clone(),
+                membership.news.subscribe(),
+            ));
+            membership.spawn(Arc::clone(&attach).run());
             network.start(network::Inputs {
+                attach,
+                runtime,
                 credentials: membership.credentials.clone(),
                 listen,
                 addr: membership.addr.subscribe(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use overlay::dns::{self, NameServer, Zone};
 use overlay::host::{self, Host};
-use overlay::plugin::{Locals, Plugin};
+use overlay::plugin::{Attach, Locals, Plugin};
 use overlay::table::Table;
 use overlay::tunnel::{self, Routing, Tunnel};
 use overlay::view::View;
@@ -172,9 +172,11 @@ impl Keeper {
         if lock(&self.shared.gate).expected.is_none() {
             return;
         }
-        match Plugin::open(self.config.plugin()).await {
+        let attach = Arc::clone(&self.inputs.attach) as Arc<dyn Attach>;
+        match Plugin::open(self.config.plugin(Some(attach))).await {
             Ok(plugin) => {
                 self.plugin.runs(plugin.locals());
+                self.shared.attached.send_replace(Some(plugin.attached()));
                 let mut gate = lock(&self.shared.gate);
                 plugin.expect(gate.expected.clone().unwrap_or_default());
                 gate.plugin = Some(plugin);

@@ -25,13 +25,15 @@ use overlay::dns::Upstream;
 use overlay::dns::resolv::Resolv;
 use overlay::host::Host;
 use overlay::names::Names;
-use overlay::plugin::{self, Plugin};
+use overlay::plugin::{self, Attach, Attached, AttachmentId, Plugin};
 use services::Id;
 use services::directory::Directory;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::attach;
+use crate::runtime::Runtime;
 use crate::worker::{Endpoints, EngineState, Expected, Links, Resolvers};
 use diagnose::Seen;
 use keeper::Keeper;
@@ -60,6 +62,10 @@ pub struct Inputs {
     pub addr: watch::Receiver<SocketAddr>,
     pub directory: watch::Receiver<Arc<Directory>>,
     pub engine: watch::Receiver<EngineState>,
+    /// Whom containers of users get their addresses from.
+    pub attach: Arc<attach::Client>,
+    /// Knows how they are called.
+    pub runtime: Arc<dyn Runtime>,
 }
 
 /// The running overlay.
@@ -77,6 +83,8 @@ struct Shared {
     gate: Mutex<Gate>,
     announced: Mutex<Announced>,
     told: watch::Sender<Told>,
+    /// Of the plugin, once it runs.
+    attached: watch::Sender<Option<watch::Receiver<Attachments>>>,
     /// For whoever looks into it.
     seen: Mutex<Seen>,
     /// Why no container can be connected.
@@ -95,7 +103,11 @@ struct Gate {
 #[derive(Debug, Default)]
 struct Announced {
     tasks: BTreeMap<(u128, u128), Endpoint>,
+    attached: BTreeMap<(u128, u128), Endpoint>,
 }
+
+/// Containers of users.
+type Attachments = Arc<BTreeMap<AttachmentId, Attached>>;
 
 /// By one address of each container that does not ask whom the host asks.
 type Upstreams = BTreeMap<IpAddr, Upstream>;
@@ -119,6 +131,7 @@ impl Network {
                 gate: Mutex::default(),
                 announced: Mutex::default(),
                 told: watch::Sender::default(),
+                attached: watch::Sender::default(),
                 seen: Mutex::default(),
                 fault: Mutex::new(Some("the overlay is about to start".to_owned())),
             }),
@@ -129,8 +142,13 @@ impl Network {
 
     /// Begins to keep the overlay running. Must be called within a tokio runtime.
     pub fn start(&self, inputs: Inputs) {
+        let attached = announce_attached(Arc::clone(&self.shared), Arc::clone(&inputs.runtime));
         let keeper = Keeper::new(self.config.clone(), inputs, Arc::clone(&self.shared));
         self.tasks.spawn(keeper.run(self.stop.clone()));
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(attached).await;
+        });
         self.tasks.close();
     }
 
@@ -142,6 +160,24 @@ impl Network {
     }
 }
 
+/// Runs until it is dropped.
+async fn announce_attached(shared: Arc<Shared>, runtime: Arc<dyn Runtime>) {
+    let mut attached = shared.attached.subscribe();
+    let Ok(attached) = attached
+        .wait_for(Option::is_some)
+        .await
+        .map(|it| it.clone())
+    else {
+        return;
+    };
+    if let Some(attached) = attached {
+        attach::announce::run(attached, runtime, |endpoints| {
+            shared.announce(|announced| announced.attached = endpoints);
+        })
+        .await;
+    }
+}
+
 impl Config {
     /// Leaves nothing of the overlay on this host: no interface, route, rule,
     /// socket or file. The engine's networks are to be gone before.
@@ -149,7 +185,7 @@ impl Config {
     /// # Errors
     /// What could not be removed first; the rest has been tried all the same.
     pub async fn clean_up(&self) -> anyhow::Result<()> {
-        let links = match Plugin::open(self.plugin()).await {
+        let links = match Plugin::open(self.plugin(None)).await {
             Ok(plugin) => plugin.purge().await,
             Err(error) => Err(error),
         };
@@ -158,13 +194,13 @@ impl Config {
         links.map_err(Into::into)
     }
 
-    fn plugin(&self) -> plugin::Config {
+    fn plugin(&self, attach: Option<Arc<dyn Attach>>) -> plugin::Config {
         plugin::Config {
             names: self.names.clone(),
             plugin_dir: self.plugin_dir.clone(),
             state_dir: self.state_dir.clone(),
             mtu: u32::from(self.mtu),
-            attach: None,
+            attach,
         }
     }
 }
@@ -219,7 +255,8 @@ impl Shared {
     fn announce(&self, change: impl FnOnce(&mut Announced)) {
         let mut announced = lock(&self.announced);
         change(&mut announced);
-        let endpoints = announced.tasks.clone();
+        let mut endpoints = announced.tasks.clone();
+        endpoints.extend(announced.attached.clone());
         // Under the lock, so that what was said last is what is told last.
         self.gossip.publish(|facts| facts.endpoints = endpoints);
     }

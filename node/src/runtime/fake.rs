@@ -64,6 +64,8 @@ struct State {
     checked: bool,
     containers: BTreeMap<String, Held>,
     networks: BTreeSet<Id>,
+    /// Of containers that are no task's, by their place on a network.
+    names: BTreeMap<String, Vec<String>>,
     calls: Vec<Call>,
     refused: BTreeMap<Kind, RuntimeError>,
     held: BTreeSet<Kind>,
@@ -103,6 +105,12 @@ impl FakeRuntime {
     /// Containers started from now on have a health check.
     pub fn check_health(&self) {
         self.change(|state| state.checked = true);
+    }
+
+    /// A container of a user with this place on a network is called so.
+    pub fn set_names(&self, endpoint: &str, names: &[&str]) {
+        let names = names.iter().map(ToString::to_string).collect();
+        self.change(|state| state.names.insert(endpoint.to_owned(), names));
     }
 
     /// Refuses calls of this kind until [`allow`](Self::allow).
@@ -511,6 +519,15 @@ impl Runtime for FakeRuntime {
             Some((Ok(event), receiver))
         })
         .boxed()
+    }
+
+    fn names<'a>(
+        &'a self,
+        _: &'a str,
+        endpoint: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Vec<String>>>> {
+        let names = self.lock().names.get(endpoint).cloned();
+        std::future::ready(Ok(names)).boxed()
     }
 
     fn logs<'a>(

@@ -91,6 +91,15 @@ pub trait Runtime: Debug + Send + Sync + 'static {
     /// connection does.
     fn events(&self) -> BoxStream<'static, Result<Id>>;
 
+    /// How the container is called that has this place (`endpoint`) on the
+    /// engine's `network`: its own name first, then its aliases there. `None`
+    /// where the engine knows of no such container, or not yet.
+    fn names<'a>(
+        &'a self,
+        network: &'a str,
+        endpoint: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Vec<String>>>>;
+
     /// What the container wrote. Ends at its end, or with the container when
     /// following.
     fn logs<'a>(

@@ -17,6 +17,7 @@ use crate::manager::Manager;
 use crate::runtime::fake::FakeRuntime;
 use crate::site::lan::Deaf;
 
+mod attaching;
 mod directory;
 mod failures;
 

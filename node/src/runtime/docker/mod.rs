@@ -11,6 +11,7 @@ mod create;
 mod error;
 mod instance;
 mod logs;
+mod names;
 mod networks;
 mod observe;
 mod pull;
@@ -360,6 +361,14 @@ impl Runtime for DockerRuntime {
     fn events(&self) -> BoxStream<'static, Result<Id>> {
         self.event_stream()
             .unwrap_or_else(|error| futures::stream::once(std::future::ready(Err(error))).boxed())
+    }
+
+    fn names<'a>(
+        &'a self,
+        network: &'a str,
+        endpoint: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Vec<String>>>> {
+        self.names_on(network, endpoint).boxed()
     }
 
     fn logs<'a>(

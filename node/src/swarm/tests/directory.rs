@@ -10,12 +10,17 @@ impl Node {
         Arc::clone(&self.membership().directory.borrow())
     }
 
-    async fn create_attachable(&self, name: &str) {
+    pub(super) async fn create_attachable(&self, name: &str) {
         let spec = NetworkSpec {
             name: name.into(),
             attachable: true,
             ..NetworkSpec::default()
         };
+        // The leader makes one by itself, and might take the same subnet.
+        until("there is an ingress network", || {
+            self.state(|state| state.ingress_network().is_some())
+        })
+        .await;
         let subnets = self.state(|state| state.choose_subnets(&spec, &[]).unwrap());
         let id = crate::clock::random_id();
         let spec = Arc::new(spec);
