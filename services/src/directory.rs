@@ -8,11 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
-use crate::object::{Service, Subnet};
+use crate::object::{Network, Service, Subnet};
 use crate::spec::{PortSpec, Protocol, PublishMode};
 use crate::state::State;
 
@@ -71,6 +72,52 @@ pub struct DirectoryDelta {
     pub services: BTreeMap<Id, Option<DirectoryService>>,
 }
 
+/// Follows the directory of one node. Most changes of the state concern none:
+/// to see that takes a glance at each service, and no copy.
+#[derive(Debug, Default)]
+pub struct Follower {
+    made_of: Option<Sources>,
+}
+
+#[derive(Debug)]
+struct Sources {
+    data_port: u16,
+    known: BTreeSet<Id>,
+    networks: Vec<Arc<Network>>,
+    services: Vec<Arc<Service>>,
+}
+
+impl Follower {
+    /// The directory of `node`; `None` where it is as at the last call.
+    pub fn look(&mut self, state: &State, node: Id) -> Option<Directory> {
+        let known = state.networks_of(node);
+        let data_port = state.data_port();
+        if let Some(before) = &self.made_of
+            && before.data_port == data_port
+            && before.known == known
+            && are_the_same(&before.networks, state.networks())
+            && are_the_same(&before.services, state.services())
+        {
+            return None;
+        }
+        self.made_of = Some(Sources {
+            data_port,
+            known,
+            networks: state.networks().cloned().collect(),
+            services: state.services().cloned().collect(),
+        });
+        Some(state.directory(node))
+    }
+}
+
+/// A changed object is another one: those that are held here stay as they are.
+fn are_the_same<'a, T: 'a>(
+    before: &[Arc<T>],
+    now: impl ExactSizeIterator<Item = &'a Arc<T>>,
+) -> bool {
+    before.len() == now.len() && before.iter().zip(now).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
 impl State {
     /// What `node` has to know. Its cost grows with the tasks of the node and
     /// the services of the swarm.
@@ -94,10 +141,14 @@ impl State {
             Some((service.id, shown))
         });
         Directory {
-            data_port: self.cluster().map_or(0, |it| it.spec.data_path_port),
+            data_port: self.data_port(),
             networks: networks.collect(),
             services: services.collect(),
         }
+    }
+
+    fn data_port(&self) -> u16 {
+        self.cluster().map_or(0, |it| it.spec.data_path_port)
     }
 
     /// Where its tasks are, until they ended, and its attached containers, and

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use certs::{NodeId, Peer};
 use quinn::{Connection, RecvStream, SendStream};
 use services::codec::encode_directory;
-use services::directory::Directory;
+use services::directory::{Directory, Follower};
 use services::object::TaskState;
 use services::{Assignment, Id};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -117,6 +117,7 @@ struct Told {
     begun: bool,
     applied: u64,
     assignments: BTreeMap<Id, TaskState>,
+    following: Follower,
     directory: Directory,
     news: Option<SwarmNews>,
 }
@@ -146,7 +147,7 @@ impl Told {
                 .assigned(id)
                 .filter(|task| told.get(&task.id) != Some(&task.desired));
             let changed: Vec<_> = news.map(|task| Assignment::of(task, state)).collect();
-            (wanted, changed, state.directory(id))
+            (wanted, changed, self.following.look(state, id))
         });
         let removed: Vec<Id> = self
             .assignments
@@ -160,12 +161,12 @@ impl Told {
                 .map_err(io::Error::other)?;
         }
         self.assignments = wanted;
-        let before = std::mem::replace(&mut self.directory, directory);
         let reset = !std::mem::replace(&mut self.begun, true);
-        let mut update = Update {
-            directory: directory_batches(reset, &before, &self.directory)?,
-            ..Update::default()
-        };
+        let mut update = Update::default();
+        if let Some(directory) = directory {
+            let before = std::mem::replace(&mut self.directory, directory);
+            update.directory = directory_batches(reset, &before, &self.directory)?;
+        }
         if reset || !changed.is_empty() || !removed.is_empty() {
             update.assignments = batches(reset, &changed, &removed)?;
         }

@@ -11,6 +11,7 @@ use proptest::sample::{Index, select};
 
 use crate::codec::{read_snapshot, write_snapshot};
 use crate::command::{Change, Command, Refusal};
+use crate::directory::{Directory, Follower};
 use crate::id::Id;
 use crate::object::{Task, TaskState, TaskStatus};
 use crate::observed::NodeHealth;
@@ -529,6 +530,25 @@ fn check_containers(world: &World) {
     }
 }
 
+/// By node, as its session has it.
+#[derive(Default)]
+struct Followed(BTreeMap<Id, (Follower, Directory)>);
+
+impl Followed {
+    /// Each is told of every change of its directory, once.
+    fn check(&mut self, state: &State) {
+        for node in state.nodes() {
+            let (follower, held) = self.0.entry(node.id).or_default();
+            let now = state.directory(node.id);
+            *held = follower
+                .look(state, node.id)
+                .unwrap_or_else(|| held.clone());
+            assert_eq!(*held, now);
+            assert_eq!(follower.look(state, node.id), None);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -559,10 +579,12 @@ proptest! {
     #[test]
     fn whatever_happens_the_plan_is_whole_and_safe(events in prop::collection::vec(event(), 1..60)) {
         let mut world = World::with_nodes(3);
+        let mut followed = Followed::default();
         for event in events {
             let before = world.state.clone();
             happen(&mut world, event);
             check_forward(&before, &world.state);
+            followed.check(&world.state);
             let before = world.state.clone();
             world.plan();
             check_forward(&before, &world.state);
@@ -571,6 +593,7 @@ proptest! {
             check_max_per_node(&world);
             check_allocations(&world.state);
             check_containers(&world);
+            followed.check(&world.state);
         }
         let mut snapshot = Vec::new();
         write_snapshot(&world.state, &mut snapshot).unwrap();
