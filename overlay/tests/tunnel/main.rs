@@ -77,6 +77,14 @@ fn udp_arrives(bed: &Bed, from: usize, len: usize, within: Duration) -> bool {
     false
 }
 
+/// Takes the other host out of the table of this one.
+fn forget_all(host: &Host, bed: &Bed) {
+    host.route(bed, |routing| {
+        routing.peers.clear();
+        routing.remote.clear();
+    });
+}
+
 fn everything_passes(bed: &Bed) {
     for from in [0, 1] {
         echo_tcp(bed, from, 4 << 20);
@@ -167,14 +175,55 @@ fn a_peer_that_is_gone_from_the_table_is_cut_off() {
     bed.connect();
     assert!(udp_arrives(&bed, 0, 100, Duration::from_secs(5)));
     for host in &bed.hosts {
-        host.route(&bed, |routing| {
-            routing.peers.clear();
-            routing.remote.clear();
-        });
+        forget_all(host, &bed);
     }
     wait_for("the end of the connection", || {
-        bed.hosts[0].path().is_none() && bed.hosts[1].path().is_none()
+        bed.hosts.iter().all(|host| host.path().is_none())
     });
+}
+
+#[test]
+fn a_peer_that_is_gone_is_cut_off_whenever_each_side_hears_of_it() {
+    let bed = Bed::new(1_500, 1_400);
+    for step in 0..30 {
+        bed.connect();
+        // The second dials again, and is told while it does.
+        forget_all(&bed.hosts[0], &bed);
+        thread::sleep(Duration::from_micros(100) * step);
+        forget_all(&bed.hosts[1], &bed);
+        wait_for("the end of the connection", || {
+            bed.hosts.iter().all(|host| host.path().is_none())
+        });
+    }
+}
+
+#[test]
+fn a_peer_that_is_gone_is_cut_off_though_both_had_dialled() {
+    let bed = Bed::new(1_500, 1_400);
+    let sockets = [udp(&bed.hosts[0]), udp(&bed.hosts[1])];
+    let addrs = sockets
+        .each_ref()
+        .map(|socket| socket.local_addr().unwrap());
+    for forgetful in [0, 1] {
+        for host in &bed.hosts {
+            host.route(&bed, |_| {});
+        }
+        // With a packet for the other, neither leaves it to the other to dial.
+        for (from, to) in [(0, 1), (1, 0)] {
+            sockets[from].send_to(&[1], addrs[to]).unwrap();
+        }
+        wait_for("a connection", || {
+            bed.hosts.iter().all(|host| host.path().is_some())
+        });
+        // The other would dial again.
+        bed.hosts[1 - forgetful].route(&bed, |routing| {
+            routing.peers.values_mut().for_each(Vec::clear);
+        });
+        forget_all(&bed.hosts[forgetful], &bed);
+        wait_for("the end of all connections", || {
+            bed.hosts.iter().all(|host| host.path().is_none())
+        });
+    }
 }
 
 #[test]

@@ -21,11 +21,33 @@ pub(super) struct Link {
     pub(super) dialled: bool,
     pub(super) established: Option<Instant>,
     /// When this side ends it.
-    pub(super) ends: Option<Instant>,
+    pub(super) ends: Ends,
     pub(super) timer: Option<Instant>,
     pub(super) touched: bool,
     /// To probes.
     pub(super) answers: Answers,
+}
+
+/// When a connection ends, for each of the reasons to end it.
+#[derive(Default)]
+pub(super) struct Ends {
+    /// The handshake has taken too long; later, the certificate is over.
+    pub(super) expires: Option<Instant>,
+    /// This node knows nothing of the peer.
+    pub(super) unknown: Option<Instant>,
+    /// Another connection has taken over. Should that one be lost, this is void.
+    pub(super) replaced: Option<Instant>,
+}
+
+impl Ends {
+    pub(super) fn at(&self) -> Option<Instant> {
+        [self.for_good(), self.replaced].into_iter().flatten().min()
+    }
+
+    /// The same, but for what could be taken back.
+    pub(super) fn for_good(&self) -> Option<Instant> {
+        [self.expires, self.unknown].into_iter().flatten().min()
+    }
 }
 
 impl Link {
@@ -36,7 +58,10 @@ impl Link {
             peer: dialled,
             dialled: dialled.is_some(),
             established: None,
-            ends: Some(now + HANDSHAKE),
+            ends: Ends {
+                expires: Some(now + HANDSHAKE),
+                ..Ends::default()
+            },
             timer: None,
             touched: false,
             answers: Answers::default(),

@@ -15,7 +15,7 @@ use quinn_proto::{
 use quinn_udp::RecvMeta;
 
 use super::io::Socket;
-use super::link::Link;
+use super::link::{Ends, Link};
 use super::probes::{self, Probes};
 use super::transport;
 use crate::ALPN;
@@ -58,6 +58,8 @@ pub(super) struct Peers {
 
 #[derive(Default)]
 struct Peer {
+    /// It is in the table.
+    is_known: bool,
     addrs: Vec<std::net::SocketAddr>,
     used: Option<ConnectionHandle>,
     dialling: Vec<ConnectionHandle>,
@@ -251,14 +253,18 @@ impl Peers {
 
     pub(super) fn update(&mut self, routing: &Routing, socket: &Socket, now: Instant) {
         for (handle, link) in &mut self.links {
-            let (Some(peer), Some(established)) = (link.peer, link.established) else {
+            let Some(peer) = link.peer else {
                 continue;
             };
-            let was_known = self.peers.get(&peer).is_some_and(|it| !it.addrs.is_empty());
-            let is_gone = !routing.peers.contains_key(&peer)
-                && (was_known || now >= established + INTRODUCTION);
-            if is_gone || self.credentials.is_revoked(peer) {
-                link.ends = Some(now);
+            if self.credentials.is_revoked(peer) {
+                link.ends.expires = Some(now);
+            }
+            if routing.peers.contains_key(&peer) {
+                link.ends.unknown = None;
+            } else if self.peers.get(&peer).is_some_and(|it| it.is_known) {
+                link.ends.unknown = Some(now);
+            }
+            if !link.touched {
                 link.touched = true;
                 self.touched.push(*handle);
             }
@@ -266,13 +272,14 @@ impl Peers {
         self.wanted = routing.wanted();
         for (node, peer) in &mut self.peers {
             if !routing.peers.contains_key(node) {
+                peer.is_known = false;
                 peer.addrs.clear();
                 peer.waiting.clear();
             }
         }
         let links = &self.links;
         self.peers.retain(|_, peer| {
-            !peer.addrs.is_empty() || peer.used.is_some_and(|used| links.contains_key(&used))
+            peer.is_known || peer.used.is_some_and(|used| links.contains_key(&used))
         });
         for (node, addrs) in &routing.peers {
             let addrs: Vec<_> = addrs
@@ -280,6 +287,7 @@ impl Peers {
                 .filter_map(|addr| socket.reach(*addr))
                 .collect();
             let peer = self.peers.entry(*node).or_default();
+            peer.is_known = true;
             if peer.addrs != addrs {
                 peer.addrs = addrs;
                 peer.next = 0;
@@ -470,9 +478,9 @@ impl Peers {
     /// for what it sends.
     fn settle(&mut self, handle: ConnectionHandle, socket: &mut Socket, now: Instant) -> bool {
         if let Some(link) = self.links.get_mut(&handle)
-            && link.ends.is_some_and(|ends| ends <= now)
+            && link.ends.at().is_some_and(|ends| ends <= now)
         {
-            link.ends = None;
+            link.ends = Ends::default();
             link.connection.close(now, DONE, Bytes::new());
             self.lost(handle, now);
         }
@@ -524,7 +532,7 @@ impl Peers {
             return;
         };
         let next = link.connection.poll_timeout();
-        let next = [next, link.ends].into_iter().flatten().min();
+        let next = [next, link.ends.at()].into_iter().flatten().min();
         if next == link.timer {
             return;
         }
@@ -558,7 +566,10 @@ impl Peers {
         link.established = Some(now);
         // A connection does not outlive the certificate that admitted it.
         let valid = peer.not_after.duration_since(SystemTime::now());
-        link.ends = now.checked_add(valid.unwrap_or_default());
+        link.ends.expires = now.checked_add(valid.unwrap_or_default());
+        if !self.peers.get(&node).is_some_and(|peer| peer.is_known) {
+            link.ends.unknown = Some(now + INTRODUCTION);
+        }
         let candidate = link.candidate(self.me, self.began);
         let links = self.links.values().filter(|link| link.peer == Some(node));
         if links.count() > MAX_LINKS {
@@ -586,7 +597,10 @@ impl Peers {
         let waiting = std::mem::take(&mut peer.waiting);
         let used = peer.used;
         if let Some(replaced) = replaced {
-            self.end(replaced, now + DRAIN);
+            if let Some(link) = self.links.get_mut(&replaced) {
+                link.ends.replaced = Some(now + DRAIN);
+            }
+            self.touch(replaced);
         }
         for attempt in attempts {
             if attempt != handle {
@@ -604,10 +618,9 @@ impl Peers {
         }
     }
 
-    /// Ends a connection at this time, if not earlier.
-    fn end(&mut self, handle: ConnectionHandle, at: Instant) {
+    fn end(&mut self, handle: ConnectionHandle, now: Instant) {
         if let Some(link) = self.links.get_mut(&handle) {
-            link.ends = Some(link.ends.map_or(at, |ends| ends.min(at)));
+            link.ends.expires = Some(now);
         }
         self.touch(handle);
     }
@@ -633,6 +646,7 @@ impl Peers {
             **other != handle
                 && link.peer == Some(node)
                 && link.established.is_some()
+                && link.ends.for_good().is_none_or(|ends| ends > now)
                 && !link.connection.is_closed()
         });
         let other = others.map(|(other, _)| *other).max_by_key(|other| other.0);
@@ -640,7 +654,7 @@ impl Peers {
         match other {
             Some(other) => {
                 if let Some(link) = self.links.get_mut(&other) {
-                    link.ends = None;
+                    link.ends.replaced = None;
                 }
             }
             None if !peer.addrs.is_empty() => self.dial_at(node, now),
