@@ -66,9 +66,7 @@ fn rules(names: &Names) -> [String; 4] {
 /// `None` where the program or the chain is not there.
 async fn rules_there(program: &'static str) -> Result<Option<Vec<String>>> {
     let output = match call(program, &["-w", PATIENCE, "-S", CHAIN], "").await {
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(None);
-        }
+        Err(Error::NotInstalled(_)) => return Ok(None),
         other => other?,
     };
     let lines = String::from_utf8_lossy(&output.stdout);

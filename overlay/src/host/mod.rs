@@ -42,6 +42,8 @@ pub enum Error {
     },
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
+    #[error("the program {0} is not installed (nft is in the package nftables)")]
+    NotInstalled(&'static str),
     #[error("{0} did not end within {1} s")]
     TimedOut(&'static str, u64),
 }

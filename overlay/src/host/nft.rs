@@ -1,5 +1,6 @@
 //! Programs that speak to the firewall, each call bounded in time.
 
+use std::io;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -23,9 +24,12 @@ pub async fn list(table: &str) -> Result<String> {
 
 /// Runs `program` with `input` as its standard input.
 pub async fn call(program: &'static str, args: &[&str], input: &str) -> Result<Output> {
-    let failed = |source| Error::Io {
-        what: format!("running {program}"),
-        source,
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => Error::NotInstalled(program),
+        _ => Error::Io {
+            what: format!("running {program}"),
+            source,
+        },
     };
     let mut child = Command::new(program)
         .args(args)
