@@ -124,10 +124,12 @@ impl Membership {
         let network = network.map(|config| Network::new(config, gossip.clone()));
         let links = network.clone().map(|network| network as Arc<dyn Links>);
         let examined = network.clone().map(|network| network as Arc<dyn Diagnose>);
+        let directory = watch::Sender::new(directory.unwrap_or_default());
         let agent = AgentConfig {
             dir: data.agent(),
             data_key,
             links: links.unwrap_or_else(|| Arc::new(Unlinked)),
+            directory: directory.subscribe(),
         };
         let agent = match Agent::start(agent, Arc::clone(&runtime)).await {
             Ok(agent) => agent,
@@ -156,7 +158,7 @@ impl Membership {
             doctor: examined.unwrap_or_else(|| Arc::new(doctor::Absent)),
             network,
             news,
-            directory: watch::Sender::new(directory.unwrap_or_default()),
+            directory,
             listen: node.listen,
             removed: watch::Sender::new(false),
             farewell: watch::Sender::default(),

@@ -249,6 +249,10 @@ impl Links for Network {
     fn fault(&self) -> Option<String> {
         lock(&self.shared.fault).clone()
     }
+
+    fn has_driver(&self) -> bool {
+        lock(&self.shared.gate).plugin.is_some()
+    }
 }
 
 impl Shared {

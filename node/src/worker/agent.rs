@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use certs::seal::DataKey;
 use futures::stream::BoxStream;
+use services::directory::Directory;
 use services::{Assignment, Id};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::driver::{Driver, Inbox, Steps, Told};
 use super::engine::{EngineState, Watcher};
 use super::links::Links;
+use super::networks::Upkeep;
 use super::statuses::{Board, Statuses};
 use super::tasks::Tasks;
 use crate::disk::kept::{self, KeptError, Writer};
@@ -31,6 +34,8 @@ pub struct AgentConfig {
     pub data_key: DataKey,
     /// How containers reach each other.
     pub links: Arc<dyn Links>,
+    /// What managers say of networks.
+    pub directory: watch::Receiver<Arc<Directory>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +100,10 @@ impl Agent {
             doubt,
             links: config.links,
             told: Told::default(),
+            directory: config.directory,
+            upkeep: Upkeep::default(),
             steps: Steps::default(),
+            settling: JoinSet::new(),
             leaving: Vec::new(),
             leaves: false,
         };
@@ -150,7 +158,8 @@ impl Agent {
     }
 
     /// Stops and removes every container of this node, for one that leaves its
-    /// swarm. Each has its grace period. The assignments are forgotten.
+    /// swarm. Each has its grace period. Then its networks, which users'
+    /// containers are taken off. The assignments are forgotten.
     pub async fn remove_all(&self) -> Result<(), AgentError> {
         let (done, wait) = oneshot::channel();
         let mut engine = self.engine.clone();

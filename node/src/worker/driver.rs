@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use services::directory::Directory;
 use services::reconcile::Assigned;
 use services::{Assignment, Id};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -15,12 +16,13 @@ use super::codec::Record;
 use super::endpoints;
 use super::engine::Seen;
 use super::links::{Endpoints, Expected, Links, Resolvers};
+use super::networks::{self, Upkeep};
 use super::statuses::Board;
 use super::step::{self, Done};
 use super::tasks::Tasks;
 use crate::clock;
 use crate::disk::kept::Writer;
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::{self, Runtime, RuntimeError};
 
 /// Assignments on their way to the agent. Merged, so that it is never larger
 /// than the assignments themselves.
@@ -73,7 +75,11 @@ pub(super) struct Driver {
     pub links: Arc<dyn Links>,
     /// What the overlay knows; `None` of what it was never told.
     pub told: Told,
+    pub directory: watch::Receiver<Arc<Directory>>,
+    pub upkeep: Upkeep,
     pub steps: Steps,
+    /// The engine's networks are made to agree, by one at a time.
+    pub settling: JoinSet<runtime::Result<()>>,
     /// Who waits until nothing is left here.
     pub leaving: Vec<oneshot::Sender<()>>,
     /// Nothing is taken on any more: a manager may not know yet.
@@ -126,7 +132,10 @@ impl Steps {
                 std::future::pending::<()>().await;
                 continue;
             };
-            let (handle, done) = ended.unwrap_or_else(|error| (error.id(), crashed(&error)));
+            let (handle, done) = ended.unwrap_or_else(|error| {
+                let id = error.id();
+                (id, Done::Failed(crash(&error)))
+            });
             if let Some(id) = self.tasks.remove(&handle) {
                 self.cancel.remove(&id);
                 return (id, done);
@@ -135,9 +144,9 @@ impl Steps {
     }
 }
 
-fn crashed(error: &JoinError) -> Done {
+fn crash(error: &JoinError) -> RuntimeError {
     tracing::error!(%error, "a step crashed");
-    Done::Failed(RuntimeError::Refused("internal error".to_owned()))
+    RuntimeError::Refused("internal error".to_owned())
 }
 
 impl Driver {
@@ -157,10 +166,13 @@ impl Driver {
                 () = stop.cancelled() => break,
                 () = inbox.arrived.notified() => self.assigned(inbox.take()),
                 (id, done) = self.steps.ended() => self.ended(id, done),
+                Some(answer) = self.settling.join_next() => self.settled(answer),
+                Ok(()) = self.directory.changed() => {}
                 Some(news) = seen.recv() => self.seen(news),
                 Some(who) = leave.recv() => {
                     self.leaving.push(who);
                     self.leaves = true;
+                    self.upkeep.hurry();
                     self.tasks.assign_all(Assigned::new());
                 }
                 () = tokio::time::sleep(pause) => {}
@@ -189,12 +201,33 @@ impl Driver {
         self.tasks.finish(id, done, clock::now());
     }
 
+    fn settled(&mut self, answer: Result<runtime::Result<()>, JoinError>) {
+        let answer = answer.unwrap_or_else(|error| Err(crash(&error)));
+        if let Err(error) = &answer
+            && error.is_unavailable()
+        {
+            self.doubt.notify_one();
+        }
+        let answer = answer.map_err(|error| error.to_string());
+        let text = answer.as_ref().err().cloned().unwrap_or_default();
+        if self.upkeep.answered(answer, clock::now()) {
+            tracing::warn!(error = %text, "the engine's networks are not as they should be");
+        }
+    }
+
     fn seen(&mut self, news: Seen) {
         let now = clock::now();
         match news {
-            Seen::Found { instance, listed } => self.tasks.engine_found(instance, listed, now),
+            Seen::Found { instance, listed } => {
+                self.upkeep.doubt();
+                self.upkeep.hurry();
+                self.tasks.engine_found(instance, listed, now);
+            }
             Seen::Lost => self.tasks.engine_lost(),
-            Seen::Listed(listed) => self.tasks.listed(listed, now),
+            Seen::Listed(listed) => {
+                self.upkeep.doubt();
+                self.tasks.listed(listed, now);
+            }
             Seen::Hint(task) => self.tasks.hint(task),
         }
     }
@@ -214,12 +247,37 @@ impl Driver {
         if let Some(record) = self.tasks.take_record() {
             self.writer.write(record);
         }
-        if self.tasks.is_clear() {
+        self.settle();
+        if self.leaves && self.tasks.is_clear() && self.upkeep.is_settled() {
             for who in self.leaving.drain(..) {
                 // Who no longer waits need not know.
                 let _ = who.send(());
             }
         }
+    }
+
+    /// Has the engine agree about networks.
+    fn settle(&mut self) {
+        let wanted = match self.leaves {
+            true => self.tasks.is_clear().then(networks::none),
+            false => self.tasks.networks().and_then(|of_tasks| {
+                let directory = self.directory.borrow();
+                networks::wanted(of_tasks, &directory)
+            }),
+        };
+        let is_up = self.tasks.engine_is_up();
+        self.upkeep.want(wanted.filter(|_| is_up));
+        let now = clock::now();
+        let Some(networks) = self.upkeep.ask(now) else {
+            return;
+        };
+        if !self.links.has_driver() {
+            self.upkeep.answered(Err("no driver".to_owned()), now);
+            return;
+        }
+        let runtime = Arc::clone(&self.runtime);
+        self.settling
+            .spawn(async move { runtime.settle_networks(&networks).await });
     }
 
     /// Before any step that follows: a container is let in only if it is
@@ -246,7 +304,8 @@ impl Driver {
     }
 
     fn pause(&self) -> Duration {
-        let deadline = self.tasks.next_deadline();
+        let deadlines = [self.tasks.next_deadline(), self.upkeep.next_deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         deadline.map_or(Duration::MAX, |at| at.since(clock::now()))
     }
 }

@@ -38,6 +38,10 @@ pub trait Links: Debug + Send + Sync + 'static {
 
     /// Why no container can be connected now; for people. `None`: all is well.
     fn fault(&self) -> Option<String>;
+
+    /// Whether what the engine asks of the network driver is answered. It waits
+    /// for long for one that is not there.
+    fn has_driver(&self) -> bool;
 }
 
 /// A node without an overlay: its tasks run as long as they are on no network.
@@ -53,6 +57,10 @@ impl Links for Unlinked {
 
     fn fault(&self) -> Option<String> {
         Some("this node runs without the overlay".to_owned())
+    }
+
+    fn has_driver(&self) -> bool {
+        false
     }
 }
 
@@ -117,6 +125,10 @@ pub mod fake {
 
         fn fault(&self) -> Option<String> {
             self.lock().fault.clone()
+        }
+
+        fn has_driver(&self) -> bool {
+            self.lock().fault.is_none()
         }
     }
 }

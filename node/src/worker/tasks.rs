@@ -131,7 +131,7 @@ impl Tasks {
             if local.trust == Trust::Doubtful || (!same && local.ran()) {
                 local.trust = trust;
             }
-            local.hold = None;
+            local.hold.lift();
             local.look |= local.container.is_some() && !local.state.is_final();
         }
         self.listed_with(listed, trust, now);
@@ -201,10 +201,10 @@ impl Tasks {
         let Some(busy) = local.busy.take() else {
             return;
         };
-        local.hold = None;
+        local.hold.lift();
         // Having looked is no progress of what failed before.
         if !matches!(done, Done::Failed(_)) && busy != Busy::Inspect {
-            local.failures = 0;
+            local.hold.succeeded();
         }
         match done {
             Done::Created(container) => self.created(task, container, now),
@@ -280,7 +280,7 @@ impl Tasks {
         let waiting = self.local.values().filter(|local| local.busy.is_none());
         let deadlines = waiting.flat_map(|local| {
             let drained = local.drained.filter(|_| local.serves());
-            [local.hold, drained]
+            [local.hold.until(), drained]
         });
         deadlines.flatten().min()
     }
@@ -318,6 +318,18 @@ impl Tasks {
                 .map(|(&id, local)| (id, local.status.clone()))
                 .collect(),
         })
+    }
+
+    /// The networks that tasks of this node are on, or were; `None` until
+    /// somebody said what is.
+    pub fn networks(&self) -> Option<BTreeSet<Id>> {
+        let left = self.local.values().filter_map(|local| local.left.as_ref());
+        let tasks = self.assigned.as_ref()?.values().chain(left);
+        Some(tasks.flat_map(|it| &it.networks).map(|it| it.id).collect())
+    }
+
+    pub fn engine_is_up(&self) -> bool {
+        self.engine.up
     }
 
     /// Nothing is left here, as far as the engine can be seen.

@@ -11,8 +11,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::runtime::fake::{Call, FakeRuntime, Kind};
 use crate::runtime::{Health, Phase};
-use crate::worker::links::{Endpoints, fake::FakeLinks};
-use crate::worker::testing::network;
+use crate::worker::links::fake::FakeLinks;
+
+mod overlay;
 
 const IMAGE: &str = "busybox:latest";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,6 +52,7 @@ fn running(numbers: impl IntoIterator<Item = u128>) -> BTreeMap<Id, Assignment> 
 /// A node: its disk, its engine and its daemon.
 struct Node {
     config: AgentConfig,
+    directory: watch::Sender<Arc<Directory>>,
     dir: TempDir,
     runtime: FakeRuntime,
     links: FakeLinks,
@@ -66,15 +68,18 @@ impl Node {
         runtime.add_image(IMAGE);
         let dir = tempfile::tempdir().unwrap();
         let links = FakeLinks::default();
+        let directory = watch::Sender::default();
         let config = AgentConfig {
             dir: dir.path().to_owned(),
             data_key: DataKey::generate().unwrap(),
             links: Arc::new(links.clone()),
+            directory: directory.subscribe(),
         };
         let agent = start(&config, &runtime).await;
         Self {
             statuses: agent.statuses(),
             config,
+            directory,
             dir,
             runtime,
             links,
@@ -534,78 +539,4 @@ async fn the_logs_are_those_of_the_tasks_container() {
     assert_eq!(logs.next().await.unwrap().unwrap().data, container.id);
     let unknown = node.agent.logs(id(2), &options).await.err().unwrap();
     assert!(matches!(unknown, RuntimeError::ContainerMissing(_)));
-}
-
-fn on_network(number: u128, desired: TaskState) -> Assignment {
-    Assignment {
-        networks: vec![network(id(11), &["10.0.1.7/24"])],
-        ..assignment(number, desired)
-    }
-}
-
-#[tokio::test]
-async fn a_container_is_expected_before_it_is_made_and_ready_when_it_runs() {
-    let mut node = Node::boot().await;
-    node.runtime.hold(Kind::Create);
-    node.agent
-        .assign_all(set([on_network(1, TaskState::Running)]));
-    node.runtime.called(&Call::Create(id(1))).await;
-    let told = node.links.told();
-    assert_eq!(told.expected, [(id(11), [10, 0, 1, 7].into())].into());
-    assert!(told.endpoints.is_empty());
-    node.runtime.release(Kind::Create);
-    node.reaches(1, TaskState::Running).await;
-    let endpoints = node.links.told().endpoints;
-    assert!(endpoints[&(id(1), id(11))].ready);
-    node.runtime.exit(id(1), 1);
-    node.reaches(1, TaskState::Failed).await;
-    let told = node.links.told();
-    assert!(told.expected.is_empty() && told.endpoints.is_empty());
-}
-
-#[tokio::test]
-async fn a_task_waits_for_the_overlay_and_says_so() {
-    let mut node = Node::boot().await;
-    node.links.break_with("no /dev/net/tun");
-    node.agent.assign_all(set([
-        on_network(1, TaskState::Running),
-        assignment(2, TaskState::Running),
-    ]));
-    let status = node.reaches(1, TaskState::Preparing).await;
-    node.reaches(2, TaskState::Running).await;
-    node.explains(1, "no /dev/net/tun").await;
-    assert_eq!(node.count(&Call::Create(id(1))), 0);
-    assert_eq!(status.container, None);
-    node.links.mend();
-    let status = node.reaches(1, TaskState::Running).await;
-    assert_eq!(error(&status), "");
-}
-
-#[tokio::test]
-async fn others_hear_nothing_new_of_a_restarted_daemon_until_it_has_looked() {
-    let mut node = Node::boot().await;
-    node.agent
-        .assign_all(set([on_network(1, TaskState::Running)]));
-    node.reaches(1, TaskState::Running).await;
-    let before = node.links.told();
-    node.restart_daemon().await;
-    node.reaches(1, TaskState::Running).await;
-    let told = node.links.told();
-    // The first thing said of the endpoint is that it is ready.
-    assert_eq!(told.heard, [before.heard, vec![told.endpoints]].concat());
-}
-
-#[tokio::test]
-async fn a_node_without_an_engine_has_nothing_to_announce_and_says_so() {
-    let mut node = Node::boot().await;
-    node.runtime.go_down(255);
-    node.links.forget();
-    node.restart_daemon().await;
-    node.engine_is(false).await;
-    let heard = async {
-        while node.links.told().heard != [Endpoints::new()] {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, heard).await.unwrap();
 }

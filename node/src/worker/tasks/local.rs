@@ -1,16 +1,11 @@
 //! One task as this node knows it.
 
-use std::time::Duration;
-
 use services::object::{TaskState, TaskStatus};
 use services::{Assignment, Timestamp};
 
 use crate::worker::endpoints::Stage;
+use crate::worker::hold::{Hold, has_come};
 use crate::worker::{DRAIN, outcome};
-
-/// How long to wait after the n-th failure of the same step.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A task as it is here.
 #[derive(Debug)]
@@ -34,9 +29,8 @@ pub(super) struct Local {
     pub left: Option<Assignment>,
     /// When others have heard that it is to stop.
     pub drained: Option<Timestamp>,
-    /// Not before; after a failure that is not the task's.
-    pub hold: Option<Timestamp>,
-    pub failures: u32,
+    /// After a failure that is not the task's.
+    pub hold: Hold,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +67,7 @@ impl Local {
             unproven: false,
             left: None,
             drained: None,
-            hold: None,
-            failures: 0,
+            hold: Hold::default(),
         }
     }
 
@@ -123,19 +116,6 @@ impl Local {
     }
 
     pub fn free(&self, now: Timestamp) -> bool {
-        let over = |until| has_come(until, LONGEST_PAUSE, now);
-        self.busy.is_none() && self.hold.is_none_or(over)
+        self.busy.is_none() && self.hold.is_over(now)
     }
-
-    pub fn pause(&mut self, now: Timestamp) {
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
-        self.failures = self.failures.saturating_add(1);
-        self.hold = Some(now + pause.min(LONGEST_PAUSE));
-    }
-}
-
-/// Whether a time has come that was at most `span` away: also if the clock has
-/// been set back since.
-fn has_come(at: Timestamp, span: Duration, now: Timestamp) -> bool {
-    at <= now || at.since(now) > span
 }

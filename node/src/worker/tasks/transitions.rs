@@ -140,7 +140,7 @@ impl Tasks {
             return;
         };
         local.trust = Trust::Certain;
-        local.failures = 0;
+        local.hold.succeeded();
         local.ill = health == Health::Unhealthy;
         let well = matches!(health, Health::Unchecked | Health::Healthy);
         local.unproven = !well && local.state != TaskState::Running;
@@ -185,7 +185,7 @@ impl Tasks {
             match &seen.phase {
                 Phase::Running(_) => {
                     tracing::warn!(task = %id, "the engine stopped a container that still runs");
-                    local.pause(now);
+                    local.hold.begin(now);
                     return;
                 }
                 Phase::Exited(exit) if local.ill => {
@@ -218,7 +218,7 @@ impl Tasks {
         match busy {
             _ if error.is_unavailable() => {
                 local.look = local.container.is_some();
-                local.pause(now);
+                local.hold.begin(now);
                 if matches!(busy, Busy::Prepare | Busy::Start) {
                     let state = local.status.state;
                     let status = outcome::failed(&local.status, state, now, error.to_string());
@@ -230,7 +230,7 @@ impl Tasks {
             Busy::Stop | Busy::Remove | Busy::Inspect => {
                 tracing::warn!(task = %id, %error, "will be tried again");
                 local.look |= busy == Busy::Inspect;
-                local.pause(now);
+                local.hold.begin(now);
             }
         }
     }

@@ -63,13 +63,17 @@ impl DockerRuntime {
         let _alone = self.networks.lock().await;
         let mut found = self.found_networks().await?;
         let mut done = Ok(());
+        let unwanted = plan::unwanted(wanted, &found);
+        for network in &unwanted {
+            let removed = self.remove_unused(network, wanted.evict).await;
+            done = done.and(removed);
+        }
+        if !unwanted.is_empty() {
+            found = self.found_networks().await?;
+        }
         for plan in wanted.make.values() {
             let made = self.ensure(plan, &mut found).await.map(drop);
             done = done.and(made);
-        }
-        for network in plan::unwanted(wanted, &found) {
-            let removed = self.remove_unused(network, wanted.evict).await;
-            done = done.and(removed);
         }
         done
     }
@@ -94,7 +98,7 @@ impl DockerRuntime {
         };
         for network in stale {
             tracing::info!(network = %network.name, "the engine's network is out of date");
-            self.remove_network(&network.id).await?;
+            self.remove_unused(network, false).await?;
         }
         let request = plan::create_request(plan, name.clone(), plugin);
         let created = self

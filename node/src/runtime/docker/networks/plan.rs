@@ -75,6 +75,15 @@ impl Shape {
             subnets: subnets.map(|it| (it.net, it.gateway)).collect(),
         }
     }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        let nets = |shape: &Self| -> Vec<IpNet> { shape.subnets.iter().map(|it| it.0).collect() };
+        let (nets, others) = (nets(self), nets(other));
+        nets.iter().any(|a| {
+            let overlaps = |b: &IpNet| a.contains(b) || b.contains(a);
+            others.iter().any(overlaps)
+        })
+    }
 }
 
 fn ipam_driver<'a>(plan: &NetworkPlan, plugin: &'a str) -> &'a str {
@@ -95,16 +104,18 @@ pub(super) enum Choice<'a> {
 
 pub(super) fn choose<'a>(plan: &NetworkPlan, found: &'a [Found], plugin: &str) -> Choice<'a> {
     let shape = Shape::of(plan, plugin);
-    let same: Vec<&Found> = found.iter().filter(|it| it.stands_for(plan.id)).collect();
-    if let Some(adopted) = same.iter().find(|it| it.shape == shape) {
+    let mut same = found.iter().filter(|it| it.stands_for(plan.id));
+    if let Some(adopted) = same.find(|it| it.shape == shape) {
         return Choice::Adopt(adopted);
     }
-    let mut others = found.iter().filter(|it| !it.stands_for(plan.id));
-    let name = match others.any(|it| it.name == plan.name) {
+    // No two networks of a swarm overlap: the other one is of the past.
+    let is_stale = |it: &Found| it.stands_for(plan.id) || (it.ours && it.shape.overlaps(&shape));
+    let (stale, others): (Vec<_>, Vec<_>) = found.iter().partition(|it| is_stale(it));
+    let name = match others.iter().any(|it| it.name == plan.name) {
         true => format!("{}-{}", plan.name, plan.id),
         false => plan.name.clone(),
     };
-    Choice::Make { name, stale: same }
+    Choice::Make { name, stale }
 }
 
 /// The body of `POST /networks/create`. Never internal: the engine would then

@@ -61,7 +61,13 @@ fn a_network_is_known_by_its_option_whatever_it_is_called() {
 fn a_name_that_is_taken_is_made_another() {
     assert_eq!(choose(&plan(), &[bridge()], PLUGIN), make("front", &[]));
     let users = listed("u", "front", "bridge", json!({}), &[]);
-    let found = [users, ours("o", "front", Id::from_u128(12), &SUBNETS)];
+    let other = ours(
+        "o",
+        "front",
+        Id::from_u128(12),
+        &["10.0.2.0/24", "10.0.2.1"],
+    );
+    let found = [users, other];
     let name = format!("front-{FRONT}");
     assert_eq!(choose(&plan(), &found[..1], PLUGIN), make(&name, &[]));
     assert_eq!(choose(&plan(), &found[1..], PLUGIN), make(&name, &[]));
@@ -84,6 +90,26 @@ fn a_network_of_another_driver_or_shape_is_not_taken_for_it() {
     let before = [ours("n", "front", FRONT, &SUBNETS)];
     let choice = choose(&attachable, &before, PLUGIN);
     assert_eq!(choice, make("front", &[&before[0]]));
+}
+
+#[test]
+fn a_network_whose_addresses_are_given_to_another_makes_way() {
+    let gone = Id::from_u128(12);
+    for (subnets, makes_way) in [
+        (["10.0.0.0/16", "10.0.0.1"], true),
+        (["10.0.1.128/25", "10.0.1.129"], true),
+        (["10.0.2.0/24", "10.0.2.1"], false),
+    ] {
+        let found = [bridge(), ours("o", "before", gone, &subnets)];
+        let stale = match makes_way {
+            true => vec![&found[1]],
+            false => Vec::new(),
+        };
+        assert_eq!(choose(&plan(), &found, PLUGIN), make("front", &stale));
+    }
+    // One of the user is in the way.
+    let users = listed("u", "mine", "bridge", json!({}), &SUBNETS);
+    assert_eq!(choose(&plan(), &[users], PLUGIN), make("front", &[]));
 }
 
 fn body(plan: &NetworkPlan) -> Value {
