@@ -16,7 +16,6 @@ pub mod error;
 pub mod json;
 mod local;
 mod networks;
-mod not_yet;
 mod proxy;
 mod query;
 mod route;

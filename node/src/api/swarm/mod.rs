@@ -31,8 +31,6 @@ use super::route::{ApiVersion, NetworkRoute, SwarmRoute};
 pub(super) use networks::{
     Wanted as WantedNetworks, find as find_network, list as list_networks, name_taken,
 };
-#[cfg(test)]
-pub(super) use {networks::make as make_network, services::read as read_service};
 
 /// A request to a swarm route, taken apart.
 #[derive(Debug)]

@@ -14,7 +14,6 @@ use crate::api::convert;
 use crate::api::dto::{ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse};
 use crate::api::error::ApiError;
 use crate::api::json;
-use crate::api::not_yet;
 use crate::api::query::{Filters, Query};
 
 const FILTERS: &[&str] = &["id", "name", "label", "mode", "runtime"];
@@ -54,7 +53,6 @@ pub(super) fn inspect(swarm: &dyn Manager, id: &str, query: &Query) -> Reply {
 
 pub(super) async fn create(swarm: &dyn Manager, call: Call) -> Reply {
     let wanted: ServiceSpec = json::decode(&call.body, GO_TYPE)?;
-    not_yet::overlay(&not_yet::Asked::Service(&wanted))?;
     let mut spec = read(swarm, wanted)?;
     if spec.name.is_empty() {
         spec.name = free_name(swarm)?;
@@ -71,10 +69,7 @@ pub(super) async fn create(swarm: &dyn Manager, call: Call) -> Reply {
 }
 
 /// The spec that a user wants; a network that it names must be there.
-pub(in crate::api) fn read(
-    swarm: &dyn Manager,
-    wanted: ServiceSpec,
-) -> Result<spec::ServiceSpec, ApiError> {
+fn read(swarm: &dyn Manager, wanted: ServiceSpec) -> Result<spec::ServiceSpec, ApiError> {
     look(swarm, |view| {
         convert::service_spec(wanted, &|text| networks::for_service(view, text))
     })
@@ -105,7 +100,6 @@ pub(super) async fn update(swarm: &dyn Manager, id: &str, call: Call) -> Reply {
     let id = find(swarm, id)?;
     let command = match call.query.text("rollback") {
         "" => {
-            not_yet::overlay(&not_yet::Asked::Service(&wanted))?;
             let spec = read(swarm, wanted)?;
             validate_service(&spec)?;
             let spec = Arc::new(spec);

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::net::UnixListener;
 
 use super::fake::Fake;
-use super::networks::{read, swarm_with_network};
+use super::networks::swarm_with_network;
 use super::{Answer, get};
 use crate::api::backend::LocalState;
 use crate::api::{Engine, router};
@@ -90,7 +90,12 @@ impl PlayedEngine {
         let engine = Engine::new(self.dir.path().join("engine.sock"));
         let service = TowerToHyperService::new(router(Arc::new(fake.clone()), engine));
         let Ok(answer) = service.call(request).await;
-        read(answer).await
+        let (head, body) = answer.into_parts();
+        Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: body.collect().await.unwrap().to_bytes().to_vec(),
+        }
     }
 
     /// What it was asked that changes something.

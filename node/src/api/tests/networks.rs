@@ -1,19 +1,10 @@
-//! The swarm's networks, below the switch of `not_yet`: as Docker showed and
-//! refused them.
-
-use std::sync::Arc;
+//! The swarm's networks: as Docker showed and refused them.
 
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use services::spec::ServiceSpec;
-use services::{Command, validate_network, validate_service};
 
 use super::fake::Fake;
 use super::{Answer, ask, get, post};
-use crate::api::error::ApiError;
-use crate::api::{convert, dto, json, swarm};
 
 fn recorded(label: &str) -> (u16, Value) {
     type Case = (String, String, u16, Value);
@@ -60,42 +51,15 @@ fn normal(value: &Value) -> Value {
     }
 }
 
-/// `POST /networks/create`, without the switch.
 async fn create(fake: &Fake, request: &Value) -> Answer {
-    let made = async {
-        let body = request.to_string();
-        let wanted = json::decode(body.as_bytes(), "network.CreateRequest")?;
-        let spec = Arc::new(convert::network_spec(wanted)?);
-        validate_network(&spec)?;
-        swarm::make_network(fake, &spec).await
-    };
-    read(made.await.unwrap_or_else(ApiError::into_response)).await
+    post(fake, "/networks/create", request).await
 }
 
-pub(super) async fn read(answer: Response) -> Answer {
-    let (head, body) = answer.into_parts();
-    Answer {
-        status: head.status.as_u16(),
-        headers: head.headers,
-        body: body.collect().await.unwrap().to_bytes().to_vec(),
-    }
-}
-
-fn spec_of(fake: &Fake, spec: &Value) -> Result<ServiceSpec, ApiError> {
-    let dto: dto::ServiceSpec = json::decode(spec.to_string().as_bytes(), "swarm.ServiceSpec")?;
-    swarm::read_service(fake, dto)
-}
-
-/// `POST /services/create`, without the switch.
-fn serve(fake: &Fake, spec: &Value) -> Result<(), ApiError> {
-    let spec = spec_of(fake, spec)?;
-    validate_service(&spec)?;
-    fake.edit(|swarm| {
-        let (id, spec) = (swarm.new_id(), Arc::new(spec));
-        swarm.apply(Command::CreateService { id, spec })
-    })?;
+/// Makes a service, and its tasks.
+async fn serve(fake: &Fake, spec: &Value) {
+    let made = post(fake, "/services/create", spec).await;
+    assert_eq!(made.status, 201, "{}", made.json());
     fake.edit(|swarm| swarm.run_all());
-    Ok(())
 }
 
 fn web() -> Value {
@@ -187,7 +151,7 @@ async fn networks_are_refused_as_by_docker() {
 #[tokio::test]
 async fn a_network_in_use_is_not_removed() {
     let fake = swarm_with_network().await;
-    serve(&fake, &web()).unwrap();
+    serve(&fake, &web()).await;
     check(&fake, "net rm in use", "DELETE /networks/ov1").await;
     check(&fake, "net rm ingress in use", "DELETE /networks/ingress").await;
     let pruned = post(&fake, "/networks/prune", &json!({})).await;
@@ -204,7 +168,7 @@ async fn a_network_in_use_is_not_removed() {
 #[tokio::test]
 async fn services_show_their_networks_and_ports_as_by_docker() {
     let fake = swarm_with_network().await;
-    serve(&fake, &web()).unwrap();
+    serve(&fake, &web()).await;
     let shown = get(&fake, "/services/web").await.json();
     let (_, expected) = recorded("svc get");
     let networks = |service: &Value| normal(&service["Spec"]["TaskTemplate"]["Networks"]);
@@ -246,12 +210,12 @@ async fn services_show_their_networks_and_ports_as_by_docker() {
 #[tokio::test]
 async fn services_on_networks_are_refused_as_by_docker() {
     let fake = swarm_with_network().await;
-    serve(&fake, &web()).unwrap();
+    serve(&fake, &web()).await;
     for (label, target) in [("svc net nf", "nonet"), ("svc net ingress", "ingress")] {
         let mut other = web();
         other["Name"] = json!("other");
         other["TaskTemplate"]["Networks"][0]["Target"] = json!(target);
-        let refused = read(serve(&fake, &other).unwrap_err().into_response()).await;
+        let refused = post(&fake, "/services/create", &other).await;
         assert_eq!((refused.status, refused.json()), recorded(label), "{label}");
     }
     for (label, endpoint) in [
@@ -267,7 +231,7 @@ async fn services_on_networks_are_refused_as_by_docker() {
         let mut other = web();
         other["Name"] = json!("other");
         other["EndpointSpec"] = endpoint;
-        let refused = read(serve(&fake, &other).unwrap_err().into_response()).await;
+        let refused = post(&fake, "/services/create", &other).await;
         let (status, body) = recorded(label);
         assert_eq!(
             (refused.status, normal(&refused.json())),
@@ -278,33 +242,11 @@ async fn services_on_networks_are_refused_as_by_docker() {
 }
 
 #[tokio::test]
-async fn what_needs_the_overlay_is_refused_until_it_is_there() {
-    let fake = swarm_with_network().await;
-    let mut ports_only = web();
-    ports_only["TaskTemplate"]["Networks"] = json!([]);
-    for (path, body) in [
-        ("/services/create", web()),
-        ("/services/create", ports_only),
-        (
-            "/networks/create",
-            json!({"Name": "n", "Driver": "overlay"}),
-        ),
-        (
-            "/networks/create",
-            json!({"Name": "n", "Driver": "swarmlet"}),
-        ),
-    ] {
-        let answer = post(&fake, path, &body).await;
-        assert_eq!(answer.status, 501, "{path} {body}");
-    }
-}
-
-#[tokio::test]
 async fn a_host_address_outlives_clients_that_do_not_know_it() {
     let fake = swarm_with_network().await;
     let mut spec = web();
     spec["EndpointSpec"]["Ports"][0]["HostIP"] = json!("127.0.0.1");
-    serve(&fake, &spec).unwrap();
+    serve(&fake, &spec).await;
     let shown = get(&fake, "/services/web").await.json();
     let label = "swarmlet.host-ip.8080/tcp";
     assert_eq!(shown["Endpoint"]["Ports"][0]["HostIP"], "127.0.0.1");
@@ -314,8 +256,11 @@ async fn a_host_address_outlives_clients_that_do_not_know_it() {
         shown["Spec"]["EndpointSpec"]["Ports"][0]["HostIP"],
         Value::Null
     );
-    let again = spec_of(&fake, &shown["Spec"]).unwrap();
-    assert_eq!(again.ports()[0].host_ip, Some([127, 0, 0, 1].into()));
+    let update = format!("/services/web/update?version={}", shown["Version"]["Index"]);
+    let updated = post(&fake, &update, &shown["Spec"]).await;
+    assert_eq!(updated.status, 200, "{}", updated.json());
+    let shown = get(&fake, "/services/web").await.json();
+    assert_eq!(shown["Endpoint"]["Ports"][0]["HostIP"], "127.0.0.1");
 
     for (change, why) in [
         (
@@ -335,8 +280,9 @@ async fn a_host_address_outlives_clients_that_do_not_know_it() {
         spec.as_object_mut()
             .unwrap()
             .extend(change.as_object().unwrap().clone());
-        let refused = spec_of(&fake, &spec).unwrap_err();
-        assert!(refused.message.contains(why), "{refused}");
+        let refused = post(&fake, "/services/create", &spec).await;
+        assert_eq!(refused.status, 400);
+        assert!(refused.message().contains(why), "{}", refused.message());
     }
 }
 
@@ -345,7 +291,7 @@ async fn a_label_gives_a_service_its_address() {
     let fake = swarm_with_network().await;
     let mut spec = web();
     spec["Labels"] = json!({"swarmlet.vip.ov1": "10.0.1.77"});
-    serve(&fake, &spec).unwrap();
+    serve(&fake, &spec).await;
     let shown = get(&fake, "/services/web").await.json();
     assert_eq!(shown["Endpoint"]["VirtualIPs"][0]["Addr"], "10.0.1.77/24");
     for labels in [
@@ -353,7 +299,8 @@ async fn a_label_gives_a_service_its_address() {
         json!({"swarmlet.vip.ov1": "x"}),
     ] {
         spec["Labels"] = labels;
-        assert_eq!(spec_of(&fake, &spec).unwrap_err().status, 400);
+        let refused = post(&fake, "/services/create", &spec).await;
+        assert_eq!(refused.status, 400, "{}", refused.json());
     }
 }
 
@@ -383,7 +330,7 @@ async fn a_subnet_that_is_taken_is_refused_with_its_owner() {
 async fn networks_are_filtered_in_both_encodings() {
     let fake = swarm_with_network().await;
     create(&fake, &json!({"Name": "ov2", "Driver": "swarmlet"})).await;
-    serve(&fake, &web()).unwrap();
+    serve(&fake, &web()).await;
     for (filters, expected) in [
         (json!({"name": ["ov"]}), &["ov1", "ov2"][..]),
         (json!({"name": {"ov1": true}}), &["ov1"]),
@@ -409,7 +356,7 @@ async fn networks_are_filtered_in_both_encodings() {
 #[tokio::test]
 async fn a_verbose_network_shows_the_services_on_it() {
     let fake = swarm_with_network().await;
-    serve(&fake, &web()).unwrap();
+    serve(&fake, &web()).await;
     let shown = get(&fake, "/networks/ov1?verbose=true").await.json();
     let service = &shown["Services"]["web"];
     assert_eq!(service["VIP"], "10.0.1.2");

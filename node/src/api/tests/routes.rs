@@ -112,11 +112,6 @@ async fn what_is_not_there_yet_is_refused_and_says_what_to_use() {
             "mode replicated-job",
         ),
         (
-            json!({"TaskTemplate": {"Networks": [{"Target": "n"}]}}),
-            "mode=host",
-        ),
-        (json!({"Networks": [{"Target": "n"}]}), "mode=host"),
-        (
             container(json!({"Image": "x", "Secrets": file})),
             "type=bind",
         ),
@@ -131,13 +126,6 @@ async fn what_is_not_there_yet_is_refused_and_says_what_to_use() {
         (
             json!({"TaskTemplate": {"Runtime": "plugin"}}),
             "use containers",
-        ),
-        (
-            json!({
-                "TaskTemplate": {"ContainerSpec": {"Image": "x"}},
-                "EndpointSpec": {"Ports": [{"TargetPort": 80}]},
-            }),
-            "mode=host",
         ),
     ] {
         let mut body = json!({"Name": "web"});
