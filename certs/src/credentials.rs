@@ -14,6 +14,7 @@ use rustls::{
 
 use crate::{
     certificate::Certificate,
+    cipher,
     error::Error,
     id::{ClusterId, NodeId},
     identity::Identity,
@@ -155,7 +156,7 @@ impl Current {
         ];
         Ok(Self {
             certified: Arc::new(CertifiedKey::new(chain, identity.key().to_rustls()?)),
-            trust: Trust::new(slice::from_ref(identity.root()), tls::provider())?,
+            trust: Trust::new(slice::from_ref(identity.root()), cipher::provider())?,
             identity: Arc::new(identity),
         })
     }

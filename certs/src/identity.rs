@@ -10,12 +10,12 @@ use rustls::pki_types::UnixTime;
 
 use crate::{
     certificate::{Certificate, RootCertificate},
+    cipher,
     error::Error,
     files,
     id::{ClusterId, NodeId, Role},
     key::NodeKey,
     refusal::Refusal,
-    tls,
     verify::{Trust, Usage},
 };
 
@@ -135,7 +135,7 @@ impl Identity {
             .not_before()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        Trust::new(slice::from_ref(&root), tls::provider())?.check_chain(
+        Trust::new(slice::from_ref(&root), cipher::provider())?.check_chain(
             &certificate.to_rustls(),
             &[],
             Usage::Client,

@@ -14,6 +14,7 @@
 mod authority;
 mod base36;
 mod certificate;
+mod cipher;
 mod credentials;
 mod error;
 mod files;

@@ -17,6 +17,7 @@ use rustls::{
 };
 
 use crate::{
+    cipher,
     error::Error,
     key::NodeKey,
     tls::{self, SERVER_NAME},
@@ -25,7 +26,7 @@ use crate::{
 /// For dialling a device of which nothing is known: shows no certificate and accepts any, as long
 /// as the other side has its key.
 pub fn stranger_client_config(alpn: &[&[u8]]) -> Result<quinn::ClientConfig, Error> {
-    let provider = tls::provider();
+    let provider = cipher::provider();
     let config = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
@@ -46,7 +47,7 @@ pub fn stranger_server_config(key: &NodeKey, alpn: &[&[u8]]) -> Result<quinn::Se
         .self_signed(key)
         .map_err(|error| Error::Signing(error.to_string()))?;
     let private = PrivateKeyDer::Pkcs8(key.to_pkcs8_der()?.to_vec().into());
-    let mut config = rustls::ServerConfig::builder_with_provider(tls::provider())
+    let mut config = rustls::ServerConfig::builder_with_provider(cipher::provider())
         .with_protocol_versions(&[&TLS13])?
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], private)?;

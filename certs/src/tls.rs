@@ -25,6 +25,7 @@ use rustls::{
 
 use crate::{
     certificate::{RootCertificate, sha256},
+    cipher::{has_aes, provider},
     credentials::Live,
     error::Error,
     refusal::Refusal,
@@ -33,10 +34,6 @@ use crate::{
 
 /// The server name to connect with. It is sent but not looked at: peers are told by node id.
 pub const SERVER_NAME: &str = "swarmlet";
-
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
 
 pub(crate) fn server_config(live: Arc<Live>, alpn: &[&[u8]]) -> Result<quinn::ServerConfig, Error> {
     let mut config = rustls::ServerConfig::builder_with_provider(provider())
@@ -47,6 +44,7 @@ pub(crate) fn server_config(live: Arc<Live>, alpn: &[&[u8]]) -> Result<quinn::Se
         }))
         .with_cert_resolver(Arc::new(LiveCertificate(live)));
     config.alpn_protocols = protocols(alpn);
+    config.ignore_client_order = !has_aes();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     let config = QuicServerConfig::try_from(config).map_err(no_initial_suite)?;
