@@ -285,7 +285,7 @@ impl Membership {
             doctor: Arc::clone(&self.doctor),
             news: self.news.clone(),
             credentials: self.credentials.clone(),
-            held: Mutex::default(),
+            held: Mutex::new(self.agent.inherited().clone()),
             directory: self.directory.clone(),
             removed: self.removed.clone(),
             farewell: self.farewell.subscribe(),

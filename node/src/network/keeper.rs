@@ -176,6 +176,8 @@ impl Keeper {
         match Plugin::open(self.config.plugin(Some(attach))).await {
             Ok(plugin) => {
                 self.plugin.runs(plugin.locals());
+                let links = Some(plugin.locals());
+                self.shared.announce(|announced| announced.links = links);
                 self.shared.attached.send_replace(Some(plugin.attached()));
                 let mut gate = lock(&self.shared.gate);
                 plugin.expect(gate.expected.clone().unwrap_or_default());
@@ -355,7 +357,10 @@ impl Keeper {
             () = changed(&mut self.gossip) => false,
             () = changed(&mut self.told) => false,
             () = changed(&mut self.inputs.engine) => true,
-            () = changed_or_never(self.plugin.running_mut()) => false,
+            () = changed_or_never(self.plugin.running_mut()) => {
+                self.shared.announce(|_| {});
+                false
+            }
             () = ended_or_never(ended) => false,
             disturbed = disturbed_or_never(self.host.running_mut()) => {
                 self.disturbed(disturbed).await;

@@ -9,6 +9,7 @@
 //! When the daemon stops, all that is in the kernel stays, so containers go on
 //! reaching each other on this host. Leaving the swarm removes it.
 
+mod announced;
 mod diagnose;
 mod keeper;
 mod part;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certs::Credentials;
-use gossip::{Endpoint, Gossip};
+use gossip::Gossip;
 use overlay::dns::Upstream;
 use overlay::dns::resolv::Resolv;
 use overlay::host::Host;
@@ -35,6 +36,7 @@ use tokio_util::task::TaskTracker;
 use crate::attach;
 use crate::runtime::Runtime;
 use crate::worker::{Endpoints, EngineState, Expected, Links, Resolvers};
+use announced::Announced;
 use diagnose::Seen;
 use keeper::Keeper;
 
@@ -97,13 +99,6 @@ struct Gate {
     /// `None`: the agent has not said yet.
     expected: Option<plugin::Expected>,
     plugin: Option<Plugin>,
-}
-
-/// Where this node's containers answer, by who says so.
-#[derive(Debug, Default)]
-struct Announced {
-    tasks: BTreeMap<(u128, u128), Endpoint>,
-    attached: BTreeMap<(u128, u128), Endpoint>,
 }
 
 /// Containers of users.
@@ -259,8 +254,7 @@ impl Shared {
     fn announce(&self, change: impl FnOnce(&mut Announced)) {
         let mut announced = lock(&self.announced);
         change(&mut announced);
-        let mut endpoints = announced.tasks.clone();
-        endpoints.extend(announced.attached.clone());
+        let endpoints = announced.endpoints();
         // Under the lock, so that what was said last is what is told last.
         self.gossip.publish(|facts| facts.endpoints = endpoints);
     }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use certs::seal::DataKey;
 use futures::stream::BoxStream;
 use services::directory::Directory;
+use services::reconcile::Assigned;
 use services::{Assignment, Id};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::codec::Record;
 use super::driver::{Driver, Inbox, Steps, Told};
 use super::engine::{EngineState, Watcher};
 use super::links::Links;
@@ -57,6 +59,7 @@ pub struct Agent {
     runtime: Arc<dyn Runtime>,
     inbox: Arc<Inbox>,
     board: Board,
+    inherited: Arc<Assigned>,
     engine: watch::Receiver<EngineState>,
     leave: mpsc::Sender<oneshot::Sender<()>>,
     stop: CancellationToken,
@@ -69,17 +72,19 @@ impl Agent {
     /// update of the daemon.
     pub async fn start(config: AgentConfig, runtime: Arc<dyn Runtime>) -> Result<Self, AgentError> {
         let (dir, key) = (config.dir.clone(), config.data_key.clone());
-        let record = tokio::task::spawn_blocking(move || kept::load(&dir, &key))
+        let record: Option<Record> = tokio::task::spawn_blocking(move || kept::load(&dir, &key))
             .await
             .map_err(|_| AgentError::Ended)??;
         let (state, engine) = watch::channel(EngineState::Unasked);
         let (seen, news) = mpsc::channel(NEWS);
         let (leave, leaving) = mpsc::channel(1);
         let doubt = Arc::new(Notify::new());
+        let inherited = record.as_ref().map(|record| record.assigned.clone());
         let agent = Self {
             runtime: Arc::clone(&runtime),
             inbox: Arc::default(),
             board: Board::default(),
+            inherited: Arc::new(inherited.unwrap_or_default()),
             engine,
             leave,
             stop: CancellationToken::new(),
@@ -127,6 +132,11 @@ impl Agent {
     /// (of this or an earlier run) it is ignored.
     pub fn assign_delta(&self, changed: Vec<Assignment>, removed: Vec<Id>) {
         self.inbox.assign_delta(changed, removed);
+    }
+
+    /// What was assigned when it started, as an earlier run has left it.
+    pub fn inherited(&self) -> &Assigned {
+        &self.inherited
     }
 
     /// A reader of statuses of its own.

@@ -116,6 +116,17 @@ async fn a_node_without_an_engine_has_nothing_to_announce_and_says_so() {
 }
 
 #[tokio::test]
+async fn tickets_are_known_to_the_next_daemon() {
+    let mut node = Node::boot().await;
+    assert!(node.agent.inherited().is_empty());
+    let assigned = set([on_network(1, TaskState::Running)]);
+    node.agent.assign_all(assigned.clone());
+    node.reaches(1, TaskState::Running).await;
+    node.restart_daemon().await;
+    assert_eq!(*node.agent.inherited(), assigned);
+}
+
+#[tokio::test]
 async fn attachable_networks_are_there_as_long_as_the_swarm_has_them() {
     let mut node = Node::boot().await;
     node.agent.assign_all(BTreeMap::new());

@@ -1,0 +1,113 @@
+//! What this node tells everyone of where its containers answer.
+//!
+//! The agent says which tasks run; the engine takes a container's link down
+//! before it tells anybody that the container died, and while the engine itself
+//! restarts nobody is told at all. So a container is ready only with a link.
+
+use std::collections::BTreeMap;
+
+use gossip::Endpoint;
+use overlay::plugin::Locals;
+use tokio::sync::watch;
+
+/// By task or attached container, and network.
+pub type Endpoints = BTreeMap<(u128, u128), Endpoint>;
+
+/// By who says it.
+#[derive(Debug, Default)]
+pub struct Announced {
+    pub tasks: Endpoints,
+    pub attached: Endpoints,
+    /// The addresses that have a link here; `None`: not known yet.
+    pub links: Option<watch::Receiver<Locals>>,
+}
+
+impl Announced {
+    pub fn endpoints(&self) -> Endpoints {
+        let links = self.links.as_ref().map(|links| links.borrow().clone());
+        let mut endpoints = self.tasks.clone();
+        endpoints.extend(self.attached.clone());
+        if let Some(links) = links {
+            for ((_, network), endpoint) in &mut endpoints {
+                endpoint.ready &= endpoint.addrs.iter().all(|addr| {
+                    let link = links.get(addr);
+                    link.is_some_and(|link| link.network == *network)
+                });
+            }
+        }
+        endpoints
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use gossip::Ticket;
+    use overlay::view::Local;
+
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn endpoint(addrs: &[&str], ready: bool) -> Endpoint {
+        Endpoint {
+            service: 9,
+            addrs: addrs.iter().map(|text| ip(text)).collect(),
+            ready,
+            names: Vec::new(),
+            ticket: Ticket {
+                signature: b"signed".to_vec(),
+            },
+        }
+    }
+
+    fn links(linked: &[(u128, &str)]) -> Locals {
+        let links = linked.iter().map(|&(network, addr)| {
+            let local = Local {
+                network,
+                veth: "swv0".into(),
+                sandbox: "a".into(),
+                ports: BTreeSet::new(),
+            };
+            (ip(addr), local)
+        });
+        Arc::new(links.collect())
+    }
+
+    #[test]
+    fn who_has_lost_a_link_is_not_ready() {
+        let dual = ["10.0.1.2", "fd00:1::2"];
+        let (tell, hear) = watch::channel(links(&[]));
+        let mut announced = Announced {
+            tasks: [((1, 5), endpoint(&dual, true))].into(),
+            attached: [((2, 5), endpoint(&["10.0.1.3"], true))].into(),
+            links: None,
+        };
+        let ready = |announced: &Announced| {
+            let endpoints = announced.endpoints();
+            [(1, 5), (2, 5)].map(|key| endpoints[&key].ready)
+        };
+        assert_eq!(ready(&announced), [true, true], "nothing is known");
+        announced.links = Some(hear);
+        assert_eq!(ready(&announced), [false, false]);
+        tell.send_replace(links(&[(5, "10.0.1.2"), (5, "fd00:1::2"), (5, "10.0.1.3")]));
+        assert_eq!(ready(&announced), [true, true]);
+        tell.send_replace(links(&[(5, "10.0.1.2"), (6, "10.0.1.3")]));
+        assert_eq!(ready(&announced), [false, false], "on its network");
+    }
+
+    #[test]
+    fn a_link_makes_nobody_ready() {
+        let announced = Announced {
+            tasks: [((1, 5), endpoint(&["10.0.1.2"], false))].into(),
+            links: Some(watch::channel(links(&[(5, "10.0.1.2")])).1),
+            ..Announced::default()
+        };
+        assert!(!announced.endpoints()[&(1, 5)].ready);
+    }
+}
