@@ -24,6 +24,8 @@ use crate::tunnel::wire::{Checksum, KIND, MAX_PACKET, VIRTIO, VirtioHeader};
 
 /// Bytes that are read from the TUN device before they are sent.
 const TUN_BATCH: usize = 256 << 10;
+/// Room for such a batch, cut into datagrams.
+const SEGMENTS: usize = TUN_BATCH + TUN_BATCH / 8 + MAX_PACKET;
 /// And packets.
 const TUN_PACKETS: usize = 128;
 /// That wait for one round of probes; more are told what is known without it.
@@ -195,6 +197,8 @@ impl Engine {
 
     /// From the TUN device to the peers.
     fn send(&mut self, now: Instant) -> std::io::Result<()> {
+        // All datagrams of the last batch are sent, and so this is the same memory.
+        self.segments.reserve(SEGMENTS);
         let mut bytes = 0;
         for _ in 0..TUN_PACKETS {
             let Some(len) = self.tun.recv(&mut self.from_tun)? else {

@@ -13,8 +13,11 @@ use tun_rs::{DeviceBuilder, SyncDevice};
 /// A burst that arrives while this thread is at something else waits here.
 const SOCKET_BUFFER: usize = 8 << 20;
 /// Messages per system call; with GRO each is up to 64 KiB of datagrams.
-const MESSAGES: usize = 16;
+const MESSAGES: usize = 8;
 const MESSAGE: usize = 1 << 16;
+/// Room for messages. Twice that of one, so that small messages do not cost the
+/// filling of a whole one each.
+const ROOM: usize = 2 * MESSAGE;
 /// The largest UDP payload over IPv4.
 const MAX_UDP: usize = 65_507;
 
@@ -163,8 +166,8 @@ impl Socket {
             if message.len() < MESSAGE {
                 // Takes back the room of a message that nobody refers to any more.
                 message.clear();
-                message.reserve(MESSAGE);
-                message.resize(MESSAGE, 0);
+                message.reserve(ROOM);
+                message.resize(ROOM, 0);
             }
         }
         let mut slices = self
@@ -183,7 +186,7 @@ impl Socket {
         };
         let messages = self.messages.iter_mut().zip(&self.metas).take(count);
         Ok(messages
-            .map(|(message, meta)| (*meta, message.split_to(meta.len.min(MESSAGE))))
+            .map(|(message, meta)| (*meta, message.split_to(meta.len.min(message.len()))))
             .collect())
     }
 }
