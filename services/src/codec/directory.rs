@@ -101,3 +101,6 @@ fn parsed<T: DeserializeOwned>(
     });
     entries.collect()
 }
+
+#[cfg(test)]
+mod tests;
