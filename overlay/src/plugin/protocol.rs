@@ -4,7 +4,8 @@
 //! The engine posts to `/NetworkDriver.Join` and the like. Its keys are Go's, in
 //! their exact case; fields that are absent, null or unknown are no error, for
 //! engines of all ages ask. Whatever is refused is answered with 200 and
-//! `{"Err": "…"}`, and the engine shows the text to whoever asked it.
+//! `{"Err": "…"}`, or `Error` for an address, and the engine shows the text to
+//! whoever asked it.
 //!
 //! Source: libnetwork `docs/remote.md` and `drivers/remote/api`, Docker 20.10.
 
@@ -364,7 +365,8 @@ pub fn endpoint_created(mac: Option<[u8; 6]>) -> Value {
 }
 
 pub fn refused(refusal: &dyn std::fmt::Display) -> Value {
-    json!({"Err": refusal.to_string()})
+    let text = refusal.to_string();
+    json!({"Err": text, "Error": text})
 }
 
 /// Reads a network's id as users see it, 25 digits of 0-9 and a-z.

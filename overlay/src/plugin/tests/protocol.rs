@@ -208,9 +208,10 @@ fn answers_are_what_the_engine_reads() {
         protocol::endpoint_created(Some([2, 0x42, 10, 0, 5, 8])),
         json!({"Interface": {"MacAddress": "02:42:0a:00:05:08"}})
     );
+    let text = "address 10.0.5.9 is not assigned to a container of this node on this network";
     assert_eq!(
         protocol::refused(&Refusal::Unexpected(ip("10.0.5.9"))),
-        json!({"Err": "address 10.0.5.9 is not assigned to a container of this node on this network"})
+        json!({"Err": text, "Error": text})
     );
 }
 
