@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::dirt::Dirt;
-use super::draft::Draft;
+use super::draft::{Draft, Place};
 use super::slot::{Slot, is_live};
 use crate::command::Change;
 use crate::id::Id;
@@ -22,7 +22,7 @@ pub(super) fn forget(draft: &mut Draft) {
         .state()
         .tasks()
         .filter(|task| task.desired == TaskState::Remove)
-        .filter(|task| !draft.occupies(task))
+        .filter(|task| !draft.occupies(task) && !keeps_addresses(draft, task))
         .map(|task| task.id)
         .collect();
     let cluster = draft.state().cluster();
@@ -40,6 +40,13 @@ pub(super) fn forget(draft: &mut Draft) {
     for id in obsolete {
         draft.emit(Change::DeleteTask { id });
     }
+}
+
+/// Whether its addresses are nobody else's yet: where it is lost, it may still
+/// run, and its node may come back any time.
+fn keeps_addresses(draft: &Draft, task: &Task) -> bool {
+    let given_up = task.status.state == TaskState::Orphaned;
+    given_up && !task.addresses.is_empty() && draft.place(task) == Place::Down
 }
 
 fn updating_since(service: &Service) -> Option<Timestamp> {
@@ -68,7 +75,8 @@ fn beyond_history(
     }
     let needed = needed(draft, service, slot);
     let dead = members.into_iter().filter(|task| {
-        !is_live(task) && task.status.state.is_final() && !needed.contains(&task.id)
+        let is_over = !is_live(task) && task.status.state.is_final();
+        is_over && !needed.contains(&task.id) && !keeps_addresses(draft, task)
     });
     obsolete.extend(dead.take(excess).map(|task| task.id));
 }

@@ -447,6 +447,28 @@ fn what_a_lost_node_may_still_run_keeps_its_address() {
 }
 
 #[test]
+fn a_task_that_was_given_up_is_remembered_while_it_may_have_its_address() {
+    let mut world = World::with_nodes(1);
+    let small = small(&mut world);
+    let web = world.create(on_network(4, small));
+    world.settle();
+    world.kill_node("h1");
+    world.command(Command::RemoveService { id: web }).unwrap();
+    world.run_for(SECOND * 25 * 3600);
+    let left = world.tasks(web);
+    assert!(left.iter().all(|it| it.status.state == TaskState::Orphaned));
+    assert_eq!(left.len(), 4);
+    world.add_node("h2");
+    let next = world.create(named("next", on_network(4, small)));
+    world.settle();
+    assert_eq!(world.running(next).len(), 0, "it may come back");
+    world.reconnect(world.node("h1"));
+    world.settle();
+    assert!(world.tasks(web).is_empty());
+    assert_eq!(world.running(next).len(), 4);
+}
+
+#[test]
 fn a_late_plan_gives_nothing_that_was_given_since() {
     let mut world = World::with_nodes(1);
     let small = small(&mut world);
