@@ -58,6 +58,16 @@ impl Pool {
         pool
     }
 
+    /// How many it has to give, of the family that has fewer.
+    pub(crate) fn size(&self) -> usize {
+        let sizes = self.subnets.iter().map(|subnet| {
+            let inside = self.held.range(subnet.first..=subnet.last);
+            let own = inside.filter(|(_, holder)| **holder == Holder::Nobody);
+            subnet.size().saturating_sub(own.count())
+        });
+        sizes.min().unwrap_or(0)
+    }
+
     pub(crate) fn subnet_of(&self, addr: IpAddr) -> Option<IpNet> {
         let nets = self.subnets.iter().map(|subnet| subnet.net);
         nets.into_iter().find(|net| net.contains(&addr))
@@ -128,6 +138,16 @@ impl SubnetPool {
             last: range.broadcast(),
             cursor: None,
         }
+    }
+
+    /// Both ends included, and at most what a number holds.
+    fn size(&self) -> usize {
+        let number = |addr| match addr {
+            IpAddr::V4(addr) => u128::from(u32::from(addr)),
+            IpAddr::V6(addr) => u128::from(addr),
+        };
+        let size = number(self.last).saturating_sub(number(self.first));
+        usize::try_from(size).map_or(usize::MAX, |size| size.saturating_add(1))
     }
 }
 

@@ -4,13 +4,15 @@
 use ipnet::IpNet;
 
 use super::{Outcome, Write, not_found};
-use crate::address::Holder;
+use crate::address::{Holder, Pool};
 use crate::command::{Refusal, RefusalKind};
 use crate::id::Id;
 use crate::object::Attachment;
 
 /// On one node: what one that went wrong can take from the others.
 const MAX_PER_NODE: usize = 1_000;
+/// And of one network's addresses one part in so many.
+const SHARE: usize = 2;
 
 impl Write<'_> {
     pub(super) fn create_attachment(
@@ -58,10 +60,23 @@ impl Write<'_> {
             let text = format!("attachment {id} already exists");
             return Err(RefusalKind::AlreadyExists.because(text));
         }
-        if known.is_none() && state.attachments_of_node(node).count() >= MAX_PER_NODE {
+        if known.is_some() {
+            return Ok(());
+        }
+        if state.attachments_of_node(node).count() >= MAX_PER_NODE {
             return Err(RefusalKind::FailedPrecondition.because(format!(
                 "{MAX_PER_NODE} containers of node {node} are attached to networks: no more are \
                  allowed"
+            )));
+        }
+        let size = state.pool(network).map_or(0, Pool::size);
+        let there = state.attachments_of_node(node);
+        let there = there.filter(|it| it.network == network).count();
+        if there >= size.div_ceil(SHARE) {
+            return Err(RefusalKind::FailedPrecondition.because(format!(
+                "{there} containers of node {node} are attached to network {}, which has {size} \
+                 addresses: the rest is for other nodes and for services",
+                state.network_name(network)
             )));
         }
         Ok(())

@@ -194,6 +194,23 @@ fn one_node_cannot_take_all_addresses_of_the_swarm() {
 }
 
 #[test]
+fn one_node_leaves_half_of_a_network_to_the_others() {
+    let mut world = World::with_nodes(2);
+    let small = small(&mut world);
+    let ids: Vec<Id> = (0..3)
+        .map(|_| put(&mut world, "h1", small, &[]).unwrap())
+        .collect();
+    let text = refused(put(&mut world, "h1", small, &[]));
+    assert!(
+        text.ends_with("the rest is for other nodes and for services"),
+        "{text}"
+    );
+    put(&mut world, "h2", small, &[]).unwrap();
+    world.detach(ids[0]);
+    put(&mut world, "h1", small, &[]).expect("one was given back");
+}
+
+#[test]
 fn every_node_knows_attachable_networks_and_their_services_once_it_is_on_them() {
     let mut world = World::with_nodes(2);
     let small = small(&mut world);

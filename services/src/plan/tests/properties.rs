@@ -264,7 +264,7 @@ fn happen(world: &mut World, event: Event) {
         }
         Event::Attach(at, network) => {
             if let Some(command) = attachment(world, at, network) {
-                world.command(command).unwrap();
+                allow_taken(world.command(command).map(|_| ()));
             }
         }
         Event::Detach(at) => {
@@ -325,7 +325,12 @@ fn attachment(world: &mut World, node: Index, network: Index) -> Option<Command>
 fn allow_taken(outcome: Result<(), Refusal>) {
     if let Err(refusal) = outcome {
         let text = &refusal.message;
-        let known = ["is already in use by", "not found", "needs ingress network"];
+        let known = [
+            "is already in use by",
+            "not found",
+            "needs ingress network",
+            "are attached to network",
+        ];
         assert!(known.iter().any(|known| text.contains(known)), "{text}");
     }
 }
