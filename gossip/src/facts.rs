@@ -13,8 +13,13 @@ pub const MAX_ADDRS: usize = 8;
 pub const MAX_ENDPOINTS: usize = 1_024;
 /// Addresses of one task on one network.
 pub const MAX_ENDPOINT_ADDRS: usize = 2;
+/// What stands in place of a service for containers that users put on networks.
+pub const NO_SERVICE: u128 = 0;
 /// Of one container.
 pub const MAX_NAMES: usize = 16;
+/// Bytes of the names of all containers together, so that a node's record stays
+/// one that others fetch.
+pub const MAX_NAME_BYTES: usize = 64 << 10;
 /// Bytes of a ticket's signature; ours have at most 72.
 pub const MAX_SIGNATURE: usize = 80;
 /// Bytes of any text in the facts.
@@ -36,7 +41,8 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// With what is beyond the limits left out.
+    /// With what is beyond the limits left out: containers of no service before
+    /// tasks.
     pub fn bounded(mut self) -> Self {
         self.addrs.truncate(MAX_ADDRS);
         for text in self.texts_mut() {
@@ -45,9 +51,8 @@ impl Facts {
             }
         }
         self.endpoints.retain(|_, endpoint| endpoint.is_bounded());
-        while self.endpoints.len() > MAX_ENDPOINTS {
-            self.endpoints.pop_last();
-        }
+        self.bound_endpoints();
+        self.bound_names();
         self
     }
 
@@ -57,6 +62,35 @@ impl Facts {
             && self.endpoints.len() <= MAX_ENDPOINTS
             && self.texts().iter().all(|text| text.len() <= MAX_TEXT)
             && self.endpoints.values().all(Endpoint::is_bounded)
+            && self.name_bytes() <= MAX_NAME_BYTES
+    }
+
+    fn bound_endpoints(&mut self) {
+        let beyond = self.endpoints.len().saturating_sub(MAX_ENDPOINTS);
+        let is_task = |key: &(u128, u128)| self.endpoints[key].service != NO_SERVICE;
+        let mut keys: Vec<_> = self.endpoints.keys().rev().copied().collect();
+        keys.sort_by_key(is_task);
+        for key in keys.into_iter().take(beyond) {
+            self.endpoints.remove(&key);
+        }
+    }
+
+    fn bound_names(&mut self) {
+        let mut room = MAX_NAME_BYTES;
+        for endpoint in self.endpoints.values_mut() {
+            let fitting = endpoint.names.iter().take_while(|name| {
+                let left = room.checked_sub(name.len());
+                room = left.unwrap_or(0);
+                left.is_some()
+            });
+            let fitting = fitting.count();
+            endpoint.names.truncate(fitting);
+        }
+    }
+
+    fn name_bytes(&self) -> usize {
+        let names = self.endpoints.values().flat_map(|it| &it.names);
+        names.map(String::len).sum()
     }
 
     fn texts(&self) -> [&String; 4] {
@@ -140,4 +174,79 @@ pub struct Ticket {
     /// ECDSA P-256, ASN.1, by `certs::CertificateAuthority::sign` over
     /// [`Grant::signed_bytes`](crate::endpoints::Grant::signed_bytes).
     pub signature: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(endpoints: impl Iterator<Item = ((u128, u128), Endpoint)>) -> Facts {
+        Facts {
+            addrs: Vec::new(),
+            hostname: "h1".to_owned(),
+            role: Role::Worker,
+            version: "1".to_owned(),
+            platform: Platform::default(),
+            resources: Resources::default(),
+            load: Load::default(),
+            endpoints: endpoints.collect(),
+        }
+    }
+
+    fn endpoint(service: u128, names: Vec<String>) -> Endpoint {
+        Endpoint {
+            service,
+            addrs: vec!["10.0.1.2".parse().unwrap()],
+            ready: true,
+            names,
+            ticket: Ticket {
+                signature: Vec::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn containers_of_users_give_way_to_tasks() {
+        let attached = (0..1_000).map(|n| ((n, 5), endpoint(NO_SERVICE, Vec::new())));
+        let tasks = (5_000..5_100).map(|n| ((n, 5), endpoint(7, Vec::new())));
+        let facts = facts(attached.chain(tasks));
+        assert!(!facts.is_bounded());
+        let facts = facts.bounded();
+        assert!(facts.is_bounded());
+        let kept = facts.endpoints.values();
+        assert_eq!(kept.filter(|it| it.service == 7).count(), 100);
+        assert_eq!(facts.endpoints.len(), MAX_ENDPOINTS);
+        assert!(facts.endpoints.contains_key(&(0, 5)));
+    }
+
+    #[test]
+    fn what_is_left_by_tasks_is_for_containers_of_users() {
+        let endpoints = (0..2_000).map(|n| ((n, 5), endpoint(n % 2, Vec::new())));
+        let facts = facts(endpoints);
+        let facts = facts.bounded();
+        let attached = facts
+            .endpoints
+            .values()
+            .filter(|it| it.service == NO_SERVICE);
+        assert_eq!(
+            (facts.endpoints.len(), attached.count()),
+            (MAX_ENDPOINTS, 24)
+        );
+    }
+
+    #[test]
+    fn names_are_bounded_in_sum() {
+        let names = vec!["n".repeat(MAX_TEXT); MAX_NAMES];
+        let endpoints = (0..150).map(|n| ((n, 5), endpoint(NO_SERVICE, names.clone())));
+        let facts = facts(endpoints);
+        assert!(!facts.is_bounded());
+        let facts = facts.bounded();
+        assert!(facts.is_bounded());
+        assert_eq!(facts.endpoints.len(), 150);
+        let left = facts.name_bytes();
+        assert!(
+            (MAX_NAME_BYTES - MAX_TEXT..=MAX_NAME_BYTES).contains(&left),
+            "{left}"
+        );
+    }
 }
