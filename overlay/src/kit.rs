@@ -50,6 +50,7 @@ impl Site {
         let view = View {
             me: node(ME),
             host: BTreeSet::new(),
+            own_ports: BTreeSet::new(),
             directory: Arc::default(),
             endpoints: BTreeSet::new(),
             locals: Default::default(),

@@ -114,6 +114,10 @@ impl Table {
             table.add_ports(service, ready);
             table.add_ingress(service, |network| endpoints.local(view.me, *id, network));
         }
+        let is_own = |port: &PublishedPort| {
+            port.protocol == Protocol::Udp && view.own_ports.contains(&port.number)
+        };
+        table.ports.retain(|port, _| !is_own(port));
         table
     }
 

@@ -15,6 +15,9 @@ pub struct View {
     /// Where other hosts reach this one: clients on this host that ask for a
     /// published port on `localhost` are seen as these addresses.
     pub host: BTreeSet<IpAddr>,
+    /// UDP, of this node itself: nothing is published there, whoever says so, or
+    /// nobody could reach the node to take it back.
+    pub own_ports: BTreeSet<u16>,
     pub directory: Arc<Directory>,
     /// Of all live nodes, this one's too.
     pub endpoints: BTreeSet<Endpoint>,

@@ -128,6 +128,7 @@ mod tests {
         let view = View {
             me,
             host: BTreeSet::new(),
+            own_ports: BTreeSet::new(),
             directory: Arc::new(Directory {
                 networks: [(5, network(5)), (6, network(6))].into(),
                 services: BTreeMap::new(),

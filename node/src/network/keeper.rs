@@ -157,7 +157,8 @@ impl Keeper {
         }
         if self.names.running().is_none() && self.names.is_due(now) {
             let names = &self.config.names;
-            let gateways: [IpAddr; 2] = [names.gateway.into(), names.gateway6.into()];
+            let v6 = host::has_ipv6().then_some(IpAddr::V6(names.gateway6));
+            let gateways = [IpAddr::V4(names.gateway)].into_iter().chain(v6);
             match NameServer::start(dns::Config::on(gateways)) {
                 Ok(server) => {
                     self.names.runs(server);
@@ -291,6 +292,7 @@ impl Keeper {
                 .unwrap_or_default(),
             peers: peers(me, &self.shared.gossip.members(), directory.data_port),
             host: self.host_addresses(now),
+            own_ports: [self.inputs.listen.port(), directory.data_port].into(),
             directory,
         }
     }
@@ -318,7 +320,14 @@ impl Keeper {
             Some(_) => None,
             None => Some(starting()),
         });
-        *lock(&self.shared.fault) = plugin.or_else(|| self.host.why());
+        *lock(&self.shared.fault) = plugin
+            .or_else(|| self.host.why())
+            .or_else(|| self.tunnel.why().filter(|_| self.has_peers()));
+    }
+
+    fn has_peers(&self) -> bool {
+        let view = self.view.as_ref();
+        view.is_some_and(|(view, _)| !view.peers.is_empty())
     }
 
     fn say_seen(&self) {

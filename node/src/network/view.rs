@@ -29,6 +29,8 @@ pub struct Sources {
     pub locals: Locals,
     pub peers: BTreeMap<NodeId, Vec<SocketAddr>>,
     pub host: BTreeSet<IpAddr>,
+    /// See [`View::own_ports`].
+    pub own_ports: BTreeSet<u16>,
 }
 
 /// Makes views, and remembers what they were made of.
@@ -57,6 +59,7 @@ impl Viewer {
         let view = View {
             me: self.me,
             host: sources.host.clone(),
+            own_ports: sources.own_ports.clone(),
             directory: directory.unwrap_or_else(|| Arc::new(plainly(&sources.directory))),
             endpoints: endpoints.unwrap_or_else(|| flat(&sources.answering)),
             locals: (*sources.locals).clone(),

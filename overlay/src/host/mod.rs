@@ -21,6 +21,7 @@ mod watch;
 use std::io;
 
 pub use doctor::Finding;
+pub use sysctl::has_ipv6;
 
 use crate::names::Names;
 use crate::rules::{self, Ruleset};

@@ -183,11 +183,14 @@ fn wanted(names: &Names, table: &Table, links: &Links) -> BTreeSet<Route> {
             link: Some(tun),
         }));
     };
+    let v6 = wants_ipv6(table);
     for (net, _) in table.subnets.iter() {
-        through_tun(MAIN, net);
+        if v6 || net.addr().is_ipv4() {
+            through_tun(MAIN, net);
+        }
     }
     through_tun(names.route_table, Ipv4Net::default().into());
-    if wants_ipv6(table) {
+    if v6 {
         through_tun(names.route_table, Ipv6Net::default().into());
     }
     routes

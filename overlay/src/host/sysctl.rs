@@ -61,8 +61,14 @@ fn wanted(names: &Names, table: &Table, links: &Links) -> Vec<Switch> {
     switches
 }
 
+/// Whether there are networks with IPv6, and the kernel can have them.
 pub fn wants_ipv6(table: &Table) -> bool {
-    table.subnets.iter().any(|(net, _)| net.addr().is_ipv6())
+    table.subnets.iter().any(|(net, _)| net.addr().is_ipv6()) && has_ipv6()
+}
+
+/// A device may be without, by the kernel's build or command line or by a switch.
+pub fn has_ipv6() -> bool {
+    read("ipv6/conf/lo/disable_ipv6").is_some_and(|is| is == "0")
 }
 
 /// A kernel that forwards ignores router advertisements, and so may lose its

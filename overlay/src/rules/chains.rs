@@ -9,7 +9,7 @@ use crate::names::Names;
 use crate::table::Table;
 
 /// Name, kind, specification.
-const SETS: [(&str, &str, &str); 19] = [
+const SETS: [(&str, &str, &str); 21] = [
     // From where and whom a container's packet may come; leads to its network's chain.
     ("containers4", "map", "type ifname . ipv4_addr : verdict;"),
     ("containers6", "map", "type ifname . ipv6_addr : verdict;"),
@@ -35,6 +35,17 @@ const SETS: [(&str, &str, &str); 19] = [
         "type ipv6_addr . inet_proto . inet_service : verdict;",
     ),
     ("ports", "map", "type inet_proto . inet_service : verdict;"),
+    // Containers that outside clients may reach from another node, and where.
+    (
+        "answers4",
+        "set",
+        "type ipv4_addr . inet_proto . inet_service;",
+    ),
+    (
+        "answers6",
+        "set",
+        "type ipv6_addr . inet_proto . inet_service;",
+    ),
     // Client and backend that are one container.
     ("hairpin4", "set", "type ipv4_addr . ipv4_addr;"),
     ("hairpin6", "set", "type ipv6_addr . ipv6_addr;"),
@@ -75,6 +86,7 @@ pub fn add(rules: &mut Ruleset, names: &Names, table: &Table) {
     }
     prerouting(rules, names);
     dstnat(rules, names);
+    published(rules, names);
     forward(rules, names);
     local(rules, names);
     srcnat(rules, names, table);
@@ -177,11 +189,22 @@ fn dstnat(rules: &mut Ruleset, names: &Names) {
     let hook = "type nat hook output priority -100; policy accept;";
     let entries = lines(["fib daddr type local jump published"]);
     base(rules, "dstnat_local", hook, entries);
-    rules.chain("published").rules = lines([
-        "ip daddr . meta l4proto . th dport vmap @ports4",
-        "ip6 daddr . meta l4proto . th dport vmap @ports6",
-        "meta l4proto . th dport vmap @ports",
-    ]);
+}
+
+/// Where published ports lead. The name server's address is no door, and the
+/// host's own resolver listens on another loopback address than `localhost`.
+fn published(rules: &mut Ruleset, names: &Names) {
+    let Names {
+        gateway, gateway6, ..
+    } = names;
+    rules.chain("published").rules = vec![
+        format!("ip daddr {gateway} return"),
+        format!("ip6 daddr {gateway6} return"),
+        "ip daddr 127.0.0.0/8 ip daddr != 127.0.0.1 return".to_owned(),
+        "ip daddr . meta l4proto . th dport vmap @ports4".to_owned(),
+        "ip6 daddr . meta l4proto . th dport vmap @ports6".to_owned(),
+        "meta l4proto . th dport vmap @ports".to_owned(),
+    ];
 }
 
 fn forward(rules: &mut Ruleset, names: &Names) {
@@ -200,12 +223,15 @@ fn forward(rules: &mut Ruleset, names: &Names) {
         "ip daddr @vips4 goto refuse",
         "ip6 daddr @vips6 goto refuse",
     ]);
-    // The tunnel has checked sender and receiver.
+    // The tunnel has checked sender and receiver, but for outside clients no port.
     rules.chain("forward_tunnel").rules = vec![
         "ct state established,related accept".to_owned(),
         "ip saddr @overlay4 ip daddr @ingress4 drop".to_owned(),
         "ip6 saddr @overlay6 ip6 daddr @ingress6 drop".to_owned(),
-        format!("oifname \"{veth}*\" accept"),
+        format!("oifname \"{veth}*\" ip saddr @overlay4 accept"),
+        format!("oifname \"{veth}*\" ip6 saddr @overlay6 accept"),
+        format!("oifname \"{veth}*\" ip daddr . meta l4proto . th dport @answers4 accept"),
+        format!("oifname \"{veth}*\" ip6 daddr . meta l4proto . th dport @answers6 accept"),
         "drop".to_owned(),
     ];
     rules.chain("forward_outside").rules = lines([

@@ -5,12 +5,14 @@ use std::net::IpAddr;
 
 use super::chains::network_chain;
 use super::ruleset::Ruleset;
+use super::targets::name_of;
 use crate::table::Table;
 
 pub fn add(rules: &mut Ruleset, table: &Table) {
     subnets(rules, table);
     containers(rules, table);
     homeward(rules, table);
+    answers(rules, table);
 }
 
 fn subnets(rules: &mut Ruleset, table: &Table) {
@@ -60,6 +62,13 @@ fn homeward(rules: &mut Ruleset, table: &Table) {
                 rules.insert(&of_family("homeward", *backend), key, None);
             }
         }
+    }
+}
+
+fn answers(rules: &mut Ruleset, table: &Table) {
+    for (addr, protocol, port) in &table.ingress {
+        let key = format!("{addr} . {} . {port}", name_of(*protocol));
+        rules.insert(&of_family("answers", *addr), key, None);
     }
 }
 

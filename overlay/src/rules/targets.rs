@@ -89,7 +89,7 @@ fn family(addr: IpAddr) -> &'static str {
     if addr.is_ipv4() { "ip" } else { "ip6" }
 }
 
-fn name_of(protocol: Protocol) -> &'static str {
+pub fn name_of(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",

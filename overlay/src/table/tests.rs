@@ -138,6 +138,23 @@ fn a_published_port_leads_to_the_tasks_on_the_ingress_network() {
 }
 
 #[test]
+fn the_nodes_own_ports_are_not_published_on_it() {
+    let mut site = shop();
+    site.network(1, &["10.0.0.0/24"]).ingress = true;
+    let udp = |number| Port {
+        protocol: Protocol::Udp,
+        ..tcp(number, 80)
+    };
+    let ports = BTreeSet::from([tcp(2377, 80), udp(2377), udp(4789), udp(53)]);
+    site.service(60, 1, &[]).ports = ports;
+    site.view.own_ports = [2377, 4789].into();
+    let table = site.table();
+    let published = table.ports.keys().map(|it| (it.protocol, it.number));
+    let wanted = [(Protocol::Tcp, 2377), (Protocol::Udp, 53)];
+    assert_eq!(published.collect::<Vec<_>>(), wanted);
+}
+
+#[test]
 fn a_draining_task_goes_on_answering_outside_clients() {
     let mut site = shop();
     site.network(1, &["10.0.0.0/24"]).ingress = true;

@@ -68,6 +68,7 @@ fn sources() -> Sources {
         locals: Arc::new([(ip("10.0.1.10"), local)].into()),
         peers: [(node(PEER), vec!["192.0.2.2:4789".parse().unwrap()])].into(),
         host: [ip("192.0.2.1")].into(),
+        own_ports: [2377, 4789].into(),
     }
 }
 

@@ -154,6 +154,7 @@ fn view() -> View {
     View {
         me: NodeId::from(1),
         host: BTreeSet::new(),
+        own_ports: BTreeSet::new(),
         directory: Arc::new(Directory { networks, services }),
         endpoints: BTreeSet::from([
             endpoint(FRONT, 10, 101, "127.10.1.11", true),

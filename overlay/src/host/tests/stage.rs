@@ -241,7 +241,7 @@ impl Space {
 
     pub fn ask_udp(&self, to: &str) -> Result<String, ErrorKind> {
         let to = to.to_owned();
-        self.run(move || UdpClient::to(&to).ask())
+        self.run(move || ask_udp(&to))
     }
 
     pub fn connect(&self, to: &str) -> Talk {
@@ -253,6 +253,10 @@ impl Space {
         let to = to.to_owned();
         self.run(move || UdpClient::to(&to))
     }
+}
+
+pub fn ask_udp(to: &str) -> Result<String, ErrorKind> {
+    UdpClient::to(to).ask()
 }
 
 pub fn serve(name: &'static str, port: u16) {

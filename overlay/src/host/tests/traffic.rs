@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 
-use super::stage::{Stage, ask, on_host, serve, serve_udp, sh, veth};
+use super::stage::{Stage, ask, ask_udp, on_host, serve, serve_udp, sh, veth};
+use crate::directory::{Port, Protocol};
 use crate::kit::tcp;
 
 const DROPPED: Result<String, ErrorKind> = Err(ErrorKind::TimedOut);
@@ -281,7 +282,48 @@ fn a_reply_to_an_outside_client_goes_back_through_the_tunnel() {
         let ingress = stage.tunnel(&["198.51.100.7"]);
         stage.apply();
         server.serve("task", 80);
+        server.serve("private", 81);
         assert_eq!(ingress.ask("10.0.0.3:80"), said("task", "198.51.100.7"));
+        assert_eq!(ingress.ask("10.0.0.3:81"), DROPPED);
+    });
+}
+
+/// A name server that runs as a service, and the swarm's own.
+#[test]
+fn a_service_that_publishes_port_53_answers_outside_clients_only() {
+    on_host(|stage| {
+        shop(stage);
+        stage.site.network(1, &["10.0.0.0/24"]).ingress = true;
+        let port = Port {
+            protocol: Protocol::Udp,
+            ..tcp(53, 53)
+        };
+        stage.site.service(60, 1, &[]).ports = BTreeSet::from([port]);
+        let task = stage.task(60, 1, "10.0.0.3");
+        let client = stage.container(5, "10.0.5.9");
+        let outside = stage.outside();
+        stage.apply();
+        serve_udp("names", 53);
+        task.serve_udp("task", 53);
+        assert_eq!(outside.ask_udp("192.0.2.1:53"), said("task", "192.0.2.9"));
+        assert_eq!(client.ask_udp("169.254.1.1:53"), said("names", "10.0.5.9"));
+        assert_eq!(ask_udp("127.0.0.53:53"), said("names", "127.0.0.1"));
+    });
+}
+
+#[test]
+fn a_host_without_ipv6_serves_the_ipv4_of_dual_stack_networks() {
+    on_host(|stage| {
+        sh("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6");
+        stage.site.network(5, &["10.0.5.0/24", "fd00:5::/64"]);
+        stage.site.service(50, 5, &["10.0.5.2", "fd00:5::2"]);
+        let server = stage.task(50, 5, "10.0.5.3");
+        let client = stage.container(5, "10.0.5.9");
+        stage.tunnel(&["10.0.5.4"]);
+        stage.apply();
+        server.serve("server", 80);
+        assert_eq!(client.ask("10.0.5.2:80"), said("server", "10.0.5.9"));
+        assert_eq!(stage.diagnose(), []);
     });
 }
 
