@@ -291,9 +291,9 @@ impl Subnets {
     fn of(networks: &BTreeMap<NetworkId, Network>) -> Self {
         let all = networks.iter().flat_map(|(id, network)| {
             let subnets = network.subnets.iter();
-            subnets.map(|net| (net.network(), (net.trunc(), *id)))
+            subnets.map(|net| (*net, *id))
         });
-        Self(all.collect())
+        all.collect()
     }
 
     /// `None`: `addr` is outside the overlay, as far as this node knows.
@@ -308,6 +308,17 @@ impl Subnets {
 
     pub fn iter(&self) -> impl Iterator<Item = (IpNet, NetworkId)> {
         self.0.values().copied()
+    }
+}
+
+impl FromIterator<(IpNet, NetworkId)> for Subnets {
+    fn from_iter<T: IntoIterator<Item = (IpNet, NetworkId)>>(subnets: T) -> Self {
+        let subnets = subnets.into_iter();
+        Self(
+            subnets
+                .map(|(net, id)| (net.network(), (net.trunc(), id)))
+                .collect(),
+        )
     }
 }
 

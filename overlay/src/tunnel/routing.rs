@@ -11,13 +11,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use certs::NodeId;
-use ipnet::IpNet;
 
 use super::flows::Flows;
 use super::packet::{Packet, Sender};
 use crate::directory::NetworkId;
-pub use crate::table::Remote;
 use crate::table::Table;
+pub use crate::table::{Remote, Subnets};
 
 /// Flows from outside that are remembered in each direction; under 7 MB each.
 const MAX_FLOWS: usize = 32_768;
@@ -31,7 +30,7 @@ pub struct Routing {
     /// Containers on this node.
     pub local: BTreeMap<IpAddr, Local>,
     /// Of all networks that this node knows.
-    pub subnets: BTreeSet<IpNet>,
+    pub subnets: Subnets,
     /// The other live nodes, and where their data ports may answer, likeliest
     /// first. A connection to a node that is not here is closed.
     pub peers: BTreeMap<NodeId, Vec<SocketAddr>>,
@@ -69,7 +68,7 @@ impl Routing {
             me: table.me,
             remote: table.remotes.clone(),
             local: local.collect(),
-            subnets: table.subnets.iter().map(|(net, _)| net).collect(),
+            subnets: table.subnets.clone(),
             peers: table.peers.clone(),
         }
     }
@@ -89,10 +88,6 @@ impl Routing {
             .collect()
     }
 
-    fn is_overlay(&self, addr: IpAddr) -> bool {
-        self.subnets.iter().any(|subnet| subnet.contains(&addr))
-    }
-
     /// Whether it can be a client's, or another host's.
     fn is_outside(&self, addr: IpAddr) -> bool {
         let is_host = match addr {
@@ -106,7 +101,7 @@ impl Routing {
                 !(addr.is_unspecified() || addr.is_loopback() || addr.is_multicast())
             }
         };
-        is_host && !self.is_overlay(addr)
+        is_host && !self.subnets.contains(addr)
     }
 }
 

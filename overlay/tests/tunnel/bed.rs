@@ -1,6 +1,6 @@
 //! Two hosts on one link, in namespaces that vanish with the test.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
@@ -211,7 +211,9 @@ impl Host {
                     ingress: false,
                 },
             )]),
-            subnets: BTreeSet::from(["10.0.5.0/24".parse().unwrap()]),
+            subnets: [("10.0.5.0/24".parse().unwrap(), NETWORK)]
+                .into_iter()
+                .collect(),
             peers: others().map(|host| (host.me, vec![host.addr])).collect(),
         };
         change(&mut routing);

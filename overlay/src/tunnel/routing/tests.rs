@@ -35,9 +35,14 @@ fn routing() -> Routing {
             (addr(2, PEER), remote(PEER, DB)),
             (addr(1, OTHER), remote(OTHER, WEB)),
         ]),
-        subnets: ["10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24"]
-            .map(|net| net.parse().unwrap())
-            .into(),
+        subnets: [
+            ("10.0.0.0/24", INGRESS),
+            ("10.0.1.0/24", WEB),
+            ("10.0.2.0/24", DB),
+        ]
+        .into_iter()
+        .map(|(net, id)| (net.parse().unwrap(), id))
+        .collect(),
         peers: BTreeMap::from([(node(PEER), Vec::new()), (node(OTHER), Vec::new())]),
     }
 }
@@ -78,7 +83,7 @@ fn it_is_what_the_table_says() {
     assert_eq!(local("10.0.0.1"), expected(INGRESS, true));
     assert_eq!(local("10.0.1.1"), expected(WEB, false));
     assert_eq!(routing.remote.len(), 1);
-    assert_eq!(routing.subnets.len(), 2);
+    assert_eq!(routing.subnets.iter().count(), 2);
     assert!(routing.peers.contains_key(&node(PEER)));
 }
 

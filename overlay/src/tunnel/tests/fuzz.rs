@@ -1,6 +1,6 @@
 //! Bytes from the TUN device and from the wire: any at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,7 +9,7 @@ use certs::NodeId;
 use crate::tunnel::coalesce::Coalescer;
 use crate::tunnel::packet::Packet;
 use crate::tunnel::probe::{Probe, echo};
-use crate::tunnel::routing::{Local, Memory, Remote, Routing};
+use crate::tunnel::routing::{Local, Memory, Remote, Routing, Subnets};
 use crate::tunnel::segment::segment;
 use crate::tunnel::too_big;
 use crate::tunnel::wire::{Checksum, KIND, MAX_PACKET, VIRTIO, VirtioHeader};
@@ -32,7 +32,7 @@ fn routing() -> Routing {
                 ingress: true,
             },
         )]),
-        subnets: BTreeSet::new(),
+        subnets: Subnets::default(),
         peers: BTreeMap::from([(NodeId::from(2), Vec::new())]),
     }
 }
