@@ -284,20 +284,23 @@ fn srcnat(rules: &mut Ruleset, names: &Names, table: &Table) {
     let host4 = first_of_host(table, IpAddr::is_ipv4).unwrap_or(names.gateway.into());
     let host6 = first_of_host(table, IpAddr::is_ipv6).unwrap_or(names.gateway6.into());
     let families = [
-        ("ip", 4, host4, IpAddr::from(names.gateway), "127.0.0.0/8"),
-        ("ip6", 6, host6, IpAddr::from(names.gateway6), "::1"),
+        ("ip", 4, host4, IpAddr::from(names.gateway)),
+        ("ip6", 6, host6, IpAddr::from(names.gateway6)),
     ];
     let mut lines = Vec::new();
-    for (ip, n, host, gateway, loopback) in families {
+    for (ip, n, host, gateway) in families {
         lines.extend([
             format!("{ip} saddr . {ip} daddr @hairpin{n} snat {ip} to {gateway}"),
             format!("{ip} saddr . {ip} daddr @homeward{n} snat {ip} to {host}"),
             format!(
-                "{ip} saddr {loopback} ct status dnat {ip} daddr @overlay{n} snat {ip} to {host}"
+                "fib saddr type local ct status dnat {ip} daddr @overlay{n} snat {ip} to {host}"
             ),
             format!(
                 "ct status dnat {ip} saddr @overlay{n} {ip} daddr @ingress{n} snat {ip} to {host}"
             ),
+            // Said, so that nobody after us masquerades, as the engine does for
+            // clients on its own bridges.
+            format!("ct status dnat {ip} daddr @ingress{n} snat {ip} to {ip} saddr"),
         ]);
     }
     lines.extend([
@@ -306,7 +309,7 @@ fn srcnat(rules: &mut Ruleset, names: &Names, table: &Table) {
         "ip saddr @overlay4 masquerade".to_owned(),
         "ip6 saddr @overlay6 masquerade".to_owned(),
     ]);
-    let hook = "type nat hook postrouting priority srcnat; policy accept;";
+    let hook = "type nat hook postrouting priority srcnat - 1; policy accept;";
     base(rules, "srcnat", hook, lines);
 }
 

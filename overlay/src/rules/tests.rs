@@ -67,7 +67,7 @@ fn the_whole_of_a_small_shop() {
     add chain inet swarmlet prerouting { type filter hook prerouting priority mangle; policy accept; }
     add chain inet swarmlet published
     add chain inet swarmlet refuse
-    add chain inet swarmlet srcnat { type nat hook postrouting priority srcnat; policy accept; }
+    add chain inet swarmlet srcnat { type nat hook postrouting priority srcnat - 1; policy accept; }
     add chain inet swarmlet vip_10.0.5.2
     add chain inet swarmlet vip_fd00_5__2
     add rule inet swarmlet dstnat iifname "swv0000*" ip daddr vmap @vip4
@@ -132,12 +132,14 @@ fn the_whole_of_a_small_shop() {
     add rule inet swarmlet refuse reject with icmpx type port-unreachable
     add rule inet swarmlet srcnat ip saddr . ip daddr @hairpin4 snat ip to 169.254.1.1
     add rule inet swarmlet srcnat ip saddr . ip daddr @homeward4 snat ip to 192.0.2.1
-    add rule inet swarmlet srcnat ip saddr 127.0.0.0/8 ct status dnat ip daddr @overlay4 snat ip to 192.0.2.1
+    add rule inet swarmlet srcnat fib saddr type local ct status dnat ip daddr @overlay4 snat ip to 192.0.2.1
     add rule inet swarmlet srcnat ct status dnat ip saddr @overlay4 ip daddr @ingress4 snat ip to 192.0.2.1
+    add rule inet swarmlet srcnat ct status dnat ip daddr @ingress4 snat ip to ip saddr
     add rule inet swarmlet srcnat ip6 saddr . ip6 daddr @hairpin6 snat ip6 to fd53:7761:726d:6c65::1:0
     add rule inet swarmlet srcnat ip6 saddr . ip6 daddr @homeward6 snat ip6 to fd53:7761:726d:6c65::1:0
-    add rule inet swarmlet srcnat ip6 saddr ::1 ct status dnat ip6 daddr @overlay6 snat ip6 to fd53:7761:726d:6c65::1:0
+    add rule inet swarmlet srcnat fib saddr type local ct status dnat ip6 daddr @overlay6 snat ip6 to fd53:7761:726d:6c65::1:0
     add rule inet swarmlet srcnat ct status dnat ip6 saddr @overlay6 ip6 daddr @ingress6 snat ip6 to fd53:7761:726d:6c65::1:0
+    add rule inet swarmlet srcnat ct status dnat ip6 daddr @ingress6 snat ip6 to ip6 saddr
     add rule inet swarmlet srcnat oifname "swv0000*" return
     add rule inet swarmlet srcnat oifname "swl0" return
     add rule inet swarmlet srcnat ip saddr @overlay4 masquerade
