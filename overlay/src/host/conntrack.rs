@@ -3,7 +3,8 @@
 //!
 //! A UDP client would talk to a vanished backend for as long as it talks. A TCP
 //! client notices by itself, and its connection may live through a backend that
-//! was only believed dead; so TCP flows go only with containers of this node.
+//! was only believed dead; so TCP flows go only with containers of this node, or
+//! where nobody has answered yet: the client's next SYN is led to another backend.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -21,7 +22,7 @@ use crate::table::{PublishedPort, Table};
 pub struct Stale {
     /// Containers that left this node: whatever the protocol.
     containers: BTreeSet<IpAddr>,
-    /// Backends that are nowhere: UDP.
+    /// Backends that are nowhere: UDP, and what they have not answered yet.
     backends: BTreeSet<IpAddr>,
     /// Ports that nobody answered before: UDP flows to the host itself.
     ports: BTreeSet<u16>,
@@ -72,7 +73,8 @@ impl Stale {
         let udp = flow.protocol == IPPROTO_UDP;
         let unanswered = || self.ports.contains(&flow.port) && flow.asked == flow.backend;
         ends.iter().any(|end| self.containers.contains(end))
-            || udp && (self.backends.contains(&flow.backend) || unanswered())
+            || (udp || !flow.answered) && self.backends.contains(&flow.backend)
+            || udp && unanswered()
     }
 }
 
@@ -86,6 +88,7 @@ struct Flow {
     port: u16,
     /// Who answers.
     backend: IpAddr,
+    answered: bool,
     /// The attributes by which the kernel finds it again.
     key: Vec<u8>,
     family: u8,
@@ -102,11 +105,13 @@ const CT_GET: u16 = 0x0101;
 const CT_DELETE: u16 = 0x0102;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
+const CTA_STATUS: u16 = 3;
 const CTA_ID: u16 = 12;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_DST_PORT: u16 = 3;
+const IPS_SEEN_REPLY: u32 = 0x2;
 
 fn forget(stale: &Stale) -> std::io::Result<usize> {
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
@@ -186,6 +191,8 @@ fn flow(family: u8, body: &[u8]) -> Option<Flow> {
     let (backend, _) = ends(reply)?;
     let proto = find(original, CTA_TUPLE_PROTO)?;
     let port = find(proto, CTA_PROTO_DST_PORT).and_then(<[u8]>::first_chunk);
+    let status = find(attributes, CTA_STATUS).and_then(<[u8]>::first_chunk);
+    let status = status.map_or(0, |status| u32::from_be_bytes(*status));
     let mut key = attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, original);
     if let Some(id) = find(attributes, CTA_ID) {
         key.extend(attribute(CTA_ID, id));
@@ -196,6 +203,7 @@ fn flow(family: u8, body: &[u8]) -> Option<Flow> {
         asked,
         port: port.map_or(0, |port| u16::from_be_bytes(*port)),
         backend,
+        answered: status & IPS_SEEN_REPLY != 0,
         key,
         family,
     })

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
@@ -239,6 +239,13 @@ impl Space {
         self.run(move || ask(&to))
     }
 
+    /// Meanwhile, and until its packets are lost no more.
+    pub fn ask_patiently(&self, to: &str) -> JoinHandle<Result<String, ErrorKind>> {
+        let to = to.to_owned();
+        let ask = move || Talk::within(PATIENCE, &to).map(|talk| talk.greeting);
+        self.run(|| thread::spawn(ask))
+    }
+
     pub fn ask_udp(&self, to: &str) -> Result<String, ErrorKind> {
         let to = to.to_owned();
         self.run(move || ask_udp(&to))
@@ -300,8 +307,12 @@ pub struct Talk {
 
 impl Talk {
     fn to(to: &str) -> Result<Self, ErrorKind> {
+        Self::within(A_WHILE, to)
+    }
+
+    fn within(patience: Duration, to: &str) -> Result<Self, ErrorKind> {
         let to: SocketAddr = to.parse().unwrap();
-        let stream = TcpStream::connect_timeout(&to, A_WHILE).map_err(|error| error.kind())?;
+        let stream = TcpStream::connect_timeout(&to, patience).map_err(|error| error.kind())?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut stream = BufReader::new(stream);
         let mut greeting = String::new();

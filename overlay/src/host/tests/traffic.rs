@@ -255,6 +255,11 @@ fn a_published_port_leads_through_the_tunnel_with_the_clients_address() {
         far.serve("far", 80);
         assert_eq!(outside.ask("192.0.2.1:8080"), said("far", "192.0.2.9"));
         assert_eq!(ask("127.0.0.1:8080"), said("far", "192.0.2.1"));
+        // As the engine does for clients on its bridges.
+        sh("nft add table ip other &&
+            nft add chain ip other post '{ type nat hook postrouting priority srcnat; }' &&
+            nft add rule ip other post masquerade");
+        assert_eq!(outside.ask("192.0.2.1:8080"), said("far", "192.0.2.9"));
     });
 }
 
@@ -431,6 +436,26 @@ fn a_udp_client_moves_on_when_its_backend_is_gone() {
         stage.site.gone("10.0.5.4");
         assert_eq!(stage.apply().flows, 1);
         assert_eq!(talk.ask(), said("near", "10.0.5.9"));
+    });
+}
+
+#[test]
+fn a_tcp_client_whom_nobody_has_answered_moves_on() {
+    on_host(|stage| {
+        shop(stage);
+        let client = stage.container(5, "10.0.5.9");
+        let b = stage.container(5, "10.0.5.3");
+        // It drops what is for 10.0.5.4.
+        let _far = stage.tunnel(&[]);
+        stage.site.task(50, 5, "10.0.5.4", 2);
+        stage.apply();
+        b.serve("near", 80);
+        let asked = client.ask_patiently("10.0.5.2:80");
+        while client.sh("ss -Htn state syn-sent").is_empty() {}
+        stage.site.task(50, 5, "10.0.5.3", 1);
+        stage.site.gone("10.0.5.4");
+        assert_eq!(stage.apply().flows, 1);
+        assert_eq!(asked.join().unwrap(), said("near", "10.0.5.9"));
     });
 }
 
