@@ -14,7 +14,10 @@ use crate::netns::Netns;
 /// The longest answer that is read, in bytes.
 const LIMIT: u64 = 32 * 1024 * 1024;
 const CONNECT: Duration = Duration::from_secs(3);
+/// Of our own servers.
 const ANSWER: Duration = Duration::from_secs(30);
+/// Of what runs in containers.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,14 +47,25 @@ pub fn over_unix(socket: &Path, method: &str, path: &str, body: &str) -> Result<
 
 /// `GET` of `address` and `path` from a network.
 pub(crate) fn get_from(network: &Netns, address: SocketAddr, path: &str) -> Result<Response> {
-    let what = || format!("GET http://{address}{path}");
     network
-        .enter(|| {
-            let stream = TcpStream::connect_timeout(&address, CONNECT)?;
-            stream.set_read_timeout(Some(ANSWER))?;
-            exchange(stream, "GET", &address.to_string(), path, "")
-        })
-        .context(what)
+        .enter(|| get(address, path))
+        .context(|| format!("GET http://{address}{path}"))
+}
+
+/// `GET` of `address` and `path` from the calling thread's network.
+pub fn get(address: SocketAddr, path: &str) -> std::io::Result<Response> {
+    get_within(CONNECT, address, path)
+}
+
+/// The same by a client that tries to connect for so long.
+pub fn get_within(
+    patience: Duration,
+    address: SocketAddr,
+    path: &str,
+) -> std::io::Result<Response> {
+    let stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    exchange(stream, "GET", &address.to_string(), path, "")
 }
 
 /// Splits `http://host[:port][/path]`.

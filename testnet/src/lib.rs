@@ -36,7 +36,7 @@ pub use command::Output;
 pub use control::{ServiceName, ServiceReport, ServiceState};
 pub use error::{Error, Result};
 pub use host::{Host, Power, tail};
-pub use http::{Response, over_unix};
+pub use http::{Response, get as http_get, get_within as http_get_within, over_unix};
 pub use images::Images;
 pub use init::run as run_init;
 pub use netns::Netns;

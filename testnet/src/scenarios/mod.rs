@@ -16,6 +16,7 @@ mod leader;
 mod logs;
 mod losses;
 mod members;
+mod overlay;
 mod presence;
 mod refusals;
 mod rollout;
@@ -100,6 +101,38 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "a_container_is_what_its_service_says",
         run: driver::a_container_is_what_its_service_says,
+    },
+    Scenario {
+        name: "services_reach_each_other_by_name_from_every_device",
+        run: overlay::names::services_reach_each_other_by_name_from_every_device,
+    },
+    Scenario {
+        name: "a_published_port_answers_on_every_device_with_the_clients_address",
+        run: overlay::ingress::a_published_port_answers_on_every_device_with_the_clients_address,
+    },
+    Scenario {
+        name: "a_container_reaches_only_its_own_networks",
+        run: overlay::isolation::a_container_reaches_only_its_own_networks,
+    },
+    Scenario {
+        name: "networks_that_do_not_fit_are_refused_and_full_ones_recover",
+        run: overlay::plan::networks_that_do_not_fit_are_refused_and_full_ones_recover,
+    },
+    Scenario {
+        name: "an_update_under_load_drops_no_request",
+        run: overlay::changes::an_update_under_load_drops_no_request,
+    },
+    Scenario {
+        name: "lost_backends_are_asked_no_more",
+        run: overlay::losses::lost_backends_are_asked_no_more,
+    },
+    Scenario {
+        name: "a_device_that_nobody_can_dial_takes_part",
+        run: overlay::losses::a_device_that_nobody_can_dial_takes_part,
+    },
+    Scenario {
+        name: "restarts_cut_no_traffic_and_leaving_leaves_nothing",
+        run: overlay::restarts::restarts_cut_no_traffic_and_leaving_leaves_nothing,
     },
     Scenario {
         name: "logs_come_from_every_node",

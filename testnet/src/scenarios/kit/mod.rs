@@ -5,6 +5,9 @@
 //! scenarios claim: [`Swarm::settled`].
 
 mod api;
+mod inside;
+mod load;
+mod rules;
 mod swarm;
 
 use std::time::{Duration, Instant};
@@ -17,6 +20,9 @@ pub use api::{
     Container, Task, containers, get, get_engine, leader, member, members, node, nodes, running,
     service, tasks,
 };
+pub use inside::{Inside, ask_udp, get_at};
+pub use load::Load;
+pub use rules::backends;
 pub use swarm::Swarm;
 
 /// For what takes a few seconds at most; long, because the machine may be busy.

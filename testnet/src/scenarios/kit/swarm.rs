@@ -37,6 +37,15 @@ impl Swarm {
         })
     }
 
+    /// The hosts of a swarm that was raised before, and stays.
+    pub fn over(net: &Testnet) -> Result<Self> {
+        let net = Testnet::open(net.name())?;
+        Ok(Self {
+            hosts: net.hosts(),
+            net,
+        })
+    }
+
     /// Its network, to hurt it.
     pub fn net(&self) -> &Testnet {
         &self.net
