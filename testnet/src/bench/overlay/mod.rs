@@ -2,31 +2,30 @@
 //! Debian's nebula, between the same two hosts and in alternating rounds.
 //!
 //! Streams, datagrams and round trips go between two containers (raw and
-//! nebula: between the hosts). Both hosts share this machine's cores, so CPU
+//! nebula: between the hosts). All hosts share this machine's cores, so CPU
 //! time is the whole machine's, and what else runs here is part of every
 //! figure: its load is printed. The congestion control of TCP is pinned.
 
+mod figure;
 mod latency;
 mod machine;
 mod nebula;
+mod spread;
 mod streams;
+mod transaction;
 mod ways;
+mod web;
 
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde::Serialize;
 use swarmlet_testnet::{Testnet, ensure_programs};
 
-use super::figures::{median, table};
+use figure::{Figure, alternate, missed};
+use spread::Spread;
 use streams::{CONGESTION_CONTROL, Server};
 use ways::{Kind, Way};
-
-/// Of VXLAN's throughput, at least.
-const OF_VXLAN: f64 = 0.4;
-/// Of nebula's throughput, at least.
-const OF_NEBULA: f64 = 8.0;
-/// Microseconds above VXLAN's round trip at the 99th percentile, at most.
-const ABOVE_VXLAN: f64 = 100.0;
+use web::Web;
 
 const PROGRAMS: [(&str, &str); 5] = [
     ("iperf3", "iperf3"),
@@ -62,15 +61,6 @@ pub struct Overlay {
     check: bool,
 }
 
-/// One figure of every way, round by round.
-#[derive(Debug, Clone, Serialize)]
-struct Figure {
-    what: &'static str,
-    ways: Vec<&'static str>,
-    /// A row per round, a column per way.
-    rounds: Vec<Vec<f64>>,
-}
-
 /// The line of `--json`.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -96,7 +86,10 @@ impl Overlay {
         );
         let ways = self.way.iter().map(|kind| kind.lay(&h1, &h2, mtu));
         let ways: Vec<Way> = ways.collect::<Result<_>>()?;
-        let figures = self.rounds_of(&ways)?;
+        let mut figures = self.lanes(&ways)?;
+        if self.way.contains(&Kind::Swarmlet) {
+            figures.extend(self.services(net)?);
+        }
         let report = Report {
             bench: "overlay",
             mtu,
@@ -117,40 +110,18 @@ impl Overlay {
         Ok(())
     }
 
-    /// Every way once a round, in turn from the first and from the last.
-    fn rounds_of(&self, ways: &[Way]) -> Result<Vec<Figure>> {
+    /// What a way carries.
+    fn lanes(&self, ways: &[Way]) -> Result<Vec<Figure>> {
         let servers = ways.iter().map(|way| Server::iperf(&way.server));
         let _servers: Vec<Server> = servers.collect::<Result<_>>()?;
         for way in ways {
             streams::await_server(way)?;
         }
-        let mut figures = NAMES.map(|what| Figure {
-            what,
-            ways: ways.iter().map(|way| way.name).collect(),
-            rounds: Vec::new(),
-        });
-        for round in 0..self.rounds {
-            let mut order: Vec<usize> = (0..ways.len()).collect();
-            if round % 2 == 1 {
-                order.reverse();
-            }
-            let mut row = vec![[0.0; NAMES.len()]; ways.len()];
-            for index in order {
-                row[index] = self.measure(&ways[index])?;
-            }
-            for (number, figure) in figures.iter_mut().enumerate() {
-                figure
-                    .rounds
-                    .push(row.iter().map(|way| way[number]).collect());
-            }
-        }
-        for figure in &figures {
-            print!("\n{}", figure.table());
-        }
-        Ok(figures.to_vec())
+        let names: Vec<&str> = ways.iter().map(|way| way.name).collect();
+        alternate(LANES, &names, self.rounds, |way| self.lane(&ways[way]))
     }
 
-    fn measure(&self, way: &Way) -> Result<[f64; NAMES.len()]> {
+    fn lane(&self, way: &Way) -> Result<[f64; LANES.len()]> {
         let one = streams::tcp(way, 1, self.seconds)?;
         let eight = streams::tcp(way, 8, self.seconds)?;
         let datagrams = streams::udp(way, self.seconds)?;
@@ -165,9 +136,34 @@ impl Overlay {
             round_trip.p99,
         ])
     }
+
+    /// What services cost on our way, and how soon all know of a change.
+    fn services(&self, net: &Testnet) -> Result<Vec<Figure>> {
+        let web = Web::lay(net)?;
+        let mut figures = alternate(["requests, 1000/s"], &web::NAMES, self.rounds, |way| {
+            Ok([web.measure(way, self.seconds)?])
+        })?;
+        drop(web);
+        let host = net.host("h3")?.netns()?;
+        let changes = [transaction::CHANGE];
+        figures.extend(alternate(
+            ["endpoint of 1000, ms"],
+            &changes,
+            self.rounds,
+            |_| Ok([transaction::measure(&host)?]),
+        )?);
+        let spread = Spread::lay(net)?;
+        let mut known = Figure::new("known by all, s", &spread::NAMES);
+        for _ in 0..self.rounds {
+            known.rounds.push(spread.measure()?.to_vec());
+        }
+        print!("\n{}", known.table());
+        figures.push(known);
+        Ok(figures)
+    }
 }
 
-const NAMES: [&str; 7] = [
+const LANES: [&str; 7] = [
     "1 TCP stream, Gb/s",
     "1 TCP stream, CPU s/GB",
     "8 TCP streams, Gb/s",
@@ -176,107 +172,3 @@ const NAMES: [&str; 7] = [
     "64 B and back, p50 us",
     "64 B and back, p99 us",
 ];
-
-impl Figure {
-    fn table(&self) -> String {
-        let mut head = vec![self.what.to_owned()];
-        head.extend(self.ways.iter().map(|way| (*way).to_owned()));
-        let mut rows = vec![head];
-        let row = |name: String, values: &[f64]| {
-            let mut row = vec![name];
-            row.extend(values.iter().map(|value| format!("{value:.2}")));
-            row
-        };
-        for (number, values) in self.rounds.iter().enumerate() {
-            rows.push(row((number + 1).to_string(), values));
-        }
-        let medians: Vec<f64> = (0..self.ways.len()).map(|way| self.middle(way)).collect();
-        rows.push(row("median".into(), &medians));
-        table(&rows)
-    }
-
-    /// The median of the way in column `way`.
-    fn middle(&self, way: usize) -> f64 {
-        let column = self.rounds.iter().filter_map(|round| round.get(way));
-        median(&column.copied().collect::<Vec<_>>())
-    }
-
-    fn of(&self, kind: Kind) -> Option<f64> {
-        let way = self.ways.iter().position(|name| *name == kind.name())?;
-        Some(self.middle(way))
-    }
-}
-
-/// Where ours is beyond a limit; a way that was left out sets none.
-fn missed(figures: &[Figure]) -> Vec<String> {
-    let mut missed = Vec::new();
-    for figure in figures {
-        let Some(own) = figure.of(Kind::Swarmlet) else {
-            continue;
-        };
-        let mut at_least = |factor: f64, kind: Kind| {
-            if let Some(theirs) = figure.of(kind)
-                && own < factor * theirs
-            {
-                let name = kind.name();
-                missed.push(format!(
-                    "{}: {own:.2} is less than {factor} of {name}'s {theirs:.2}",
-                    figure.what
-                ));
-            }
-        };
-        if figure.what.ends_with("Gb/s") {
-            at_least(OF_VXLAN, Kind::Vxlan);
-            at_least(OF_NEBULA, Kind::Nebula);
-        }
-        if figure.what.ends_with("p99 us")
-            && let Some(theirs) = figure.of(Kind::Vxlan)
-            && own > theirs + ABOVE_VXLAN
-        {
-            missed.push(format!(
-                "{}: {own:.1} is more than {ABOVE_VXLAN} above vxlan's {theirs:.1}",
-                figure.what
-            ));
-        }
-    }
-    missed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn figure(what: &'static str, values: [f64; 3]) -> Figure {
-        Figure {
-            what,
-            ways: vec!["vxlan", "nebula", "swarmlet"],
-            rounds: vec![values.to_vec(), values.to_vec()],
-        }
-    }
-
-    #[test]
-    fn throughput_is_held_to_a_share_of_each_rivals() {
-        let keeps = figure(NAMES[0], [10.0, 0.5, 4.0]);
-        assert_eq!(missed(&[keeps]), Vec::<String>::new());
-        let both = missed(&[figure(NAMES[2], [10.0, 0.5, 3.9])]);
-        assert_eq!(both.len(), 2, "{both:?}");
-    }
-
-    #[test]
-    fn the_round_trip_is_held_to_vxlans_at_the_99th_percentile_only() {
-        let middle = figure(NAMES[5], [10.0, 1.0, 500.0]);
-        assert_eq!(missed(&[middle]), Vec::<String>::new());
-        let tail = missed(&[figure(NAMES[6], [10.0, 1.0, 111.0])]);
-        assert_eq!(tail.len(), 1, "{tail:?}");
-    }
-
-    #[test]
-    fn a_table_has_every_round_and_the_median() {
-        let text = figure("x", [1.0, 2.0, 3.0]).table();
-        assert_eq!(text.lines().count(), 4, "{text}");
-        assert!(
-            text.ends_with("median   1.00    2.00      3.00\n"),
-            "{text}"
-        );
-    }
-}
