@@ -31,6 +31,8 @@ fn the_whole_of_a_small_shop() {
     add table inet swarmlet
     delete table inet swarmlet
     add table inet swarmlet
+    add set inet swarmlet answers4 { type ipv4_addr . inet_proto . inet_service; }
+    add set inet swarmlet answers6 { type ipv6_addr . inet_proto . inet_service; }
     add set inet swarmlet askers4 { type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m; }
     add set inet swarmlet askers6 { type ipv6_addr; size 65535; flags dynamic,timeout; timeout 1m; }
     add map inet swarmlet containers4 { type ifname . ipv4_addr : verdict; }
@@ -88,7 +90,10 @@ fn the_whole_of_a_small_shop() {
     add rule inet swarmlet forward_tunnel ct state established,related accept
     add rule inet swarmlet forward_tunnel ip saddr @overlay4 ip daddr @ingress4 drop
     add rule inet swarmlet forward_tunnel ip6 saddr @overlay6 ip6 daddr @ingress6 drop
-    add rule inet swarmlet forward_tunnel oifname "swv0000*" accept
+    add rule inet swarmlet forward_tunnel oifname "swv0000*" ip saddr @overlay4 accept
+    add rule inet swarmlet forward_tunnel oifname "swv0000*" ip6 saddr @overlay6 accept
+    add rule inet swarmlet forward_tunnel oifname "swv0000*" ip daddr . meta l4proto . th dport @answers4 accept
+    add rule inet swarmlet forward_tunnel oifname "swv0000*" ip6 daddr . meta l4proto . th dport @answers6 accept
     add rule inet swarmlet forward_tunnel drop
     add rule inet swarmlet from_container ct mark 0x53770000 meta mark set 0x53770000
     add rule inet swarmlet from_container ip daddr 127.0.0.0/8 drop
@@ -125,6 +130,9 @@ fn the_whole_of_a_small_shop() {
     add rule inet swarmlet port_tcp_8080 meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.0.0.3, 1 : 10.0.0.4 }:80
     add rule inet swarmlet prerouting iifname "swv0000*" goto from_container
     add rule inet swarmlet prerouting iifname "swl0" goto from_tunnel
+    add rule inet swarmlet published ip daddr 169.254.1.1 return
+    add rule inet swarmlet published ip6 daddr fd53:7761:726d:6c65::1:0 return
+    add rule inet swarmlet published ip daddr 127.0.0.0/8 ip daddr != 127.0.0.1 return
     add rule inet swarmlet published ip daddr . meta l4proto . th dport vmap @ports4
     add rule inet swarmlet published ip6 daddr . meta l4proto . th dport vmap @ports6
     add rule inet swarmlet published meta l4proto . th dport vmap @ports
@@ -146,6 +154,7 @@ fn the_whole_of_a_small_shop() {
     add rule inet swarmlet srcnat ip6 saddr @overlay6 masquerade
     add rule inet swarmlet vip_10.0.5.2 dnat ip to numgen random mod 2 map { 0 : 10.0.5.3, 1 : 10.0.5.4 }
     add rule inet swarmlet vip_fd00_5__2 dnat ip6 to fd00:5::3
+    add element inet swarmlet answers4 { 10.0.0.3 . tcp . 80 }
     add element inet swarmlet containers4 { "swv00003" . 10.0.0.3 : goto net_10.0.0.0_24, "swv00003" . 10.0.5.3 : goto net_10.0.5.0_24 }
     add element inet swarmlet containers6 { "swv00003" . fd00:5::3 : goto net_10.0.5.0_24 }
     add element inet swarmlet hairpin4 { 10.0.0.3 . 10.0.0.3, 10.0.5.3 . 10.0.5.3 }

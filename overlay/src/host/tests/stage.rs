@@ -17,7 +17,7 @@ use crate::netns::{enter_new_network, in_new_network};
 use crate::rules::ruleset;
 
 /// For what is to come: long, since machines are slow at times.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// For what is not to come: only as long as a packet may need.
 const A_WHILE: Duration = Duration::from_millis(300);
 
@@ -284,7 +284,11 @@ pub fn serve(name: &'static str, port: u16) {
 }
 
 pub fn serve_udp(name: &'static str, port: u16) {
-    let socket = UdpSocket::bind(("::", port)).unwrap();
+    serve_udp_on(name, &format!("[::]:{port}"));
+}
+
+pub fn serve_udp_on(name: &'static str, addr: &str) {
+    let socket = UdpSocket::bind(addr).unwrap();
     thread::spawn(move || {
         let mut buffer = [0; 64];
         while let Ok((_, client)) = socket.recv_from(&mut buffer) {
