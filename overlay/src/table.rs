@@ -132,6 +132,23 @@ impl Table {
         networks.map(|local| local.network).collect()
     }
 
+    /// By sandbox, whether the container may speak to the world: it is on a
+    /// network that is not internal. Publishing a port of a container opens no
+    /// way out of it, but for one that is on no network besides.
+    pub fn open_sandboxes(&self) -> BTreeMap<&str, bool> {
+        let mut networks: BTreeMap<&str, Vec<&Network>> = BTreeMap::new();
+        for local in self.locals.values() {
+            let on = networks.entry(&local.sandbox).or_default();
+            on.extend(self.networks.get(&local.network));
+        }
+        let is_open = |on: Vec<&Network>| {
+            let mut own = on.iter().filter(|network| !network.ingress).peekable();
+            own.peek().is_none() || own.any(|network| !network.internal)
+        };
+        let sandboxes = networks.into_iter();
+        sandboxes.map(|(name, on)| (name, is_open(on))).collect()
+    }
+
     /// The node where `addr` lives, if that is another one.
     pub fn node_of(&self, addr: IpAddr) -> Option<NodeId> {
         self.remotes.get(&addr).map(|remote| remote.node)

@@ -79,15 +79,16 @@ impl Zone {
         for (addr, local) in &table.locals {
             sandboxes.entry(&local.sandbox).or_default().push(*addr);
         }
+        let open = table.open_sandboxes();
         let mut networks: BTreeMap<NetworkId, Arc<Names>> = BTreeMap::new();
         let mut askers = BTreeMap::new();
-        for addrs in sandboxes.values() {
+        for (sandbox, addrs) in &sandboxes {
             let on = addrs.iter().filter_map(|addr| table.locals.get(addr));
             let on: BTreeSet<_> = on.map(|local| local.network).collect();
             let on = on
                 .iter()
                 .filter_map(|id| Some((*id, table.networks.get(id)?)));
-            let isolated = on.clone().all(|(_, network)| network.internal);
+            let isolated = open.get(sandbox) == Some(&false);
             let on = on.filter(|(_, network)| !network.ingress);
             let mut on: Vec<_> = on
                 .map(|(id, network)| {

@@ -91,7 +91,15 @@ pub fn add(rules: &mut Ruleset, names: &Names, table: &Table) {
     local(rules, names);
     srcnat(rules, names, table);
     for network in table.networks.values() {
-        add_network(rules, names, network);
+        add_network(rules, names, network, !network.internal);
+    }
+    let open = table.open_sandboxes();
+    for local in table.locals.values() {
+        let is_open = open.get(local.sandbox.as_str()).copied();
+        let network = table.networks.get(&local.network);
+        if let (Some(network), Some(is_open)) = (network, is_open) {
+            add_network(rules, names, network, is_open);
+        }
     }
 }
 
@@ -134,9 +142,10 @@ fn prerouting(rules: &mut Ruleset, names: &Names) {
 }
 
 /// Where a network's containers may go, by the address that they had before
-/// translation. What falls off the end goes on to the host's own rules.
-fn add_network(rules: &mut Ruleset, names: &Names, network: &Network) {
-    let Some(name) = network_chain(network) else {
+/// translation. What falls off the end goes on to the host's own rules; of a
+/// container that is not open, nothing does.
+fn add_network(rules: &mut Ruleset, names: &Names, network: &Network, open: bool) {
+    let Some(name) = network_chain(network, open) else {
         return;
     };
     let own = network.subnets.iter().map(|net| {
@@ -144,7 +153,7 @@ fn add_network(rules: &mut Ruleset, names: &Names, network: &Network) {
         format!("{family} daddr {} accept", net.trunc())
     });
     let mut lines = vec!["ct state established,related accept".to_owned()];
-    if network.internal {
+    if !open {
         let (gateway, gateway6) = (names.gateway, names.gateway6);
         lines.push(format!(
             "ip daddr {gateway} meta l4proto {{ tcp, udp }} th dport 53 accept"
@@ -160,7 +169,7 @@ fn add_network(rules: &mut Ruleset, names: &Names, network: &Network) {
     if !network.ingress {
         lines.extend(own);
     }
-    if network.internal {
+    if !open {
         lines.push("drop".to_owned());
     } else {
         lines.push("ip daddr @overlay4 drop".to_owned());
@@ -169,11 +178,17 @@ fn add_network(rules: &mut Ruleset, names: &Names, network: &Network) {
     rules.chain(name).rules = lines;
 }
 
-/// `None` for one that has no addresses yet.
-pub fn network_chain(network: &Network) -> Option<String> {
+/// `None` for one that has no addresses yet. `open`: of containers that may
+/// speak to the world.
+pub fn network_chain(network: &Network, open: bool) -> Option<String> {
     let net = network.subnets.first()?.trunc();
     let addr = in_chain_name(net.network());
-    Some(format!("net_{addr}_{}", net.prefix_len()))
+    let unlike = match open {
+        _ if open != network.internal => "",
+        true => "_open",
+        false => "_closed",
+    };
+    Some(format!("net_{addr}_{}{unlike}", net.prefix_len()))
 }
 
 /// VIPs for containers, published ports for all.

@@ -29,15 +29,21 @@ fn subnets(rules: &mut Ruleset, table: &Table) {
 }
 
 /// A container may use each of its addresses on each of its interfaces: it
-/// answers a client by its default route, whatever network the client came by.
+/// answers a client by its default route, whatever network the client came by,
+/// and asks the world from there, whatever network lets it.
 fn containers(rules: &mut Ruleset, table: &Table) {
     let mut veths: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for local in table.locals.values() {
         veths.entry(&local.sandbox).or_default().push(&local.veth);
     }
+    let open = table.open_sandboxes();
     for (addr, local) in &table.locals {
+        let is_open = open
+            .get(local.sandbox.as_str())
+            .copied()
+            .unwrap_or_default();
         let network = table.networks.get(&local.network);
-        let Some(chain) = network.and_then(network_chain) else {
+        let Some(chain) = network.and_then(|it| network_chain(it, is_open)) else {
             continue;
         };
         for veth in veths.get(local.sandbox.as_str()).into_iter().flatten() {

@@ -211,6 +211,44 @@ fn one_endpoint_of_a_thousand_costs_one_chain() {
     "#);
 }
 
+#[test]
+fn an_internal_network_is_closed_to_those_alone_who_are_on_no_open_one() {
+    let mut site = shop();
+    for (network, addr, veth) in [
+        (6, "10.0.6.3", "swv00006"),
+        // It publishes a port, which is no way out.
+        (1, "10.0.0.6", "swv00006"),
+        (5, "10.0.5.7", "swv00007"),
+        (6, "10.0.6.7", "swv00007"),
+        (1, "10.0.0.7", "swv00007"),
+        (1, "10.0.0.8", "swv00008"),
+    ] {
+        site.local(network, addr, veth);
+    }
+    let rules = site.rules().whole();
+    let elements = rules
+        .lines()
+        .find(|line| line.contains("element inet swarmlet containers4"));
+    let elements = elements.unwrap();
+    for goes in [
+        "\"swv00006\" . 10.0.6.3 : goto net_10.0.6.0_24,",
+        "\"swv00006\" . 10.0.0.6 : goto net_10.0.0.0_24_closed,",
+        "\"swv00007\" . 10.0.5.7 : goto net_10.0.5.0_24,",
+        "\"swv00007\" . 10.0.6.7 : goto net_10.0.6.0_24_open",
+        "\"swv00007\" . 10.0.0.7 : goto net_10.0.0.0_24",
+        "\"swv00008\" . 10.0.0.8 : goto net_10.0.0.0_24",
+    ] {
+        assert!(elements.contains(goes), "{goes} not in {elements}");
+    }
+    let last = |chain: &str| {
+        let start = format!("add rule inet swarmlet {chain} ");
+        let last = rules.lines().rfind(|line| line.starts_with(&start));
+        last.unwrap()[start.len()..].to_owned()
+    };
+    assert_eq!(last("net_10.0.0.0_24_closed"), "drop");
+    assert_eq!(last("net_10.0.6.0_24_open"), "ip6 daddr @overlay6 drop");
+}
+
 proptest! {
     #[test]
     fn the_changes_in_sequence_make_the_whole(dice in prop::collection::vec(any::<u32>(), 1..120)) {

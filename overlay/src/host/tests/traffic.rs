@@ -143,9 +143,13 @@ fn an_internal_network_has_no_egress_but_names() {
             stage.container(6, "10.0.6.9"),
         );
         let neighbour = stage.container(6, "10.0.6.3");
+        // Its default route is that of the internal network.
+        let both = stage.container(6, "10.0.6.8");
+        stage.site.local(5, "10.0.5.8", &veth("10.0.6.8"));
         let outside = stage.outside();
         stage.apply();
         outside.serve("world", 80);
+        assert_eq!(both.ask("192.0.2.9:80"), said("world", "192.0.2.1"));
         neighbour.serve("neighbour", 80);
         serve("host", 22);
         serve_udp("names", 53);
