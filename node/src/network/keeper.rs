@@ -37,6 +37,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 const REMEMBER_WITHIN: Duration = Duration::from_secs(5);
 /// Of that, for the other nodes to be heard.
 const MEET_WITHIN: Duration = Duration::from_secs(1);
+/// Other programs that keep a firewall load the engine's anew, without a word.
+const PASS_EVERY: Duration = Duration::from_secs(15);
 /// How old the list of this device's addresses may be.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -52,6 +54,8 @@ pub struct Keeper {
     plugin: Part<watch::Receiver<Locals>>,
     host: Part<Host>,
     engine: Part<()>,
+    /// When the engine's firewall was looked at.
+    passed: Instant,
     tunnel: Part<Arc<Tunnel>>,
     names: Part<NameServer>,
     viewer: Viewer,
@@ -93,6 +97,7 @@ impl Keeper {
             plugin: Part::new("the network driver"),
             host: Part::new("the rules of the kernel"),
             engine,
+            passed: Instant::now(),
             tunnel: Part::new("the tunnel to other nodes"),
             names: Part::new("the name server"),
             viewer: Viewer::new(me),
@@ -219,7 +224,9 @@ impl Keeper {
     }
 
     async fn pass_engine(&mut self) {
-        let Some(host) = self.host.running() else {
+        self.passed = Instant::now();
+        let Some(host) = self.host.running_mut() else {
+            self.engine.succeeded();
             return;
         };
         match host.pass_engine().await {
@@ -358,7 +365,9 @@ impl Keeper {
             .map(|within| self.begun + within)
             .into_iter()
             .find(|at| self.inherited && self.untold.host && *at > Instant::now());
-        let again = parts.into_iter().flatten().chain(remembered).min();
+        let pass = self.engine.again().unwrap_or(self.passed + PASS_EVERY);
+        let times = parts.into_iter().flatten().chain(remembered);
+        let again = times.chain([pass]).min();
         let ended = self.tunnel.running().map(|tunnel| tunnel.ended());
         let engine_is_due = tokio::select! {
             () = changed(&mut self.inputs.directory) => false,
@@ -375,11 +384,17 @@ impl Keeper {
                 self.disturbed(disturbed).await;
                 false
             }
-            () = until_or_never(again) => self.engine.again().is_some_and(|at| at <= Instant::now()),
+            () = until_or_never(again) => pass <= Instant::now(),
         };
         let ready = matches!(*self.inputs.engine.borrow(), EngineState::Ready(_));
-        if engine_is_due && ready {
-            self.pass_engine().await;
+        match engine_is_due {
+            true if ready => self.pass_engine().await,
+            // Its return is a reason of its own.
+            true => {
+                self.passed = Instant::now();
+                self.engine.succeeded();
+            }
+            false => {}
         }
     }
 

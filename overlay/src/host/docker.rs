@@ -1,7 +1,7 @@
 //! Docker drops what it does not know to forward; its chain `DOCKER-USER` is
 //! where others may say otherwise, and it stays when Docker comes and goes.
 
-use super::nft::call;
+use super::nft::{call, said};
 use super::{Error, Result};
 use crate::names::Names;
 
@@ -23,6 +23,19 @@ pub async fn accept(names: &Names) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Has the host forward nothing but what somebody accepts, as the engine does
+/// when it is the one who turns forwarding on. Where no engine keeps a firewall,
+/// nobody would accept anything: nothing is done, and `false` returned.
+pub async fn close_forward() -> Result<bool> {
+    let [program, _] = PROGRAMS;
+    if rules_there(program).await?.is_none() {
+        return Ok(false);
+    }
+    let output = call(program, &["-w", PATIENCE, "-P", "FORWARD", "DROP"], "").await?;
+    said(program, output)?;
+    Ok(true)
 }
 
 pub async fn withdraw(names: &Names) -> Result<()> {
@@ -77,10 +90,5 @@ async fn rules_there(program: &'static str) -> Result<Option<Vec<String>>> {
 async fn change(program: &'static str, verb: &str, rule: &str) -> Result<()> {
     let mut args = vec!["-w", PATIENCE, verb, CHAIN];
     args.extend(rule.split(' '));
-    let output = call(program, &args, "").await?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let why = String::from_utf8_lossy(&output.stderr);
-    Err(Error::Rules(format!("{program}: {}", why.trim())))
+    said(program, call(program, &args, "").await?).map(drop)
 }

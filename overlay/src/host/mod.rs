@@ -72,6 +72,8 @@ pub struct Host {
     rules: Option<Ruleset>,
     /// What was asked for last.
     table: Option<Table>,
+    /// Forwarding was off before, and the engine has not been told.
+    opened: bool,
 }
 
 impl Host {
@@ -84,6 +86,7 @@ impl Host {
             watch,
             rules: None,
             table: None,
+            opened: false,
         })
     }
 
@@ -107,6 +110,7 @@ impl Host {
             None => 0,
         };
         let links = self.netlink.links().await?;
+        self.opened |= !sysctl::forwards();
         sysctl::apply(&self.names, table, &links)?;
         let routes = routes::apply(&self.netlink, &self.names, table, &links).await?;
         // What was told meanwhile was our own doing.
@@ -130,8 +134,15 @@ impl Host {
     /// Gets packets of ours past the firewall of the local engine, which
     /// refuses to forward what it does not know. To be called at the start and
     /// whenever the engine is back. Does nothing where no engine has been.
-    pub async fn pass_engine(&self) -> Result<()> {
-        docker::accept(&self.names).await
+    ///
+    /// The engine closes its firewall if it finds that the host does not forward
+    /// yet. Where it is we who came first, that is done for it.
+    pub async fn pass_engine(&mut self) -> Result<()> {
+        docker::accept(&self.names).await?;
+        if self.opened && docker::close_forward().await? {
+            self.opened = false;
+        }
+        Ok(())
     }
 
     /// What is missing or wrong on this host, in words for `network doctor`.

@@ -10,6 +10,7 @@ use crate::names::Names;
 use crate::table::Table;
 
 const NET: &str = "/proc/sys/net";
+const IP_FORWARD: &str = "ipv4/ip_forward";
 
 /// A file below `/proc/sys/net` and what it is to hold.
 pub type Switch = (String, &'static str);
@@ -28,6 +29,11 @@ pub fn apply(names: &Names, table: &Table, links: &Links) -> Result<()> {
     Ok(())
 }
 
+/// Whether the host forwards packets between its interfaces.
+pub fn forwards() -> bool {
+    read(IP_FORWARD).is_none_or(|is| is != "0")
+}
+
 /// Those that are not as they should be, as `sysctl` says them.
 pub fn missing(names: &Names, table: &Table, links: &Links) -> Vec<String> {
     let wrong = |(file, value): Switch| {
@@ -40,7 +46,7 @@ pub fn missing(names: &Names, table: &Table, links: &Links) -> Vec<String> {
 }
 
 fn wanted(names: &Names, table: &Table, links: &Links) -> Vec<Switch> {
-    let mut switches = vec![("ipv4/ip_forward".to_owned(), "1")];
+    let mut switches = vec![(IP_FORWARD.to_owned(), "1")];
     if wants_ipv6(table) {
         switches.push(("ipv6/conf/all/forwarding".to_owned(), "1"));
     }

@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::driver::Driver;
@@ -36,6 +36,8 @@ const MAX_BODY_BYTES: usize = 256 << 10;
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// After an accept that failed, e.g. for want of file descriptors.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// How often the socket file is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// For questions that are being answered when the server is stopped.
 const FINISH_WITHIN: Duration = Duration::from_secs(5);
 const CONTENT: &str = "application/vnd.docker.plugins.v1.2+json";
@@ -67,6 +69,20 @@ impl Socket {
         let listener = UnixListener::bind(&path)?;
         Ok(Self { path, listener })
     }
+
+    /// Makes the file anew where somebody has removed it, as those do who
+    /// install an engine again. Whether that was so.
+    fn mend(&mut self) -> io::Result<bool> {
+        match fs::symlink_metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found.map(|_| false),
+        }
+        if let Some(dir) = self.path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        }
+        self.listener = UnixListener::bind(&self.path)?;
+        Ok(true)
+    }
 }
 
 impl Drop for Socket {
@@ -81,8 +97,10 @@ pub fn start(socket: Socket, driver: Arc<Driver>, stop: CancellationToken) -> Jo
     tokio::spawn(serve(socket, driver, stop))
 }
 
-async fn serve(socket: Socket, driver: Arc<Driver>, stop: CancellationToken) {
+async fn serve(mut socket: Socket, driver: Arc<Driver>, stop: CancellationToken) {
     let mut connections = JoinSet::new();
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -96,6 +114,11 @@ async fn serve(socket: Socket, driver: Arc<Driver>, stop: CancellationToken) {
                 }
             },
             Some(_) = connections.join_next() => {}
+            _ = look.tick() => match socket.mend() {
+                Ok(false) => {}
+                Ok(true) => tracing::warn!("the plugin's socket was gone and is there again"),
+                Err(error) => tracing::debug!(%error, "the plugin's socket is gone"),
+            }
         }
     }
     drop(socket);
@@ -164,4 +187,25 @@ fn response(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     let content = hyper::header::HeaderValue::from_static(CONTENT);
     response.headers_mut().insert(CONTENT_TYPE, content);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_somebody_removed_is_there_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let plugins = dir.path().join("plugins");
+        let mut socket = Socket::bind(&plugins, "swarmlet").await.unwrap();
+        assert!(!socket.mend().unwrap());
+        fs::remove_dir_all(&plugins).unwrap();
+        assert!(socket.mend().unwrap());
+        let path = plugins.join("swarmlet.sock");
+        let (asked, accepted) = tokio::join!(UnixStream::connect(&path), socket.listener.accept());
+        asked.unwrap();
+        accepted.unwrap();
+        drop(socket);
+        assert!(!path.exists());
+    }
 }

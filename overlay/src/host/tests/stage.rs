@@ -104,7 +104,7 @@ impl Stage {
     }
 
     pub fn pass_engine(&mut self) {
-        let host = self.host.as_ref().unwrap();
+        let host = self.host.as_mut().unwrap();
         self.runtime.block_on(host.pass_engine()).unwrap();
     }
 

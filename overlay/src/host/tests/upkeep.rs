@@ -33,7 +33,7 @@ fn findings(stage: &mut Stage) -> Vec<String> {
 #[test]
 fn cleaning_up_leaves_nothing() {
     on_host(|stage| {
-        sh("iptables -N DOCKER-USER");
+        sh("iptables -N DOCKER-USER && iptables -P FORWARD DROP");
         let before = everything();
         let spaces = shop(stage);
         stage.apply();
@@ -210,6 +210,28 @@ fn dockers_firewall_lets_our_packets_pass() {
         stage.pass_engine();
         assert_eq!(b.ask("10.0.5.3:80"), Ok("a 10.0.5.4".to_owned()));
         assert_eq!(sh("iptables -S DOCKER-USER").lines().count(), 5);
+    });
+}
+
+#[test]
+fn who_turns_forwarding_on_closes_the_firewall_as_docker_would() {
+    on_host(|stage| {
+        let policy = || sh("iptables -S FORWARD").lines().next().map(str::to_owned);
+        let (open, closed) = ("-P FORWARD ACCEPT", "-P FORWARD DROP");
+        sh("echo 0 > /proc/sys/net/ipv4/ip_forward");
+        stage.site.network(5, &["10.0.5.0/24"]);
+        stage.apply();
+        stage.pass_engine();
+        // There is no engine that would let anything pass.
+        assert_eq!(policy().as_deref(), Some(open));
+        sh("iptables -N DOCKER-USER && iptables -A FORWARD -j DOCKER-USER");
+        stage.pass_engine();
+        assert_eq!(policy().as_deref(), Some(closed));
+        // Once: it is the administrator's from then on.
+        sh("iptables -P FORWARD ACCEPT");
+        stage.apply();
+        stage.pass_engine();
+        assert_eq!(policy().as_deref(), Some(open));
     });
 }
 
