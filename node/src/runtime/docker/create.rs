@@ -79,6 +79,12 @@ pub(super) fn connect(
     sysctl.or_insert_with(|| "2".to_owned());
 }
 
+/// Has ports of the host lead to the container.
+pub(super) fn publish(body: &mut ContainerCreateBody, ports: &[PortSpec]) {
+    let host = body.host_config.get_or_insert_default();
+    host.port_bindings = (!ports.is_empty()).then(|| port_bindings(ports));
+}
+
 /// Grace periods are whole seconds in the API; a shorter one is not none.
 pub(super) fn whole_seconds(duration: Duration) -> i32 {
     let round_up = u64::from(duration.subsec_nanos() > 0);
@@ -101,7 +107,7 @@ fn labels(assignment: &Assignment, node: Id) -> HashMap<String, String> {
         .collect()
 }
 
-fn host_ports(assignment: &Assignment) -> Vec<PortSpec> {
+pub(super) fn host_ports(assignment: &Assignment) -> Vec<PortSpec> {
     let endpoint = assignment.spec.endpoint.as_ref();
     endpoint
         .map_or(&[][..], |endpoint| &endpoint.ports)

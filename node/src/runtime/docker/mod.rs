@@ -14,6 +14,7 @@ mod logs;
 mod names;
 mod networks;
 mod observe;
+mod ports;
 mod pull;
 
 use std::collections::HashMap;
@@ -158,6 +159,9 @@ impl DockerRuntime {
         let mut body = create::container_body(assignment, self.config.node)?;
         if let Some(first) = connections.first() {
             create::connect(&mut body, assignment, first, self.config.names.gateway);
+            let mut ports = create::host_ports(assignment);
+            ports::number(&mut ports)?;
+            create::publish(&mut body, &ports);
         }
         let options = CreateContainerOptions {
             name: Some(name.clone()),

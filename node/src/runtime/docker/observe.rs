@@ -35,13 +35,19 @@ pub(super) fn event_task(event: EventMessage) -> Option<Id> {
 
 pub(super) fn container(found: ContainerInspectResponse) -> Option<Container> {
     let state = found.state.unwrap_or_default();
-    let ports = found.network_settings.and_then(|network| network.ports);
+    let told = found.network_settings.and_then(|network| network.ports);
+    let mut ports = told.map(published_ports).unwrap_or_default();
+    if ports.is_empty() && state.running == Some(true) {
+        // On a network of another driver the engine tells what was asked for only.
+        let asked = found.host_config.and_then(|host| host.port_bindings);
+        ports = asked.map(published_ports).unwrap_or_default();
+    }
     Some(Container {
         id: found.id?,
         pid: state.pid.unwrap_or_default(),
         started: state.started_at.as_deref().and_then(timestamp),
         phase: phase(state),
-        ports: ports.map(published_ports).unwrap_or_default(),
+        ports,
     })
 }
 
@@ -245,6 +251,29 @@ mod tests {
                 port(Protocol::Tcp, 80, 32768, None),
             ]
         );
+    }
+
+    #[test]
+    fn ports_on_a_network_of_ours_are_those_that_were_asked_for() {
+        let inspected = |status: &str| {
+            let answer = json!({
+                "Id": "4de6fe",
+                "State": state(status, 0, Value::Null),
+                "NetworkSettings": {"Ports": {"80/tcp": null}},
+                "HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "40000"}]}},
+            });
+            container(serde_json::from_value(answer).unwrap())
+                .unwrap()
+                .ports
+        };
+        let port = PublishedPort {
+            protocol: Protocol::Tcp,
+            target: 80,
+            published: 40_000,
+            host_ip: None,
+        };
+        assert_eq!(inspected("running"), [port]);
+        assert_eq!(inspected("exited"), []);
     }
 
     #[test]
