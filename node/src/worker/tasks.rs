@@ -35,6 +35,8 @@ pub(super) struct Tasks {
 struct Engine {
     /// It was found, or found to be away.
     asked: bool,
+    /// It was found.
+    seen: bool,
     up: bool,
     instance: Option<String>,
     /// The instance in the last record; see the rule in `worker`.
@@ -54,6 +56,7 @@ impl Tasks {
                 .collect(),
             engine: Engine {
                 asked: false,
+                seen: false,
                 up: false,
                 instance: record.instance.clone(),
                 recorded: record.instance,
@@ -125,6 +128,7 @@ impl Tasks {
             false => Trust::Fallen,
         };
         self.engine.asked = true;
+        self.engine.seen = true;
         self.engine.up = true;
         self.engine.instance = instance.or(self.engine.instance.take());
         for local in self.local.values_mut() {
@@ -342,7 +346,13 @@ impl Tasks {
         let assigned = self.assigned.iter().flatten();
         let assigned = assigned.map(|(&id, assignment)| {
             let open = assignment.desired <= TaskState::Running;
-            let stage = self.local.get(&id).map_or(Stage::Bare, |it| it.stage(open));
+            let stage = match self.local.get(&id) {
+                Some(local) => local.stage(open),
+                None if self.engine.seen => Stage::Bare,
+                // Containers outlive an engine. The overlay knows their links.
+                None if open => Stage::Open,
+                None => Stage::Closed,
+            };
             Linked { assignment, stage }
         });
         let left = self.local.values().filter_map(|local| {

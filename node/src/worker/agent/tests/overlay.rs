@@ -116,6 +116,30 @@ async fn a_node_without_an_engine_has_nothing_to_announce_and_says_so() {
 }
 
 #[tokio::test]
+async fn what_ran_is_still_announced_by_a_daemon_that_finds_no_engine() {
+    let mut node = Node::boot().await;
+    let mut ending = on_network(2, TaskState::Shutdown);
+    ending.networks = vec![network(id(11), &["10.0.1.8/24"])];
+    node.agent
+        .assign_all(set([on_network(1, TaskState::Running)]));
+    node.reaches(1, TaskState::Running).await;
+    let before = node.links.told().endpoints;
+    node.agent.assign_delta(vec![ending], Vec::new());
+    node.reaches(2, TaskState::Shutdown).await;
+    node.runtime.go_down(255);
+    node.links.forget();
+    node.restart_daemon().await;
+    node.engine_is(false).await;
+    let heard = async {
+        while node.links.told().heard.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, heard).await.unwrap();
+    assert_eq!(node.links.told().endpoints, before);
+}
+
+#[tokio::test]
 async fn tickets_are_known_to_the_next_daemon() {
     let mut node = Node::boot().await;
     assert!(node.agent.inherited().is_empty());
