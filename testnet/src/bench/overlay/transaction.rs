@@ -106,6 +106,7 @@ fn large() -> Result<View> {
         // None of them: all tasks are elsewhere.
         me: 0.into(),
         host: BTreeSet::new(),
+        own_ports: BTreeSet::new(),
         directory: Arc::new(directory),
         endpoints,
         locals: BTreeMap::new(),
