@@ -50,7 +50,7 @@ pub async fn run(args: DaemonArgs) -> anyhow::Result<()> {
         names,
         plugin_dir: PLUGIN_DIR.into(),
         state_dir: data.network(),
-        mtu: network::MTU,
+        mtu: args.start.mtu,
     };
     let swarm = Swarm::new(data, engine, lan(), Some(network), args.listen_addr);
     let mut api = tokio::spawn(api::serve(listener, Arc::new(swarm.clone()), engine_socket));

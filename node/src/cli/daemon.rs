@@ -174,6 +174,8 @@ fn arguments(flags: &StartFlags, run_dir: &Path, listen_addr: SocketAddr) -> Vec
         listen_addr.to_string().into(),
         "--docker-host".into(),
         flags.docker_host.clone().into(),
+        "--mtu".into(),
+        flags.mtu.to_string().into(),
         "--site-file".into(),
         flags.site_file.clone().into(),
         "--log-level".into(),
@@ -218,6 +220,7 @@ mod tests {
         let flags = StartFlags {
             data_dir: "/d".into(),
             docker_host: "unix:///e.sock".into(),
+            mtu: 8_900,
             site_file: "/s.toml".into(),
             log_level: "debug".into(),
         };
@@ -231,6 +234,7 @@ mod tests {
         assert_eq!(parsed.listen_addr, addr);
         assert_eq!(parsed.start.data_dir, flags.data_dir);
         assert_eq!(parsed.start.docker_host, flags.docker_host);
+        assert_eq!(parsed.start.mtu, flags.mtu);
         assert_eq!(parsed.start.site_file, flags.site_file);
         assert_eq!(parsed.start.log_level, flags.log_level);
     }

@@ -65,6 +65,10 @@ pub fn run(name: &str, bench: &Bench) -> Result<()> {
         let options = Options {
             logs: Some(target_dir().join("testnet/bench")),
             mtu,
+            daemon_args: match bench {
+                Bench::Overlay(_) => overlay::daemon_args(mtu),
+                _ => Vec::new(),
+            },
             ..Options::new(name, hosts)
         };
         let net = Testnet::up(&artifacts, &options).map_err(anyhow::Error::from);

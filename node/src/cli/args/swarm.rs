@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::{AvailabilityName, Format};
 use crate::cli::values::{Invalid, Nanos, duration, subnet};
 use crate::control::CONTROL_PORT;
+use crate::network;
 
 /// `swarmlet daemon`.
 #[derive(Debug, Clone, Args)]
@@ -37,6 +38,11 @@ pub struct StartFlags {
         default_value = "unix:///var/run/docker.sock"
     )]
     pub docker_host: String,
+    /// The longest packet of containers on the swarm's networks: at most 100
+    /// less than the links to the other nodes take
+    #[arg(long, value_name = "BYTES", default_value_t = network::MTU,
+          value_parser = clap::value_parser!(u16).range(1280..=9100))]
+    pub mtu: u16,
     /// What a device that is in no swarm finds its site's key in
     #[arg(long, value_name = "FILE", default_value = "/etc/swarmlet/site.toml")]
     pub site_file: PathBuf,

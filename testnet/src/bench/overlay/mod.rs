@@ -27,6 +27,9 @@ use streams::{CONGESTION_CONTROL, Server};
 use ways::{Kind, Way};
 use web::Web;
 
+/// What swarmlet's tunnel needs of a link for itself.
+const HEADERS: u16 = 100;
+
 const PROGRAMS: [(&str, &str); 5] = [
     ("iperf3", "iperf3"),
     ("nebula", "nebula"),
@@ -47,7 +50,7 @@ pub struct Overlay {
     seconds: u64,
     /// The longest packets of the links, one run for each
     #[arg(long, value_name = "BYTES", value_delimiter = ',', default_values_t = [1500, 9000],
-          value_parser = clap::value_parser!(u16).range(1280..=9000))]
+          value_parser = clap::value_parser!(u16).range(1380..=9000))]
     pub mtu: Vec<u16>,
     /// Only these ways
     #[arg(long, value_name = "WAY", value_enum, value_delimiter = ',',
@@ -59,6 +62,11 @@ pub struct Overlay {
     /// Fail when a limit is missed
     #[arg(long)]
     check: bool,
+}
+
+/// With which the daemons use links with this MTU.
+pub fn daemon_args(mtu: u16) -> Vec<String> {
+    vec!["--mtu".into(), (mtu - HEADERS).to_string()]
 }
 
 /// The line of `--json`.
