@@ -60,11 +60,20 @@ fn wanted(names: &Names, table: &Table, links: &Links) -> Vec<Switch> {
     if links.contains_key(&names.tun) {
         let tun = names.tun.as_str();
         switches.push(on(tun, "route_localnet", "1"));
-        // Clients are anywhere. The kernel takes the stricter of this and `all`.
-        switches.push(on(tun, "rp_filter", "2"));
+        switches.push(on(tun, "rp_filter", rp_filter()));
         switches.push(on(tun, "send_redirects", "0"));
     }
     switches
+}
+
+/// Clients are anywhere, and this host need have no route to them; the tunnel has
+/// checked where their packets come from. The kernel takes the higher of this and
+/// `all`: what is strict there is at least made loose here.
+fn rp_filter() -> &'static str {
+    match read("ipv4/conf/all/rp_filter").as_deref() {
+        Some("0") => "0",
+        _ => "2",
+    }
 }
 
 /// Whether there are networks with IPv6, and the kernel can have them.

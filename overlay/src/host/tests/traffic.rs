@@ -340,6 +340,18 @@ fn a_host_without_ipv6_serves_the_ipv4_of_dual_stack_networks() {
 }
 
 #[test]
+fn clients_to_whom_the_host_has_no_route_are_answered() {
+    on_host(|stage| {
+        published(stage);
+        let server = stage.task(60, 1, "10.0.0.3");
+        let ingress = stage.tunnel(&["198.51.100.7"]);
+        stage.apply();
+        server.serve("task", 80);
+        assert_eq!(ingress.ask("10.0.0.3:80"), said("task", "198.51.100.7"));
+    });
+}
+
+#[test]
 fn the_tunnel_reaches_containers_and_nothing_else_of_the_host() {
     on_host(|stage| {
         shop(stage);
