@@ -8,18 +8,28 @@ use crate::names::Names;
 /// `ip6tables` has the chain only where Docker manages IPv6 too.
 const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
 const CHAIN: &str = "DOCKER-USER";
+/// Drops what goes to any of the engine's bridges. Not every engine has it.
+const ISOLATION: &str = "DOCKER-ISOLATION-STAGE-2";
 /// Seconds to wait for others who change the tables.
 const PATIENCE: &str = "5";
 
+/// Puts our rules behind those of the host's administrator, who may refuse what
+/// we accept.
 pub async fn accept(names: &Names) -> Result<()> {
     for program in PROGRAMS {
-        let Some(there) = rules_there(program).await? else {
+        let Some(there) = lines_of(program, CHAIN).await? else {
             continue;
         };
-        for rule in rules(names) {
-            if !there.contains(&format!("-A {CHAIN} {rule}")) {
-                change(program, "-I", &rule).await?;
-            }
+        let wanted = wanted(program, names).await?;
+        if wanted.iter().all(|rule| there.contains(&line(rule))) {
+            continue;
+        }
+        // All anew, for their order.
+        remove(program, &there, &wanted).await?;
+        let others = lines_of(program, CHAIN).await?.unwrap_or_default();
+        let end = end_of(&others);
+        for (rule, at) in wanted.iter().zip(end..) {
+            change(program, &format!("-I {CHAIN} {at} {rule}")).await?;
         }
     }
     Ok(())
@@ -30,7 +40,7 @@ pub async fn accept(names: &Names) -> Result<()> {
 /// nobody would accept anything: nothing is done, and `false` returned.
 pub async fn close_forward() -> Result<bool> {
     let [program, _] = PROGRAMS;
-    if rules_there(program).await?.is_none() {
+    if lines_of(program, CHAIN).await?.is_none() {
         return Ok(false);
     }
     let output = call(program, &["-w", PATIENCE, "-P", "FORWARD", "DROP"], "").await?;
@@ -40,13 +50,8 @@ pub async fn close_forward() -> Result<bool> {
 
 pub async fn withdraw(names: &Names) -> Result<()> {
     for program in PROGRAMS {
-        let there = rules_there(program).await?.unwrap_or_default();
-        for rule in rules(names) {
-            let line = format!("-A {CHAIN} {rule}");
-            for _ in there.iter().filter(|is| **is == line) {
-                change(program, "-D", &rule).await?;
-            }
-        }
+        let there = lines_of(program, CHAIN).await?.unwrap_or_default();
+        remove(program, &there, &rules(names)).await?;
     }
     Ok(())
 }
@@ -55,20 +60,24 @@ pub async fn withdraw(names: &Names) -> Result<()> {
 pub async fn missing(names: &Names) -> Result<Vec<String>> {
     let mut missing = Vec::new();
     for program in PROGRAMS {
-        let Some(there) = rules_there(program).await? else {
+        let Some(there) = lines_of(program, CHAIN).await? else {
             continue;
         };
-        let lines = rules(names).map(|rule| format!("-A {CHAIN} {rule}"));
-        let absent = lines.into_iter().filter(|line| !there.contains(line));
+        let lines = wanted(program, names).await?;
+        let lines = lines.iter().map(|rule| line(rule));
+        let absent = lines.filter(|line| !there.contains(line));
         missing.extend(absent.map(|line| format!("{program} {line}")));
     }
     Ok(missing)
 }
 
-/// As `iptables -S` prints them.
-fn rules(names: &Names) -> [String; 4] {
+/// As `iptables -S` prints them, in their order: a container of ours may start
+/// nothing with those on the engine's bridges, as those on two bridges may not.
+fn rules(names: &Names) -> [String; 6] {
     let Names { veth, tun, .. } = names;
     [
+        format!("-i {veth}+ -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT"),
+        format!("-i {veth}+ -j {ISOLATION}"),
         format!("-i {veth}+ -j ACCEPT"),
         format!("-o {veth}+ -j ACCEPT"),
         format!("-i {tun} -j ACCEPT"),
@@ -76,9 +85,41 @@ fn rules(names: &Names) -> [String; 4] {
     ]
 }
 
+/// Those of them that this engine's chains allow.
+async fn wanted(program: &'static str, names: &Names) -> Result<Vec<String>> {
+    let isolates = lines_of(program, ISOLATION).await?.is_some();
+    let rules = rules(names).into_iter();
+    Ok(rules
+        .filter(|rule| isolates || !rule.ends_with(ISOLATION))
+        .collect())
+}
+
+fn line(rule: &str) -> String {
+    format!("-A {CHAIN} {rule}")
+}
+
+/// The number that a rule has which comes last, before the engine's own.
+fn end_of(lines: &[String]) -> usize {
+    let mut rules = lines.iter().filter(|line| line.starts_with("-A"));
+    let count = rules.clone().count();
+    let returns = rules
+        .next_back()
+        .is_some_and(|last| *last == line("-j RETURN"));
+    if returns { count } else { count + 1 }
+}
+
+async fn remove(program: &'static str, there: &[String], rules: &[String]) -> Result<()> {
+    for rule in rules {
+        for _ in there.iter().filter(|is| **is == line(rule)) {
+            change(program, &format!("-D {CHAIN} {rule}")).await?;
+        }
+    }
+    Ok(())
+}
+
 /// `None` where the program or the chain is not there.
-async fn rules_there(program: &'static str) -> Result<Option<Vec<String>>> {
-    let output = match call(program, &["-w", PATIENCE, "-S", CHAIN], "").await {
+async fn lines_of(program: &'static str, chain: &str) -> Result<Option<Vec<String>>> {
+    let output = match call(program, &["-w", PATIENCE, "-S", chain], "").await {
         Err(Error::NotInstalled(_)) => return Ok(None),
         other => other?,
     };
@@ -87,8 +128,8 @@ async fn rules_there(program: &'static str) -> Result<Option<Vec<String>>> {
     Ok(output.status.success().then_some(lines))
 }
 
-async fn change(program: &'static str, verb: &str, rule: &str) -> Result<()> {
-    let mut args = vec!["-w", PATIENCE, verb, CHAIN];
-    args.extend(rule.split(' '));
+async fn change(program: &'static str, words: &str) -> Result<()> {
+    let mut args = vec!["-w", PATIENCE];
+    args.extend(words.split(' '));
     said(program, call(program, &args, "").await?).map(drop)
 }

@@ -1,13 +1,16 @@
 //! What is made is removed, what is broken is named and healed.
 
+use std::collections::BTreeSet;
+
 use super::stage::{Stage, on_host, serve, sh};
+use crate::kit::tcp;
 
 /// Two networks, both families, a port and a TUN device.
 fn shop(stage: &mut Stage) -> Vec<super::stage::Space> {
     stage.site.network(1, &["10.0.0.0/24"]).ingress = true;
     stage.site.network(5, &["10.0.5.0/24", "fd00:5::/64"]);
     stage.site.service(50, 5, &["10.0.5.2", "fd00:5::2"]);
-    stage.site.service(50, 1, &[]).ports = [crate::kit::tcp(8080, 80)].into();
+    stage.site.service(50, 1, &[]).ports = [tcp(8080, 80)].into();
     stage.site.task(50, 5, "10.0.5.4", 2);
     stage.site.task(50, 1, "10.0.0.4", 2);
     vec![
@@ -114,11 +117,12 @@ fn what_is_missing_is_named() {
             "route 10.0.5.3/32 dev swv00005x3 is missing",
             "rule fwmark 0x53770000 lookup 1400307712 (V4) is missing",
             "net.ipv4.ip_forward is 0, not 1",
+            "iptables -A DOCKER-USER -i swv0000+ -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT is missing",
             "iptables -A DOCKER-USER -i swv0000+ -j ACCEPT is missing",
             "iptables -A DOCKER-USER -o swv0000+ -j ACCEPT is missing",
             "iptables -A DOCKER-USER -i swl0 -j ACCEPT is missing",
             "iptables -A DOCKER-USER -o swl0 -j ACCEPT is missing",
-            "nftables: chain forward_tunnel differs: 0 rules, not the 5 wanted",
+            "nftables: chain forward_tunnel differs: 0 rules, not the 8 wanted",
             "nftables: map vip4 lacks 10.0.5.2 : goto vip_10.0.5.2",
             "nftables: set vips4 has 10.0.5.77 too much",
             "nftables: chain mine is not wanted",
@@ -209,7 +213,38 @@ fn dockers_firewall_lets_our_packets_pass() {
         stage.pass_engine();
         stage.pass_engine();
         assert_eq!(b.ask("10.0.5.3:80"), Ok("a 10.0.5.4".to_owned()));
-        assert_eq!(sh("iptables -S DOCKER-USER").lines().count(), 5);
+        assert_eq!(sh("iptables -S DOCKER-USER").lines().count(), 6);
+    });
+}
+
+#[test]
+fn containers_reach_nothing_on_the_engines_bridges_that_did_not_ask_them() {
+    on_host(|stage| {
+        sh(
+            "iptables -N DOCKER-USER && iptables -A FORWARD -j DOCKER-USER &&
+            iptables -A DOCKER-USER -s 203.0.113.0/24 -j DROP &&
+            iptables -A DOCKER-USER -j RETURN &&
+            iptables -N DOCKER-ISOLATION-STAGE-2 &&
+            iptables -A DOCKER-ISOLATION-STAGE-2 -o up0 -j DROP",
+        );
+        stage.site.network(1, &["10.0.0.0/24"]).ingress = true;
+        stage.site.service(60, 1, &[]).ports = BTreeSet::from([tcp(8080, 80)]);
+        stage.site.network(5, &["10.0.5.0/24"]);
+        let task = stage.task(60, 1, "10.0.0.3");
+        let client = stage.container(5, "10.0.5.3");
+        let bridged = stage.outside();
+        stage.apply();
+        bridged.serve("bridged", 80);
+        task.serve("task", 80);
+        assert!(client.ask("192.0.2.9:80").is_ok());
+        stage.pass_engine();
+        assert!(client.ask("192.0.2.9:80").is_err());
+        let answer = bridged.ask("192.0.2.1:8080");
+        assert_eq!(answer, Ok("task 192.0.2.9".to_owned()));
+        let rules = sh("iptables -S DOCKER-USER");
+        let rules: Vec<_> = rules.lines().collect();
+        assert_eq!(rules[1], "-A DOCKER-USER -s 203.0.113.0/24 -j DROP");
+        assert_eq!(rules[8], "-A DOCKER-USER -j RETURN");
     });
 }
 
