@@ -51,6 +51,16 @@ pub fn restarts_cut_no_traffic_and_leaving_leaves_nothing(context: &Context) -> 
         load.flows()?;
         load.stop()?.all_answered()
     })?;
+    claim("what another program takes away is put back", || {
+        for words in ["nft flush ruleset", "ip route flush proto 83"] {
+            let words: Vec<&str> = words.split(' ').collect();
+            h1.ok(&words)?;
+            for server in [near, far] {
+                soon("the tasks to answer", || client.get_at(server.ip()))?;
+            }
+        }
+        Ok(())
+    })?;
     claim(
         "an engine starts without its daemon, and goes on with it",
         || engine(&swarm, h1, h2),
