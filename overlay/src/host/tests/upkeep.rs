@@ -21,9 +21,10 @@ fn shop(stage: &mut Stage) -> Vec<super::stage::Space> {
     ]
 }
 
+/// Of addresses, the kernel's own may still be on their way.
 fn everything() -> String {
     sh(
-        "ip addr; ip -4 route show table all; ip -6 route show table all; ip rule; ip -6 rule; \
+        "while ip -6 addr | grep -q tentative; do :; done; ip addr; ip -4 route show table all; ip -6 route show table all; ip rule; ip -6 rule; \
         nft list ruleset; iptables -S; iptables -t nat -S",
     )
 }
