@@ -153,7 +153,7 @@ impl State {
                 port.published = picked.next().filter(|it| PICKED_PORTS.contains(it))?;
             }
             let own = ports.iter().any(|other| port.collides_with(other));
-            if own || self.holder_of_port(&port, id).is_some() {
+            if own || self.is_own_port(&port) || self.holder_of_port(&port, id).is_some() {
                 return None;
             }
             ports.push(port);
@@ -213,6 +213,12 @@ impl State {
 
     /// Docker's text where another service has the port.
     pub(crate) fn port_conflict(&self, id: Id, port: &PortSpec) -> Option<Refusal> {
+        if self.is_own_port(port) {
+            let number = port.published;
+            return Some(invalid(format!(
+                "port '{number}' is already in use: the nodes of the swarm talk on {number}/udp"
+            )));
+        }
         let (owner, taken) = self.holder_of_port(port, id)?;
         let name = self.service(owner).map_or("", |it| it.spec.name.as_str());
         let how = match taken.mode {

@@ -97,7 +97,8 @@ fn published(draft: &Draft, service: &Service) -> Result<Vec<u16>, Reason> {
             continue;
         }
         let is_free = |port: &PortSpec| {
-            state.holder_of_port(port, service.id).is_none()
+            !state.is_own_port(port)
+                && state.holder_of_port(port, service.id).is_none()
                 && !taken.iter().any(|other| other.collides_with(port))
         };
         let picked = match had {

@@ -64,6 +64,17 @@ impl State {
         self.networks.pools.get(&network).map(Arc::as_ref)
     }
 
+    /// Whether the swarm itself talks there, on some node or on all.
+    pub(crate) fn is_own_port(&self, port: &PortSpec) -> bool {
+        let number = port.published;
+        let is_of_data = || {
+            let cluster = self.cluster();
+            cluster.is_some_and(|cluster| cluster.spec.data_path_port == number)
+        };
+        let is_of_control = || self.nodes().any(|node| node.addr.port() == number);
+        port.protocol == Protocol::Udp && number != 0 && (is_of_data() || is_of_control())
+    }
+
     /// Who has a port that clients could not tell from this one; two services
     /// in host mode may, on different nodes.
     pub(crate) fn holder_of_port(&self, port: &PortSpec, but: Id) -> Option<(Id, &PortSpec)> {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use crate::command::{Change, Command, RefusalKind};
 use crate::id::Id;
 use crate::object::{Task, TaskAddress, TaskState};
-use crate::spec::{EndpointMode, NetworkSpec, PortSpec, ServiceSpec};
+use crate::spec::{EndpointMode, NetworkSpec, PortSpec, Protocol, ServiceSpec};
 use crate::testing::{
     SECOND, World, attach, network, publish, publish_ingress, scale, set_image, web, with_subnet,
 };
@@ -293,6 +293,25 @@ fn ports_that_nobody_names_are_picked_and_kept() {
     });
     world.settle();
     assert_eq!(published(&world, web), [8080, 30_001]);
+}
+
+#[test]
+fn the_swarms_own_ports_are_not_for_services() {
+    let mut world = World::with_nodes(2);
+    let control = world.state.nodes().next().unwrap().addr.port();
+    let data = world.state.cluster().unwrap().spec.data_path_port;
+    let mut spec = web(1);
+    for port in [control, data] {
+        publish_ingress(&mut spec, &[port]);
+        spec.endpoint.as_mut().unwrap().ports[0].protocol = Protocol::Udp;
+        let refusal = world.try_create(spec.clone()).unwrap_err();
+        assert_eq!(
+            refusal.message,
+            format!("port '{port}' is already in use: the nodes of the swarm talk on {port}/udp")
+        );
+    }
+    publish_ingress(&mut spec, &[control]);
+    world.try_create(spec).unwrap();
 }
 
 #[test]
