@@ -135,6 +135,10 @@ pub const ALL: &[Scenario] = &[
         run: overlay::restarts::restarts_cut_no_traffic_and_leaving_leaves_nothing,
     },
     Scenario {
+        name: "what_hands_and_crashes_break_is_mended",
+        run: overlay::mends::what_hands_and_crashes_break_is_mended,
+    },
+    Scenario {
         name: "logs_come_from_every_node",
         run: logs::logs_come_from_every_node,
     },

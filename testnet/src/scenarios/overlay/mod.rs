@@ -7,6 +7,7 @@ pub mod changes;
 pub mod ingress;
 pub mod isolation;
 pub mod losses;
+pub mod mends;
 pub mod names;
 pub mod plan;
 pub mod restarts;
