@@ -37,6 +37,9 @@ pub struct Table {
     /// By network and lower-case name: containers of no service. The names of
     /// services go before theirs, which nobody but their node vouches for.
     pub containers: BTreeMap<NetworkId, BTreeMap<String, BTreeSet<IpAddr>>>,
+    /// Containers of no service on this node. Nobody told them whom to ask for
+    /// names.
+    pub guests: BTreeSet<IpAddr>,
     pub peers: BTreeMap<NodeId, Vec<SocketAddr>>,
 }
 
@@ -105,6 +108,7 @@ impl Table {
             ingress: BTreeSet::new(),
             names: BTreeMap::new(),
             containers: endpoints.containers(),
+            guests: endpoints.guests(view.me),
             peers: view.peers.clone(),
         };
         table.publish_local_ports();
@@ -285,6 +289,12 @@ impl<'a> Endpoints<'a> {
             }
         }
         containers
+    }
+
+    fn guests(&self, me: NodeId) -> BTreeSet<IpAddr> {
+        let all = self.by_addr.iter();
+        let guests = all.filter(|(_, at)| at.node == me && at.service == NO_SERVICE);
+        guests.map(|(addr, _)| *addr).collect()
     }
 
     fn remotes(&self, me: NodeId) -> BTreeMap<IpAddr, Remote> {

@@ -1,10 +1,11 @@
 //! Tells the other nodes where the containers of users are on this one, and by
-//! which names.
+//! which names; and our name server, whom else they ask.
 //!
 //! Where a container is counts at once; how it is called, only the engine knows,
 //! and it says so once it has started the container.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,16 +14,20 @@ use futures::stream::FuturesUnordered;
 use gossip::facts::{MAX_NAMES, MAX_TEXT};
 use gossip::{Endpoint, Ticket};
 use overlay::directory::NO_SERVICE;
+use overlay::dns::resolv::Wanted;
 use overlay::plugin::{Attached, AttachmentId};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::runtime::Runtime;
+use crate::runtime::{Called, Runtime};
 
 /// By task and network, as in gossip's facts.
 pub type Endpoints = BTreeMap<(u128, u128), Endpoint>;
+/// By one address of each container that has servers of its own.
+pub type Resolvers = BTreeMap<IpAddr, Wanted>;
+type Attachments = Arc<BTreeMap<AttachmentId, Attached>>;
 /// By what the engine calls the container's place on the network.
-type Names = BTreeMap<String, Vec<String>>;
+type Known = BTreeMap<String, Called>;
 
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// The engine may be busy with the container's start.
@@ -30,34 +35,34 @@ const MAX_ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Tells `announce` whatever changes, until it is dropped.
 pub async fn run(
-    mut attached: watch::Receiver<Arc<BTreeMap<AttachmentId, Attached>>>,
+    mut attached: watch::Receiver<Attachments>,
     runtime: Arc<dyn Runtime>,
-    announce: impl Fn(Endpoints),
+    announce: impl Fn(Endpoints, Resolvers),
 ) {
-    let mut names = Names::new();
+    let mut known = Known::new();
     let mut asked = BTreeSet::new();
     let mut answers = FuturesUnordered::new();
     let mut told = None;
     loop {
         let now = attached.borrow_and_update().clone();
-        let is_here = |endpoint: &String| now.values().any(|it| it.endpoint == *endpoint);
-        names.retain(|endpoint, _| is_here(endpoint));
-        asked.retain(is_here);
+        known.retain(|endpoint, _| is_here(&now, endpoint));
+        asked.retain(|endpoint: &String| is_here(&now, endpoint));
         for found in now.values() {
             if asked.insert(found.endpoint.clone()) {
-                answers.push(names_of(&*runtime, found.clone()));
+                answers.push(ask(&*runtime, attached.clone(), found.clone()));
             }
         }
-        let endpoints = endpoints(&now, &names);
-        if told.as_ref() != Some(&endpoints) {
-            announce(endpoints.clone());
-            told = Some(endpoints);
+        let news = (endpoints(&now, &known), resolvers(&now, &known));
+        if told.as_ref() != Some(&news) {
+            let (endpoints, resolvers) = news.clone();
+            announce(endpoints, resolvers);
+            told = Some(news);
         }
         tokio::select! {
             changed = attached.changed() => if changed.is_err() { return },
             Some(answer) = answers.next() => {
                 if let Some((endpoint, found)) = answer {
-                    names.insert(endpoint, found);
+                    known.insert(endpoint, found);
                 }
             }
         }
@@ -65,14 +70,14 @@ pub async fn run(
 }
 
 /// What the others are told.
-fn endpoints(attached: &BTreeMap<AttachmentId, Attached>, names: &Names) -> Endpoints {
+fn endpoints(attached: &BTreeMap<AttachmentId, Attached>, known: &Known) -> Endpoints {
     let endpoint = |(id, found): (&AttachmentId, &Attached)| {
-        let names = names.get(&found.endpoint).cloned().unwrap_or_default();
+        let called = known.get(&found.endpoint).cloned().unwrap_or_default();
         let endpoint = Endpoint {
             service: NO_SERVICE,
             addrs: found.addrs.clone(),
             ready: true,
-            names: bounded(names),
+            names: bounded(called.names),
             ticket: Ticket {
                 signature: found.ticket.clone(),
             },
@@ -80,6 +85,15 @@ fn endpoints(attached: &BTreeMap<AttachmentId, Attached>, names: &Names) -> Endp
         ((*id, found.network), endpoint)
     };
     attached.iter().map(endpoint).collect()
+}
+
+fn resolvers(attached: &BTreeMap<AttachmentId, Attached>, known: &Known) -> Resolvers {
+    let wanted = |found: &Attached| {
+        let wanted = &known.get(&found.endpoint)?.resolv;
+        let addr = *found.addrs.first()?;
+        (!wanted.servers.is_empty()).then(|| (addr, wanted.clone()))
+    };
+    attached.values().filter_map(wanted).collect()
 }
 
 /// Each once, and no more than others take.
@@ -93,26 +107,37 @@ fn bounded(names: Vec<String>) -> Vec<String> {
         .collect()
 }
 
-/// Asks the engine until it knows, or has no such container any more.
-async fn names_of(runtime: &dyn Runtime, found: Attached) -> Option<(String, Vec<String>)> {
+/// Asks the engine until it knows, or the container is here no more.
+async fn ask(
+    runtime: &dyn Runtime,
+    attached: watch::Receiver<Attachments>,
+    found: Attached,
+) -> Option<(String, Called)> {
+    let (network, endpoint) = (found.engine_network, found.endpoint);
     let mut pause = ASK_AGAIN;
-    while pause <= MAX_ASK_AGAIN {
-        match runtime.names(&found.engine_network, &found.endpoint).await {
-            Ok(Some(names)) => return Some((found.endpoint, names)),
+    while is_here(&attached.borrow(), &endpoint) {
+        match runtime.called(&network, &endpoint).await {
+            Ok(Some(called)) => return Some((endpoint, called)),
             Ok(None) => {}
             Err(error) => {
                 tracing::debug!(%error, "the engine does not say how a container is called")
             }
         }
         sleep(pause).await;
-        pause *= 2;
+        if pause < MAX_ASK_AGAIN && pause * 2 >= MAX_ASK_AGAIN {
+            tracing::warn!(
+                network,
+                endpoint,
+                "a container is on the network, but the engine does not say how it is called"
+            );
+        }
+        pause = MAX_ASK_AGAIN.min(pause * 2);
     }
-    tracing::warn!(
-        network = found.engine_network,
-        endpoint = found.endpoint,
-        "a container is on the network, but the engine does not say how it is called"
-    );
     None
+}
+
+fn is_here(attached: &Attachments, endpoint: &str) -> bool {
+    attached.values().any(|it| it.endpoint == endpoint)
 }
 
 #[cfg(test)]
@@ -133,16 +158,37 @@ mod tests {
         texts.iter().map(ToString::to_string).collect()
     }
 
+    fn called(names: &[&str], servers: &[&str]) -> Called {
+        Called {
+            names: texts(names),
+            resolv: Wanted {
+                servers: servers.iter().map(|it| it.parse().unwrap()).collect(),
+                ..Wanted::default()
+            },
+        }
+    }
+
     #[test]
     fn a_container_is_announced_before_its_name_is_known() {
         let here = BTreeMap::from([(1, attached("e"))]);
-        let before = endpoints(&here, &Names::new());
+        let before = endpoints(&here, &Known::new());
         let endpoint = &before[&(1, 5)];
         assert_eq!((endpoint.service, endpoint.ready), (NO_SERVICE, true));
         assert_eq!(endpoint.ticket.signature, [1]);
         assert!(endpoint.names.is_empty());
-        let names = Names::from([("e".to_owned(), texts(&["probe"]))]);
-        assert_eq!(endpoints(&here, &names)[&(1, 5)].names, ["probe"]);
+        let known = Known::from([("e".to_owned(), called(&["probe"], &[]))]);
+        assert_eq!(endpoints(&here, &known)[&(1, 5)].names, ["probe"]);
+        assert_eq!(resolvers(&here, &known), Resolvers::new());
+    }
+
+    #[test]
+    fn servers_of_its_own_are_asked_for_it() {
+        let here = BTreeMap::from([(1, attached("e"))]);
+        let called = called(&[], &["192.0.2.53"]);
+        let resolv = called.resolv.clone();
+        let known = Known::from([("e".to_owned(), called)]);
+        let addr = "10.0.5.7".parse().unwrap();
+        assert_eq!(resolvers(&here, &known), [(addr, resolv)].into());
     }
 
     #[test]
@@ -155,12 +201,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_engine_that_is_slow_is_asked_again() {
+        let runtime = Arc::new(crate::runtime::fake::FakeRuntime::default());
+        let here = watch::Sender::new(Arc::new(BTreeMap::from([(1, attached("e"))])));
+        let asking = tokio::spawn({
+            let (runtime, attached) = (Arc::clone(&runtime), here.subscribe());
+            async move { ask(&*runtime, attached, self::attached("e")).await }
+        });
+        sleep(ASK_AGAIN / 2).await;
+        assert!(!asking.is_finished());
+        runtime.set_called("e", called(&["probe"], &[]));
+        let (endpoint, found) = asking.await.unwrap().unwrap();
+        assert_eq!(
+            (endpoint.as_str(), &found.names[..]),
+            ("e", &texts(&["probe"])[..])
+        );
+        // One that is gone is nobody to ask for.
+        here.send_replace(Arc::default());
+        let gone = ask(&*runtime, here.subscribe(), attached("x")).await;
+        assert_eq!(gone, None);
+    }
+
+    #[tokio::test]
     async fn what_is_announced_follows_the_containers() {
         let runtime = Arc::new(crate::runtime::fake::FakeRuntime::default());
-        runtime.set_names("e", &["probe", "alias"]);
+        runtime.set_called("e", called(&["probe", "alias"], &[]));
         let here = watch::Sender::new(Arc::new(BTreeMap::from([(1, attached("e"))])));
         let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
-        let announce = move |endpoints: Endpoints| said.send(endpoints).unwrap();
+        let announce = move |endpoints: Endpoints, _: Resolvers| said.send(endpoints).unwrap();
         let running = tokio::spawn(run(here.subscribe(), runtime, announce));
         assert!(heard.recv().await.unwrap()[&(1, 5)].names.is_empty());
         assert_eq!(

@@ -251,8 +251,10 @@ impl Keeper {
             }
             self.view = Some((view, table));
         }
-        if self.upstreams != told.upstreams {
-            self.upstreams = told.upstreams;
+        let mut upstreams = told.upstreams;
+        upstreams.extend(told.guests);
+        if self.upstreams != upstreams {
+            self.upstreams = upstreams;
             self.untold.names = true;
         }
         let Some((view, table)) = self.view.clone() else {

@@ -16,7 +16,7 @@ mod part;
 pub mod view;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -82,6 +82,8 @@ pub struct Network {
 /// Between the task and those who speak to it.
 struct Shared {
     gossip: Gossip,
+    /// Where containers ask for names.
+    gateway: Ipv4Addr,
     gate: Mutex<Gate>,
     announced: Mutex<Announced>,
     told: watch::Sender<Told>,
@@ -112,17 +114,22 @@ type Upstreams = BTreeMap<IpAddr, Upstream>;
 struct Told {
     /// It knows what runs, and has said where that answers.
     announced: bool,
+    /// Of tasks.
     upstreams: Upstreams,
+    /// Of containers of users.
+    guests: Upstreams,
 }
 
 impl Network {
     /// Takes what is told to [`Links`] from now on; does nothing with it before
     /// [`Self::start`].
     pub fn new(config: Config, gossip: Gossip) -> Arc<Self> {
+        let gateway = config.names.gateway;
         Arc::new(Self {
             config,
             shared: Arc::new(Shared {
                 gossip,
+                gateway,
                 gate: Mutex::default(),
                 announced: Mutex::default(),
                 told: watch::Sender::default(),
@@ -166,8 +173,9 @@ async fn announce_attached(shared: Arc<Shared>, runtime: Arc<dyn Runtime>) {
         return;
     };
     if let Some(attached) = attached {
-        attach::announce::run(attached, runtime, |endpoints| {
+        attach::announce::run(attached, runtime, |endpoints, resolvers| {
             shared.announce(|announced| announced.attached = endpoints);
+            shared.resolve(|told| &mut told.guests, resolvers);
         })
         .await;
     }
@@ -229,16 +237,7 @@ impl Links for Network {
     }
 
     fn resolvers(&self, resolvers: Resolvers) {
-        let gateway = Some(self.config.names.gateway);
-        let upstreams: Upstreams = resolvers
-            .into_iter()
-            .map(|(addr, wanted)| (addr, Resolv::of(&wanted, gateway).upstream))
-            .collect();
-        self.shared.told.send_if_modified(|told| {
-            let news = told.upstreams != upstreams;
-            told.upstreams = upstreams;
-            news
-        });
+        self.shared.resolve(|told| &mut told.upstreams, resolvers);
     }
 
     fn fault(&self) -> Option<String> {
@@ -257,6 +256,18 @@ impl Shared {
         let endpoints = announced.endpoints();
         // Under the lock, so that what was said last is what is told last.
         self.gossip.publish(|facts| facts.endpoints = endpoints);
+    }
+
+    fn resolve(&self, of: impl FnOnce(&mut Told) -> &mut Upstreams, resolvers: Resolvers) {
+        let upstream = |wanted| Resolv::of(&wanted, Some(self.gateway)).upstream;
+        let resolvers = resolvers.into_iter();
+        let upstreams: Upstreams = resolvers.map(|(addr, it)| (addr, upstream(it))).collect();
+        self.told.send_if_modified(|told| {
+            let told = of(told);
+            let news = *told != upstreams;
+            *told = upstreams;
+            news
+        });
     }
 }
 

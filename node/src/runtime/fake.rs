@@ -18,8 +18,8 @@ use services::{Assignment, Id, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Container, Exit, Health, Listed, LogFrame, LogOptions, LogStream, Networks, Phase, Result,
-    Runtime, RuntimeError,
+    Called, Container, Exit, Health, Listed, LogFrame, LogOptions, LogStream, Networks, Phase,
+    Result, Runtime, RuntimeError,
 };
 
 /// A listener that is so far behind loses its stream, as with a real engine.
@@ -65,7 +65,7 @@ struct State {
     containers: BTreeMap<String, Held>,
     networks: BTreeSet<Id>,
     /// Of containers that are no task's, by their place on a network.
-    names: BTreeMap<String, Vec<String>>,
+    called: BTreeMap<String, Called>,
     calls: Vec<Call>,
     refused: BTreeMap<Kind, RuntimeError>,
     held: BTreeSet<Kind>,
@@ -108,9 +108,8 @@ impl FakeRuntime {
     }
 
     /// A container of a user with this place on a network is called so.
-    pub fn set_names(&self, endpoint: &str, names: &[&str]) {
-        let names = names.iter().map(ToString::to_string).collect();
-        self.change(|state| state.names.insert(endpoint.to_owned(), names));
+    pub fn set_called(&self, endpoint: &str, called: Called) {
+        self.change(|state| state.called.insert(endpoint.to_owned(), called));
     }
 
     /// Refuses calls of this kind until [`allow`](Self::allow).
@@ -521,13 +520,13 @@ impl Runtime for FakeRuntime {
         .boxed()
     }
 
-    fn names<'a>(
+    fn called<'a>(
         &'a self,
         _: &'a str,
         endpoint: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Vec<String>>>> {
-        let names = self.lock().names.get(endpoint).cloned();
-        std::future::ready(Ok(names)).boxed()
+    ) -> BoxFuture<'a, Result<Option<Called>>> {
+        let called = self.lock().called.get(endpoint).cloned();
+        std::future::ready(Ok(called)).boxed()
     }
 
     fn logs<'a>(

@@ -21,6 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use overlay::dns::resolv::Wanted;
 use services::assignment::AssignedNetwork;
 use services::object::{NodeDescription, PublishedPort, Subnet};
 use services::{Assignment, Id, Timestamp};
@@ -92,13 +93,13 @@ pub trait Runtime: Debug + Send + Sync + 'static {
     fn events(&self) -> BoxStream<'static, Result<Id>>;
 
     /// How the container is called that has this place (`endpoint`) on the
-    /// engine's `network`: its own name first, then its aliases there. `None`
-    /// where the engine knows of no such container, or not yet.
-    fn names<'a>(
+    /// engine's `network`. `None` where the engine knows of no such container,
+    /// or not yet.
+    fn called<'a>(
         &'a self,
         network: &'a str,
         endpoint: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Vec<String>>>>;
+    ) -> BoxFuture<'a, Result<Option<Called>>>;
 
     /// What the container wrote. Ends at its end, or with the container when
     /// following.
@@ -141,6 +142,14 @@ pub struct Networks {
     /// Whatever is not wanted goes: containers on it, which are their users',
     /// are taken off.
     pub evict: bool,
+}
+
+/// What a container of a user is called, and whom it asks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Called {
+    /// Its own name first, then its aliases.
+    pub names: Vec<String>,
+    pub resolv: Wanted,
 }
 
 /// A container in a listing: enough to see whether it must be inspected.

@@ -9,7 +9,7 @@ use crate::names::Names;
 use crate::table::Table;
 
 /// Name, kind, specification.
-const SETS: [(&str, &str, &str); 21] = [
+const SETS: [(&str, &str, &str); 23] = [
     // From where and whom a container's packet may come; leads to its network's chain.
     ("containers4", "map", "type ifname . ipv4_addr : verdict;"),
     ("containers6", "map", "type ifname . ipv6_addr : verdict;"),
@@ -49,6 +49,9 @@ const SETS: [(&str, &str, &str); 21] = [
     // Client and backend that are one container.
     ("hairpin4", "set", "type ipv4_addr . ipv4_addr;"),
     ("hairpin6", "set", "type ipv6_addr . ipv6_addr;"),
+    // Containers that ask the host's name servers.
+    ("guests4", "set", "type ipv4_addr;"),
+    ("guests6", "set", "type ipv6_addr;"),
     // Who asks for names, and how fast.
     (
         "askers4",
@@ -68,6 +71,18 @@ const SETS: [(&str, &str, &str); 21] = [
 
 /// How a container and the host find each other's MAC.
 const NEIGHBOURS: &str = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255";
+
+/// What a container of no service asks for names, whomever outside.
+const GUESTS_QUESTIONS: [(&str, &str); 2] = [
+    (
+        "ip",
+        "ip saddr @guests4 ip daddr != @overlay4 meta l4proto { tcp, udp } th dport 53",
+    ),
+    (
+        "ip6",
+        "ip6 saddr @guests6 ip6 daddr != @overlay6 meta l4proto { tcp, udp } th dport 53",
+    ),
+];
 
 /// Of one container: twice what the name server answers.
 const QUESTIONS: &str = "20000/second burst 4000 packets";
@@ -161,6 +176,9 @@ fn add_network(rules: &mut Ruleset, names: &Names, network: &Network, open: bool
         lines.push(format!(
             "ip6 daddr {gateway6} meta l4proto {{ tcp, udp }} th dport 53 accept"
         ));
+        // They come to no other server than that: see `dstnat`.
+        let led = GUESTS_QUESTIONS.iter();
+        lines.extend(led.map(|(_, questions)| format!("{questions} accept")));
         lines.push(format!("{NEIGHBOURS} accept"));
         lines.push("fib daddr type local drop".to_owned());
     }
@@ -191,15 +209,23 @@ pub fn network_chain(network: &Network, open: bool) -> Option<String> {
     Some(format!("net_{addr}_{}{unlike}", net.prefix_len()))
 }
 
-/// VIPs for containers, published ports for all.
+/// VIPs for containers, published ports for all. Who was not told of our name
+/// server is led to it, whichever he asks.
 fn dstnat(rules: &mut Ruleset, names: &Names) {
     let Names { veth, tun, .. } = names;
     let hook = "type nat hook prerouting priority dstnat; policy accept;";
-    let entries = vec![
+    let mut entries = vec![
         format!("iifname \"{veth}*\" ip daddr vmap @vip4"),
         format!("iifname \"{veth}*\" ip6 daddr vmap @vip6"),
-        format!("iifname != \"{tun}\" fib daddr type local jump published"),
     ];
+    let gateways: [IpAddr; 2] = [names.gateway.into(), names.gateway6.into()];
+    let led = GUESTS_QUESTIONS.iter().zip(gateways);
+    entries.extend(led.map(|((ip, questions), gateway)| {
+        format!("iifname \"{veth}*\" {questions} dnat {ip} to {gateway}")
+    }));
+    entries.push(format!(
+        "iifname != \"{tun}\" fib daddr type local jump published"
+    ));
     base(rules, "dstnat", hook, entries);
     let hook = "type nat hook output priority -100; policy accept;";
     let entries = lines(["fib daddr type local jump published"]);

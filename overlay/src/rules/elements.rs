@@ -13,6 +13,9 @@ pub fn add(rules: &mut Ruleset, table: &Table) {
     containers(rules, table);
     homeward(rules, table);
     answers(rules, table);
+    for addr in &table.guests {
+        rules.insert(&of_family("guests", *addr), addr.to_string(), None);
+    }
 }
 
 fn subnets(rules: &mut Ruleset, table: &Table) {

@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use self::kernel::Kernel;
+use crate::directory::NO_SERVICE;
 use crate::kit::{Site, tcp};
 
 fn shop() -> Site {
@@ -37,6 +38,8 @@ fn the_whole_of_a_small_shop() {
     add set inet swarmlet askers6 { type ipv6_addr; size 65535; flags dynamic,timeout; timeout 1m; }
     add map inet swarmlet containers4 { type ifname . ipv4_addr : verdict; }
     add map inet swarmlet containers6 { type ifname . ipv6_addr : verdict; }
+    add set inet swarmlet guests4 { type ipv4_addr; }
+    add set inet swarmlet guests6 { type ipv6_addr; }
     add set inet swarmlet hairpin4 { type ipv4_addr . ipv4_addr; }
     add set inet swarmlet hairpin6 { type ipv6_addr . ipv6_addr; }
     add set inet swarmlet homeward4 { type ipv4_addr . ipv4_addr; }
@@ -74,6 +77,8 @@ fn the_whole_of_a_small_shop() {
     add chain inet swarmlet vip_fd00_5__2
     add rule inet swarmlet dstnat iifname "swv0000*" ip daddr vmap @vip4
     add rule inet swarmlet dstnat iifname "swv0000*" ip6 daddr vmap @vip6
+    add rule inet swarmlet dstnat iifname "swv0000*" ip saddr @guests4 ip daddr != @overlay4 meta l4proto { tcp, udp } th dport 53 dnat ip to 169.254.1.1
+    add rule inet swarmlet dstnat iifname "swv0000*" ip6 saddr @guests6 ip6 daddr != @overlay6 meta l4proto { tcp, udp } th dport 53 dnat ip6 to fd53:7761:726d:6c65::1:0
     add rule inet swarmlet dstnat iifname != "swl0" fib daddr type local jump published
     add rule inet swarmlet dstnat_local fib daddr type local jump published
     add rule inet swarmlet forward iifname "swv0000*" goto forward_container
@@ -120,6 +125,8 @@ fn the_whole_of_a_small_shop() {
     add rule inet swarmlet net_10.0.6.0_24 ct state established,related accept
     add rule inet swarmlet net_10.0.6.0_24 ip daddr 169.254.1.1 meta l4proto { tcp, udp } th dport 53 accept
     add rule inet swarmlet net_10.0.6.0_24 ip6 daddr fd53:7761:726d:6c65::1:0 meta l4proto { tcp, udp } th dport 53 accept
+    add rule inet swarmlet net_10.0.6.0_24 ip saddr @guests4 ip daddr != @overlay4 meta l4proto { tcp, udp } th dport 53 accept
+    add rule inet swarmlet net_10.0.6.0_24 ip6 saddr @guests6 ip6 daddr != @overlay6 meta l4proto { tcp, udp } th dport 53 accept
     add rule inet swarmlet net_10.0.6.0_24 icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept
     add rule inet swarmlet net_10.0.6.0_24 fib daddr type local drop
     add rule inet swarmlet net_10.0.6.0_24 ip daddr 10.0.6.0/24 accept
@@ -192,6 +199,23 @@ fn the_last_backend_takes_the_chain_with_it() {
     delete element inet swarmlet vip4 { 10.0.5.2 }
     flush chain inet swarmlet vip_10.0.5.2
     delete chain inet swarmlet vip_10.0.5.2
+    "#);
+}
+
+#[test]
+fn a_container_of_no_service_is_led_to_the_name_server() {
+    let mut site = shop();
+    site.local(5, "10.0.5.9", "swv00009");
+    site.local(5, "fd00:5::9", "swv00009");
+    let before = site.rules();
+    for addr in ["10.0.5.9", "fd00:5::9"] {
+        site.task(NO_SERVICE, 5, addr, 1);
+    }
+    // One of another node is led there.
+    site.task(NO_SERVICE, 5, "10.0.5.10", 2);
+    assert_snapshot!(site.rules().since(&before), @r#"
+    add element inet swarmlet guests4 { 10.0.5.9 }
+    add element inet swarmlet guests6 { fd00:5::9 }
     "#);
 }
 

@@ -7,11 +7,11 @@
 //! at a time does each of them slower, and how long each call may take, because
 //! an engine that hangs must not hang the node.
 
+mod called;
 mod create;
 mod error;
 mod instance;
 mod logs;
-mod names;
 mod networks;
 mod observe;
 mod ports;
@@ -37,7 +37,9 @@ use services::object::NodeDescription;
 use services::{Assignment, Id};
 use tokio::sync::{Mutex, Semaphore};
 
-use super::{Container, Listed, LogFrame, LogOptions, Networks, Result, Runtime, RuntimeError};
+use super::{
+    Called, Container, Listed, LogFrame, LogOptions, Networks, Result, Runtime, RuntimeError,
+};
 
 pub use logs::MAX_LOG_FRAME;
 
@@ -367,12 +369,12 @@ impl Runtime for DockerRuntime {
             .unwrap_or_else(|error| futures::stream::once(std::future::ready(Err(error))).boxed())
     }
 
-    fn names<'a>(
+    fn called<'a>(
         &'a self,
         network: &'a str,
         endpoint: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Vec<String>>>> {
-        self.names_on(network, endpoint).boxed()
+    ) -> BoxFuture<'a, Result<Option<Called>>> {
+        self.called_on(network, endpoint).boxed()
     }
 
     fn logs<'a>(

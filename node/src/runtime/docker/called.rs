@@ -1,20 +1,17 @@
-//! How a container that is no task's is called on a network.
+//! How a container that is no task's is called on a network, and whom it asks.
 
 use std::collections::HashMap;
 
 use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings};
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptions};
+use overlay::dns::resolv::Wanted;
 
 use super::{CALL_TIMEOUT, DockerRuntime};
-use crate::runtime::Result;
+use crate::runtime::{Called, Result};
 
 impl DockerRuntime {
-    /// See [`crate::runtime::Runtime::names`].
-    pub(super) async fn names_on(
-        &self,
-        network: &str,
-        endpoint: &str,
-    ) -> Result<Option<Vec<String>>> {
+    /// See [`crate::runtime::Runtime::called`].
+    pub(super) async fn called_on(&self, network: &str, endpoint: &str) -> Result<Option<Called>> {
         let filters = HashMap::from([("network".to_owned(), vec![network.to_owned()])]);
         let options = ListContainersOptions {
             filters: Some(filters),
@@ -34,7 +31,7 @@ impl DockerRuntime {
                 client.inspect_container(&container, options).await
             })
             .await?;
-        Ok(names_of(inspected, endpoint))
+        Ok(called(inspected, endpoint))
     }
 }
 
@@ -45,15 +42,23 @@ fn id_of(summary: ContainerSummary, endpoint: &str) -> Option<String> {
     summary.id
 }
 
-/// Its own name first, then its aliases there. The engine itself adds the
-/// beginning of its id.
-fn names_of(container: ContainerInspectResponse, endpoint: &str) -> Option<Vec<String>> {
+/// The engine itself adds the beginning of its id to its aliases.
+fn called(container: ContainerInspectResponse, endpoint: &str) -> Option<Called> {
     let networks = container.network_settings?.networks?;
     let found = networks.into_values().find(|it| is_it(it, endpoint))?;
     let own = container.name.unwrap_or_default();
     let own = own.trim_start_matches('/').to_owned();
     let aliases = found.aliases.into_iter().chain(found.dns_names).flatten();
-    Some([own].into_iter().chain(aliases).collect())
+    let host = container.host_config.unwrap_or_default();
+    let servers = host.dns.unwrap_or_default();
+    Some(Called {
+        names: [own].into_iter().chain(aliases).collect(),
+        resolv: Wanted {
+            servers: servers.iter().flat_map(|it| it.parse()).collect(),
+            search: host.dns_search.unwrap_or_default(),
+            options: host.dns_options.unwrap_or_default(),
+        },
+    })
 }
 
 fn is_it(settings: &EndpointSettings, endpoint: &str) -> bool {
@@ -85,11 +90,16 @@ mod tests {
             "web": {"EndpointID": "w", "Aliases": ["alias", "0123456789ab"]},
         });
         let found: ContainerInspectResponse = serde_json::from_value(container(&networks)).unwrap();
-        let names = names_of(found.clone(), "w").unwrap();
-        assert_eq!(names, ["probe", "alias", "0123456789ab"]);
-        assert_eq!(names_of(found, "x"), None);
-        let plain = container(&json!({"web": {"EndpointID": "w", "Aliases": null}}));
+        let there = called(found.clone(), "w").unwrap();
+        assert_eq!(there.names, ["probe", "alias", "0123456789ab"]);
+        assert_eq!(there.resolv, Wanted::default());
+        assert_eq!(called(found, "x"), None);
+        let mut plain = container(&json!({"web": {"EndpointID": "w", "Aliases": null}}));
+        plain["HostConfig"] = json!({"Dns": ["192.0.2.53"], "DnsSearch": null});
         let found: ContainerInspectResponse = serde_json::from_value(plain).unwrap();
-        assert_eq!(names_of(found, "w").unwrap(), ["probe"]);
+        let there = called(found, "w").unwrap();
+        assert_eq!(there.names, ["probe"]);
+        let server: std::net::IpAddr = "192.0.2.53".parse().unwrap();
+        assert_eq!(there.resolv.servers, [server]);
     }
 }
