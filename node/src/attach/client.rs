@@ -25,9 +25,9 @@ use crate::control::message::{Open, SwarmNews};
 use crate::control::{Control, frame};
 
 /// For all managers together, while a user waits at his `docker run`.
-const GIVE_WITHIN: Duration = Duration::from_secs(12);
-/// For one of them.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const GIVE_WITHIN: Duration = Duration::from_secs(14);
+/// For one of them, which looks for a leader for 5 s.
+const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 /// After managers could not be told what is free.
 const TELL_AGAIN: Duration = Duration::from_secs(5);
 
@@ -129,6 +129,7 @@ impl Client {
         for (id, addr) in managers {
             let asked = timeout(ANSWER_WITHIN, self.ask_one(id, addr, ask));
             match timeout_at(deadline, asked).await {
+                Ok(Ok(Ok(Answer::Unable { reason }))) => last = format!("manager {id}: {reason}"),
                 Ok(Ok(Ok(answer))) => return Ok(answer),
                 Ok(Ok(Err(error))) => last = format!("manager {id}: {error}"),
                 Ok(Err(_)) => last = format!("manager {id} does not answer"),
@@ -136,7 +137,7 @@ impl Client {
             }
         }
         Err(format!(
-            "no manager of the swarm is in reach, and only they give addresses: {last}"
+            "no manager of the swarm answers, and only they give addresses: {last}"
         ))
     }
 

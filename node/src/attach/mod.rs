@@ -8,6 +8,7 @@
 
 pub mod announce;
 pub mod client;
+mod pace;
 pub mod serve;
 
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use services::Id;
 
 pub use client::Client;
+pub use pace::Pace;
 
 /// What a node asks of a manager, for itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +38,20 @@ pub enum Ask {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    Given { addrs: Vec<IpNet>, ticket: Vec<u8> },
-    Listed { ids: Vec<Id> },
+    Given {
+        addrs: Vec<IpNet>,
+        ticket: Vec<u8>,
+    },
+    Listed {
+        ids: Vec<Id>,
+    },
     Removed,
-    Refused { reason: String },
+    /// By what was agreed on: every manager says the same.
+    Refused {
+        reason: String,
+    },
+    /// This manager cannot say now; another one may.
+    Unable {
+        reason: String,
+    },
 }

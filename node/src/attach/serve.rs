@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use overlay::directory::NO_SERVICE;
 use quinn::SendStream;
 use services::{Command, Id};
+use tokio::time::Instant;
 
 use super::{Answer, Ask};
 use crate::control::frame;
@@ -22,6 +23,9 @@ pub async fn serve(
     mut out: SendStream,
 ) -> io::Result<()> {
     let answered = match ask {
+        _ if !manager.attach_pace.allows(node, Instant::now()) => {
+            Err(Failure::unable("this node asks for addresses too often"))
+        }
         Ask::Give {
             id,
             network,
@@ -30,9 +34,40 @@ pub async fn serve(
         Ask::List => list(manager, node).await,
         Ask::Remove { ids } => remove(manager, node, &ids).await,
     };
-    let answer = answered.unwrap_or_else(|reason| Answer::Refused { reason });
+    let answer = answered.unwrap_or_else(Into::into);
     frame::send(&mut out, &answer).await?;
     out.finish().map_err(io::Error::other)
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+enum Failure {
+    Refused(String),
+    Unable(String),
+}
+
+impl Failure {
+    fn unable(error: impl ToString) -> Self {
+        Self::Unable(error.to_string())
+    }
+}
+
+impl From<ProposeError> for Failure {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::Refused(refusal) => Self::Refused(refusal.message),
+            error => Self::unable(error),
+        }
+    }
+}
+
+impl From<Failure> for Answer {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(reason) => Self::Refused { reason },
+            Failure::Unable(reason) => Self::Unable { reason },
+        }
+    }
 }
 
 async fn give(
@@ -41,12 +76,12 @@ async fn give(
     id: Id,
     network: Id,
     wanted: &[IpAddr],
-) -> Result<Answer, String> {
+) -> Result<Answer, Failure> {
     let mut tried = None;
     let addrs = loop {
         current(manager).await?;
         let chosen = manager.read_state(|state| state.choose_addresses(id, network, wanted));
-        let addrs = chosen.map_err(|refusal| refusal.message)?;
+        let addrs = chosen.map_err(|refusal| Failure::Refused(refusal.message))?;
         let command = Command::CreateAttachment {
             id,
             network,
@@ -57,7 +92,7 @@ async fn give(
             Ok(_) => break addrs,
             // Another container or task was faster, and there is more.
             Err(ProposeError::Refused(_)) if tried.as_ref() != Some(&addrs) => tried = Some(addrs),
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.into()),
         }
     };
     let ticket = sign(manager, node, id, network, &addrs)?;
@@ -71,7 +106,7 @@ fn sign(
     id: Id,
     network: Id,
     addrs: &[IpNet],
-) -> Result<Vec<u8>, String> {
+) -> Result<Vec<u8>, Failure> {
     let addrs: Vec<IpAddr> = addrs.iter().map(IpNet::addr).collect();
     let grant = Grant {
         task: id.as_u128(),
@@ -80,24 +115,25 @@ fn sign(
         addrs: &addrs,
         node,
     };
-    let signed = manager.authority()?.sign(&grant.signed_bytes());
-    signed.map_err(|error| error.to_string())
+    let authority = manager.authority().map_err(Failure::Unable)?;
+    let signed = authority.sign(&grant.signed_bytes());
+    signed.map_err(Failure::unable)
 }
 
-async fn list(manager: &Manager, node: NodeId) -> Result<Answer, String> {
+async fn list(manager: &Manager, node: NodeId) -> Result<Answer, Failure> {
     current(manager).await?;
     let ids = held(manager, node);
     Ok(Answer::Listed { ids })
 }
 
 /// Those of other nodes are left alone, whatever is asked.
-async fn remove(manager: &Manager, node: NodeId, ids: &[Id]) -> Result<Answer, String> {
+async fn remove(manager: &Manager, node: NodeId, ids: &[Id]) -> Result<Answer, Failure> {
     current(manager).await?;
     let mut own = held(manager, node);
     own.retain(|id| ids.contains(id));
     if !own.is_empty() {
         let removed = manager.propose(Command::RemoveAttachments { ids: own });
-        removed.await.map_err(|error| error.to_string())?;
+        removed.await?;
     }
     Ok(Answer::Removed)
 }
@@ -110,7 +146,7 @@ fn held(manager: &Manager, node: NodeId) -> Vec<Id> {
 }
 
 /// Waits until this manager knows all that was agreed on before now.
-async fn current(manager: &Manager) -> Result<(), String> {
+async fn current(manager: &Manager) -> Result<(), Failure> {
     let barrier = manager.raft.read_barrier().await;
-    barrier.map(drop).map_err(|error| error.to_string())
+    barrier.map(drop).map_err(Failure::unable)
 }

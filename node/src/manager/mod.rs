@@ -24,6 +24,7 @@ use services::spec::Role;
 use services::{Answer, Command, Id, Proposal, Refusal};
 use tokio::time::timeout;
 
+use crate::attach::Pace;
 use crate::clock;
 use crate::control::Control;
 use crate::control::message::SwarmNews;
@@ -46,6 +47,8 @@ pub struct Manager {
     pub control: Arc<Control>,
     /// Of this manager's own node.
     pub doctor: Arc<dyn Diagnose>,
+    /// At which nodes may ask for addresses of users' containers.
+    pub attach_pace: Pace,
 }
 
 /// Why a command has no answer.

@@ -341,6 +341,7 @@ impl Membership {
             gossip: self.gossip.clone(),
             control: Arc::clone(&self.control),
             doctor: Arc::clone(&self.doctor),
+            attach_pace: attach::Pace::default(),
         });
         let stop = self.stop.child_token();
         for task in [

@@ -109,6 +109,42 @@ async fn a_manager_serves_itself_and_refusals_say_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_outlives_the_manager_that_signed_it() {
+    let founder = Node::founder(ClusterSpec::default()).await;
+    let second = Node::joined(&founder, Role::Manager).await;
+    until("there are two managers", || founder.voters() == 2).await;
+    founder.create_attachable("front").await;
+    let network = founder.network("front");
+    let client = second.attacher();
+    client.hold([1].into());
+    // It asks itself first.
+    let given = client.attach(wanted(1, network, &[])).await.unwrap();
+    founder.set_role(second.id(), Role::Worker).await;
+    until("it manages no more", || {
+        second.membership().manager().is_none()
+    })
+    .await;
+    let addrs: Vec<_> = given.addrs.iter().map(|addr| addr.addr()).collect();
+    let grant = Grant {
+        task: 1,
+        service: 0,
+        network,
+        addrs: &addrs,
+        node: second.membership().me,
+    };
+    let credentials = &founder.membership().credentials;
+    let root = credentials.identity().root().clone();
+    assert!(root.verifies(&grant.signed_bytes(), &given.ticket));
+    assert_eq!(
+        founder.held(second.id()),
+        [1].into(),
+        "nor is it taken back"
+    );
+    let again = client.attach(wanted(1, network, &[])).await.unwrap();
+    assert_eq!(again.addrs, given.addrs, "another manager knows it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_manager_a_user_hears_so() {
     let founder = Node::founder(ClusterSpec::default()).await;
     let worker = Node::joined(&founder, Role::Worker).await;
@@ -118,7 +154,7 @@ async fn without_a_manager_a_user_hears_so() {
     founder.membership().stop().await;
     let refused = client.attach(wanted(1, network, &[])).await.unwrap_err();
     assert!(
-        refused.starts_with("no manager of the swarm is in reach"),
+        refused.starts_with("no manager of the swarm answers"),
         "{refused}"
     );
 }
