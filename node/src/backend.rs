@@ -1,7 +1,6 @@
 //! The API's two questions, answered by the node: what it is ([`Swarm`]), and,
 //! where it leads, what the swarm is ([`Manager`]).
 
-mod routes;
 mod site;
 
 use std::collections::BTreeMap;
@@ -34,7 +33,7 @@ use crate::manager::events::Event;
 use crate::manager::{Manager, ProposeError, node_id, node_key};
 use crate::runtime::LogOptions;
 use crate::swarm::{InitOptions, JoinOptions, Phase, Swarm, SwarmError};
-use crate::{address, clock, logs};
+use crate::{address, clock, logs, routes};
 
 /// A member that has answered the leader within this time is reachable.
 const REACHABLE_WITHIN: Duration = Duration::from_secs(2);

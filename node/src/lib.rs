@@ -20,6 +20,7 @@ mod membership;
 mod network;
 mod presence;
 mod renewal;
+mod routes;
 pub mod runtime;
 mod session;
 mod site;

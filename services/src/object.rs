@@ -97,6 +97,10 @@ pub struct NodeDescription {
     /// `(type, name)` of the engine's plugins, e.g. `("Log", "json-file")`.
     pub plugins: Vec<(String, String)>,
     pub swarmlet_version: String,
+    /// The subnets that it has an interface in, other than the swarm's: no
+    /// network of the swarm may take them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subnets: Vec<IpNet>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,13 +8,14 @@
 mod tests;
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::address::successor;
 use crate::command::{Refusal, RefusalKind};
 use crate::id::Id;
-use crate::object::Subnet;
+use crate::object::{Node, Subnet};
 use crate::spec::{ClusterSpec, IpamConfig, NetworkSpec};
 use crate::state::State;
 
@@ -24,7 +25,8 @@ pub type Taken = (IpNet, String);
 impl State {
     /// The subnets for a new network of this spec, IPv4 first. `taken` is what
     /// else is not free, such as the routes of the node that is asked; the
-    /// addresses of the swarm's nodes are avoided in any case.
+    /// addresses of the swarm's nodes and the subnets that they are in are
+    /// avoided in any case.
     ///
     /// # Errors
     /// `InvalidArgument` that names the owner of what a user asked for, or
@@ -69,11 +71,18 @@ impl State {
         if let Some((other, owner)) = self.network_over(net) {
             return Some((other, owner));
         }
-        let node = |node: &&std::sync::Arc<crate::object::Node>| net.contains(&node.addr.ip());
-        if let Some(node) = self.nodes().find(node) {
-            let name = node.description.as_ref().map(|it| it.hostname.clone());
+        let of_node = |node: &Arc<Node>| {
+            let description = node.description.as_ref();
+            let subnets = description.map_or(&[][..], |it| &it.subnets);
+            let own = [IpNet::from(node.addr.ip())];
+            let mut all = own.iter().chain(subnets);
+            let other = *all.find(|other| overlaps(net, **other))?;
+            let name = description.map(|it| it.hostname.clone());
             let name = name.unwrap_or_else(|| node.id.to_string());
-            return Some((node.addr.ip().into(), format!("node {name}")));
+            Some((other, format!("node {name}")))
+        };
+        if let Some(found) = self.nodes().find_map(of_node) {
+            return Some(found);
         }
         taken
             .iter()

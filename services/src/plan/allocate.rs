@@ -40,12 +40,13 @@ pub(super) fn give(draft: &mut Draft) {
     give_addresses(draft, &waiting);
 }
 
-/// Once, and only when the addresses of its first node are known: they must
-/// not be in its subnet.
+/// Once, and only when a node has said which subnets it is in: they must be
+/// others.
 fn make_ingress(draft: &mut Draft) {
     let state = draft.state();
     let is_made = state.had_ingress() || state.network_named(INGRESS).is_some();
-    if is_made || state.cluster().is_none() || state.nodes().len() == 0 {
+    let is_described = state.nodes().any(|node| node.description.is_some());
+    if is_made || state.cluster().is_none() || !is_described {
         return;
     }
     if let Ok(subnets) = state.choose_subnets(&ingress_spec(), &[]) {

@@ -89,6 +89,22 @@ fn routes_of_the_host_are_avoided() {
 }
 
 #[test]
+fn the_subnets_that_nodes_are_in_are_avoided() {
+    let mut world = World::with_nodes(2);
+    let node = world.node("h2");
+    let mut description = world.state.node(node).unwrap().description.clone().unwrap();
+    description.subnets = vec!["10.0.0.0/22".parse().unwrap(), "fd00::/8".parse().unwrap()];
+    world.describe(node, description);
+    let subnets = world.state.choose_subnets(&network("a"), &[]).unwrap();
+    assert_eq!(subnets[0].net.to_string(), "10.0.4.0/24");
+    check_refused(
+        &mut world,
+        with_subnet("b", "10.0.3.0/24"),
+        "10.0.0.0/22 of node h2",
+    );
+}
+
+#[test]
 fn used_up_pools_are_said_and_recover() {
     let mut world = world();
     let cluster = world.state.cluster().unwrap();

@@ -40,6 +40,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::{
     Called, Container, Listed, LogFrame, LogOptions, Networks, Result, Runtime, RuntimeError,
 };
+use crate::routes;
 
 pub use logs::MAX_LOG_FRAME;
 
@@ -280,9 +281,13 @@ impl Runtime for DockerRuntime {
 
     fn describe(&self) -> BoxFuture<'_, Result<NodeDescription>> {
         async {
-            self.call(CALL_TIMEOUT, |client| async move { client.info().await })
-                .await
-                .map(observe::description)
+            let info = self
+                .call(CALL_TIMEOUT, |client| async move { client.info().await })
+                .await?;
+            Ok(NodeDescription {
+                subnets: routes::linked(),
+                ..observe::description(info)
+            })
         }
         .boxed()
     }

@@ -141,6 +141,7 @@ pub(super) fn description(info: SystemInfo) -> NodeDescription {
             .collect(),
         plugins: plugins(info.plugins.unwrap_or_default()),
         swarmlet_version: env!("CARGO_PKG_VERSION").to_owned(),
+        subnets: Vec::new(),
     }
 }
 

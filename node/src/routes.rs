@@ -1,6 +1,7 @@
 //! Where this host sends packets already: subnets that a new network must not
 //! take.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -8,23 +9,44 @@ use services::Taken;
 
 /// Interfaces of the overlay, whose subnets the state knows better.
 const OURS: [&str; 2] = ["swl", "swv"];
-/// `RTF_REJECT` of `linux/route.h`: goes nowhere.
+/// Of `linux/route.h`: goes nowhere; goes by another host.
 const REJECT: u32 = 0x200;
+const GATEWAY: u32 = 0x2;
+/// More than that many links have no part in the choice of subnets.
+const MAX_LINKED: usize = 64;
 
 /// Of the main tables. What cannot be read is taken to be free.
 pub fn of_host() -> Vec<Taken> {
+    let routes = all().into_iter();
+    routes
+        .map(|it| (it.net, format!("the route via {}", it.interface)))
+        .collect()
+}
+
+/// The subnets that this host has an interface in.
+pub fn linked() -> Vec<IpNet> {
+    let routes = all().into_iter().filter(|route| !route.by_gateway);
+    let nets: BTreeSet<IpNet> = routes.map(|route| route.net).collect();
+    nets.into_iter().take(MAX_LINKED).collect()
+}
+
+struct Route {
+    net: IpNet,
+    interface: String,
+    by_gateway: bool,
+}
+
+fn all() -> Vec<Route> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let v4 = read("/proc/net/route");
     let v6 = read("/proc/net/ipv6_route");
-    let nets = v4.lines().filter_map(v4_route);
-    let nets = nets.chain(v6.lines().filter_map(v6_route));
-    nets.map(|(net, interface)| (net, format!("the route via {interface}")))
-        .collect()
+    let routes = v4.lines().filter_map(v4_route);
+    routes.chain(v6.lines().filter_map(v6_route)).collect()
 }
 
 /// `iface destination gateway flags refcnt use metric mask …`, numbers in hex
 /// and in the host's byte order.
-fn v4_route(line: &str) -> Option<(IpNet, &str)> {
+fn v4_route(line: &str) -> Option<Route> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [interface, destination, _, flags, _, _, _, mask, ..] = fields[..] else {
         return None;
@@ -34,13 +56,12 @@ fn v4_route(line: &str) -> Option<(IpNet, &str)> {
         Some(Ipv4Addr::from(bits.to_ne_bytes()))
     };
     let net = Ipv4Net::with_netmask(addr(destination)?, addr(mask)?).ok()?;
-    let net = IpNet::V4(net);
-    is_taken(net, flags, interface).then_some((net, interface))
+    route(net.into(), flags, interface)
 }
 
 /// `destination length source length next-hop metric refcnt use flags iface`,
 /// all in hex.
-fn v6_route(line: &str) -> Option<(IpNet, &str)> {
+fn v6_route(line: &str) -> Option<Route> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [destination, length, _, _, _, _, _, _, flags, interface] = fields[..] else {
         return None;
@@ -48,23 +69,31 @@ fn v6_route(line: &str) -> Option<(IpNet, &str)> {
     let addr = Ipv6Addr::from_bits(u128::from_str_radix(destination, 16).ok()?);
     let length = u8::from_str_radix(length, 16).ok()?;
     let local = addr.is_unicast_link_local() || addr.is_multicast() || addr.is_loopback();
-    let net = IpNet::V6(Ipv6Net::new(addr, length).ok()?);
-    (!local && is_taken(net, flags, interface)).then_some((net, interface))
+    let net = Ipv6Net::new(addr, length).ok()?;
+    route(net.into(), flags, interface).filter(|_| !local)
 }
 
-/// Default routes leave everything free.
-fn is_taken(net: IpNet, flags: &str, interface: &str) -> bool {
-    let rejects = u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & REJECT != 0);
+/// `None`: it leaves its subnet free, as default routes do.
+fn route(net: IpNet, flags: &str, interface: &str) -> Option<Route> {
+    let flags = u32::from_str_radix(flags, 16).ok()?;
     let ours = OURS.iter().any(|prefix| interface.starts_with(prefix));
-    net.prefix_len() > 0 && !rejects && !ours
+    let taken = net.prefix_len() > 0 && flags & REJECT == 0 && !ours;
+    taken.then(|| Route {
+        net,
+        interface: interface.to_owned(),
+        by_gateway: flags & GATEWAY != 0,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shown(route: Option<(IpNet, &str)>) -> Option<String> {
-        route.map(|(net, interface)| format!("{net} {interface}"))
+    fn shown(route: Option<Route>) -> Option<String> {
+        route.map(|it| match it.by_gateway {
+            true => format!("{} by a gateway on {}", it.net, it.interface),
+            false => format!("{} {}", it.net, it.interface),
+        })
     }
 
     #[test]
@@ -80,6 +109,10 @@ mod tests {
             (
                 line("docker0", [172, 17, 0, 0], "0001", [255, 255, 0, 0]),
                 Some("172.17.0.0/16 docker0"),
+            ),
+            (
+                line("eth0", [10, 5, 0, 0], "0003", [255, 255, 0, 0]),
+                Some("10.5.0.0/16 by a gateway on eth0"),
             ),
             (line("swl0", [10, 0, 1, 0], "0001", full), None),
             (line("lo", [10, 9, 0, 0], "0201", full), None),
