@@ -107,6 +107,10 @@ pub const ALL: &[Scenario] = &[
         run: overlay::names::services_reach_each_other_by_name_from_every_device,
     },
     Scenario {
+        name: "docker_run_joins_attachable_networks_on_any_device",
+        run: overlay::attach::docker_run_joins_attachable_networks_on_any_device,
+    },
+    Scenario {
         name: "a_published_port_answers_on_every_device_with_the_clients_address",
         run: overlay::ingress::a_published_port_answers_on_every_device_with_the_clients_address,
     },

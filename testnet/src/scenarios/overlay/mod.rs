@@ -3,6 +3,7 @@
 //! Who asks whom is said by the test server's answers: which container it is,
 //! and whose address it sees. What is in the kernel is read from the kernel.
 
+pub mod attach;
 pub mod changes;
 pub mod ingress;
 pub mod isolation;
