@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Questions a second that one asker may keep on asking.
-pub(super) const RATE: u32 = 10_000;
+/// Questions a second that one asker may keep on asking: on a slow and busy device
+/// several can, and leave time for the others.
+pub(super) const RATE: u32 = 4_000;
 /// Questions that it may ask at once.
-pub(super) const BURST: u32 = 2_000;
+pub(super) const BURST: u32 = 1_000;
 /// The same for all together who are nobody's container.
 const STRANGERS: u32 = 100;
 

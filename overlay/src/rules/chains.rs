@@ -84,8 +84,8 @@ const GUESTS_QUESTIONS: [(&str, &str); 2] = [
     ),
 ];
 
-/// Of one container: twice what the name server answers.
-const QUESTIONS: &str = "20000/second burst 4000 packets";
+/// Of one container: somewhat more than the name server answers.
+const QUESTIONS: &str = "5000/second burst 1500 packets";
 
 pub fn add(rules: &mut Ruleset, names: &Names, table: &Table) {
     for (name, kind, spec) in SETS {

@@ -112,8 +112,8 @@ fn the_whole_of_a_small_shop() {
     add rule inet swarmlet from_tunnel ct state new ip6 saddr != @overlay6 ct mark set 0x53770000
     add rule inet swarmlet input iifname "swl0" ct state established,related accept
     add rule inet swarmlet input iifname "swl0" drop
-    add rule inet swarmlet input iifname "swv0000*" ip daddr 169.254.1.1 udp dport 53 update @askers4 { ip saddr limit rate over 20000/second burst 4000 packets } drop
-    add rule inet swarmlet input iifname "swv0000*" ip6 daddr fd53:7761:726d:6c65::1:0 udp dport 53 update @askers6 { ip6 saddr limit rate over 20000/second burst 4000 packets } drop
+    add rule inet swarmlet input iifname "swv0000*" ip daddr 169.254.1.1 udp dport 53 update @askers4 { ip saddr limit rate over 5000/second burst 1500 packets } drop
+    add rule inet swarmlet input iifname "swv0000*" ip6 daddr fd53:7761:726d:6c65::1:0 udp dport 53 update @askers6 { ip6 saddr limit rate over 5000/second burst 1500 packets } drop
     add rule inet swarmlet net_10.0.0.0_24 ct state established,related accept
     add rule inet swarmlet net_10.0.0.0_24 ip daddr @overlay4 drop
     add rule inet swarmlet net_10.0.0.0_24 ip6 daddr @overlay6 drop

@@ -1,19 +1,24 @@
-//! What a container cannot reach, and cannot pretend.
+//! What a container cannot reach, cannot pretend and cannot spoil.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use swarmlet_testnet::Netns;
 
 use super::await_all_answer;
 use crate::runner::Context;
-use crate::scenarios::kit::{Inside, Swarm, claim, swarmlet};
+use crate::scenarios::kit::{Inside, Swarm, claim, soon, swarmlet};
 
 const PORT: u16 = 9000;
 const DELIVERED: Duration = Duration::from_secs(1);
+/// How long one container asks for names as fast as it can.
+const STORM: Duration = Duration::from_secs(3);
+/// A question is answered within this time, whoever else asks.
+const ANSWERED: Duration = Duration::from_secs(2);
 
 pub fn a_container_reaches_only_its_own_networks(context: &Context) -> Result<()> {
     let swarm = Swarm::of(context, 2)?;
@@ -47,6 +52,9 @@ pub fn a_container_reaches_only_its_own_networks(context: &Context) -> Result<()
     })?;
     claim("nothing is delivered from a forged address", || {
         forged(&red)
+    })?;
+    claim("a storm of questions leaves the others their names", || {
+        storm(&swarm, &red[0], &blue[0])
     })
 }
 
@@ -108,5 +116,51 @@ fn run(place: &Netns, argv: &[&str]) -> Result<()> {
     let output = place.command(argv).output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{argv:?}: {said}");
+    Ok(())
+}
+
+fn storm(swarm: &Swarm, asker: &Inside, other: &Inside) -> Result<()> {
+    let daemon = swarm.named(asker.host().name())?.daemon();
+    let before = daemon.usage()?.rss;
+    let (network, ends) = (asker.netns()?, AtomicBool::new(false));
+    let slowest = std::thread::scope(|scope| -> Result<Duration> {
+        scope.spawn(|| network.enter(|| flood(&ends)));
+        let start = Instant::now();
+        let mut slowest = Duration::ZERO;
+        let asked = loop {
+            let question = Instant::now();
+            match other.resolve("blue") {
+                Ok(found) if found.is_empty() => break Err(anyhow::anyhow!("no answer")),
+                Err(e) => break Err(e),
+                Ok(_) => slowest = slowest.max(question.elapsed()),
+            }
+            if start.elapsed() > STORM {
+                break Ok(slowest);
+            }
+        };
+        ends.store(true, Ordering::Relaxed);
+        asked.context("beside the storm")
+    })?;
+    ensure!(slowest < ANSWERED, "an answer took {slowest:.1?}");
+    let grown = daemon.usage()?.rss.saturating_sub(before) >> 20;
+    ensure!(grown < 16, "the daemon has grown by {grown} MiB");
+    soon("the asker to get answers again", || {
+        let found = asker.resolve("red")?;
+        ensure!(!found.is_empty(), "none");
+        Ok(())
+    })
+}
+
+/// Questions for `blue`, as many as one socket can send.
+fn flood(ends: &AtomicBool) -> std::io::Result<()> {
+    const QUESTION: &[u8] =
+        b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04blue\x00\x00\x01\x00\x01";
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.set_nonblocking(true)?;
+    let server = (Ipv4Addr::new(169, 254, 1, 1), 53);
+    while !ends.load(Ordering::Relaxed) {
+        // A full buffer is what a storm looks like.
+        let _ = socket.send_to(QUESTION, server);
+    }
     Ok(())
 }
