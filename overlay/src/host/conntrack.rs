@@ -15,7 +15,7 @@ use rtnetlink::sys::{Socket, SocketAddr};
 use super::message::{NLA_F_NESTED, attribute, find, message};
 use super::{Error, Result};
 use crate::directory::Protocol;
-use crate::table::{PublishedPort, Table};
+use crate::table::{PublishedPort, Subnets, Table};
 
 /// What no flow may go on with.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,6 +26,8 @@ pub struct Stale {
     backends: BTreeSet<IpAddr>,
     /// Ports that nobody answered before: UDP flows to the host itself.
     ports: BTreeSet<u16>,
+    /// Subnets, and the backends in them that are somewhere.
+    all_but: Option<(Subnets, BTreeSet<IpAddr>)>,
 }
 
 impl Stale {
@@ -47,11 +49,21 @@ impl Stale {
             containers: containers.copied().collect(),
             backends: backends.copied().collect(),
             ports: ports.map(|(port, _)| port.number).collect(),
+            all_but: None,
+        }
+    }
+
+    /// What may have gone while nobody looked.
+    pub fn of_an_earlier_run(now: &Table) -> Self {
+        let live = now.locals.keys().chain(now.remotes.keys());
+        Self {
+            all_but: Some((now.subnets.clone(), live.copied().collect())),
+            ..Self::default()
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.containers.is_empty() && self.backends.is_empty() && self.ports.is_empty()
+        *self == Self::default()
     }
 
     /// Deletes those flows; says how many there were.
@@ -68,12 +80,19 @@ impl Stale {
         result.and_then(|result| result).map_err(failed)
     }
 
+    fn is_gone(&self, backend: IpAddr) -> bool {
+        let is_nowhere = |(subnets, live): &(Subnets, BTreeSet<_>)| {
+            subnets.network_of(backend).is_some() && !live.contains(&backend)
+        };
+        self.backends.contains(&backend) || self.all_but.as_ref().is_some_and(is_nowhere)
+    }
+
     fn has(&self, flow: &Flow) -> bool {
         let ends = [flow.client, flow.backend];
         let udp = flow.protocol == IPPROTO_UDP;
         let unanswered = || self.ports.contains(&flow.port) && flow.asked == flow.backend;
         ends.iter().any(|end| self.containers.contains(end))
-            || (udp || !flow.answered) && self.backends.contains(&flow.backend)
+            || (udp || !flow.answered) && self.is_gone(flow.backend)
             || udp && unanswered()
     }
 }

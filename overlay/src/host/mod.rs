@@ -105,14 +105,16 @@ impl Host {
         let rules = rules::ruleset(&self.names, table);
         let said = self.say(&rules).await?;
         self.rules = Some(rules);
-        let flows = match self.table.replace(table.clone()) {
-            Some(before) => Stale::between(&before, table).forget().await?,
-            None => 0,
-        };
         let links = self.netlink.links().await?;
         self.opened |= !sysctl::forwards();
         sysctl::apply(&self.names, table, &links)?;
         let routes = routes::apply(&self.netlink, &self.names, table, &links).await?;
+        let stale = match &self.table {
+            Some(before) => Stale::between(before, table),
+            None => Stale::of_an_earlier_run(table),
+        };
+        let flows = stale.forget().await?;
+        self.table = Some(table.clone());
         // What was told meanwhile was our own doing.
         self.watch.drain().map_err(unwatched)?;
         Ok(Applied {

@@ -92,6 +92,12 @@ impl Stage {
             .is_ok_and(|heard| heard.is_ok())
     }
 
+    /// As a daemon does: the kernel has what the one before has left.
+    pub fn start_anew(&mut self) {
+        let host = self.runtime.block_on(async { Host::open(names()) });
+        self.host = Some(host.unwrap());
+    }
+
     pub fn diagnose(&mut self) -> Vec<Finding> {
         let table = self.site.table();
         let host = self.host.as_ref().unwrap();

@@ -459,6 +459,29 @@ fn a_udp_client_moves_on_when_its_backend_is_gone() {
 }
 
 #[test]
+fn a_udp_client_moves_on_from_a_backend_that_went_while_nobody_looked() {
+    on_host(|stage| {
+        shop(stage);
+        let client = stage.container(5, "10.0.5.9");
+        let near = stage.container(5, "10.0.5.3");
+        let far = stage.tunnel(&["10.0.5.4"]);
+        stage.site.task(50, 5, "10.0.5.4", 2);
+        stage.apply();
+        near.serve_udp("near", 80);
+        far.serve_udp("far", 80);
+        let talk = client.udp_client("10.0.5.2:80");
+        assert_eq!(talk.ask(), said("far", "10.0.5.9"));
+        stage.start_anew();
+        assert_eq!(stage.apply().flows, 0);
+        stage.start_anew();
+        stage.site.task(50, 5, "10.0.5.3", 1);
+        stage.site.gone("10.0.5.4");
+        assert_eq!(stage.apply().flows, 1);
+        assert_eq!(talk.ask(), said("near", "10.0.5.9"));
+    });
+}
+
+#[test]
 fn a_tcp_client_whom_nobody_has_answered_moves_on() {
     on_host(|stage| {
         shop(stage);
