@@ -159,7 +159,7 @@ fn bad_specs(h1: &Host) -> Result<()> {
             "--mount type=tmpfs,target=/a --mount type=tmpfs,target=/a whoami",
             "duplicate mount point",
         ),
-        ("-p 8080:80 whoami", "mode=host"),
+        ("-p 2377:80/udp whoami", "the nodes of the swarm talk on"),
         ("--mode global whoami", "global"),
         ("--replicas many whoami", "--replicas"),
         ("--restart-delay soon whoami", "--restart-delay"),
