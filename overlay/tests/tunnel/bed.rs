@@ -180,6 +180,13 @@ impl Host {
         self.start();
     }
 
+    /// Starts again without a word to the other.
+    pub fn crash(&mut self) {
+        self.ns.ip("link set uplink down");
+        self.restart();
+        self.ns.ip("link set uplink up");
+    }
+
     pub fn close(&mut self) {
         if let Some(tunnel) = self.tunnel.take() {
             tunnel.close();

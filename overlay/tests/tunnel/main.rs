@@ -170,6 +170,33 @@ fn a_peer_that_is_back_is_reached_within_two_seconds() {
 }
 
 #[test]
+fn the_first_connection_of_a_peer_that_crashed_stays() {
+    let mut bed = Bed::new(1_500, 1_400);
+    bed.connect();
+    // The other has dialled the one that there is, and would prefer it. A packet
+    // under way would tell it at once.
+    let crashing = usize::from(bed.hosts[0].me < bed.hosts[1].me);
+    let mut sent = 0;
+    wait_for("silence", || {
+        let before = sent;
+        sent = bed.hosts[1 - crashing].path().map_or(0, |path| path.sent);
+        thread::sleep(Duration::from_millis(200));
+        sent == before
+    });
+    bed.hosts[crashing].crash();
+    bed.hosts[crashing].route(&bed, |_| {});
+    wait_for("a connection", || bed.hosts[crashing].path().is_some());
+    let mut age = Duration::ZERO;
+    // One that is replaced ends after a second.
+    while age < Duration::from_millis(1_500) {
+        let path = bed.hosts[crashing].path().expect("it was replaced");
+        assert!(path.established >= age, "it was replaced");
+        age = path.established;
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn a_peer_that_is_gone_from_the_table_is_cut_off() {
     let bed = Bed::new(1_500, 1_400);
     bed.connect();

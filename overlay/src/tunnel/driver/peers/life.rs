@@ -186,7 +186,14 @@ impl Peers {
         };
         let replaced = match takes_over {
             true => peer.used.replace(new),
-            false => Some(new),
+            false => {
+                // A peer that was begun anew has lost the older one, and says so
+                // when it is asked.
+                if let Some(older) = peer.used.and_then(|older| self.links.get_mut(&older)) {
+                    older.connection.ping();
+                }
+                Some(new)
+            }
         };
         let used = peer.used;
         peer.failed = 0;
