@@ -11,12 +11,12 @@ use crate::object::{Subnet, Task, TaskAddress, TaskState, container_name};
 use crate::spec::ServiceSpec;
 use crate::state::State;
 
-/// One task as its node sees it. The container's name is
-/// `<service>.<slot>.<task id>`.
+/// One task as its node sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assignment {
     pub task: Id,
     pub service: Id,
+    /// Zero where the slot is the node.
     pub slot: u64,
     /// What was asked for; the task template and the host-mode ports count.
     pub spec: Arc<ServiceSpec>,
@@ -56,7 +56,7 @@ impl Assignment {
         Self {
             task: task.id,
             service: task.service,
-            slot: task.slot,
+            slot: task.slot.number(),
             spec: Arc::clone(&task.spec),
             desired: task.desired,
             networks: networks
@@ -65,8 +65,9 @@ impl Assignment {
         }
     }
 
-    pub fn container_name(&self) -> String {
-        container_name(&self.spec, self.slot, self.task)
+    /// `<service>.<slot>.<task id>` on `node`, which runs it.
+    pub fn container_name(&self, node: Id) -> String {
+        container_name(&self.spec, self.slot, Some(node), self.task)
     }
 }
 

@@ -169,6 +169,16 @@ pub enum Change {
         id: Id,
         addresses: Vec<TaskAddress>,
     },
+    /// As `CreateTask`, for a service whose slots are the nodes.
+    CreateTaskOnNode {
+        id: Id,
+        service: Id,
+        spec_version: u64,
+        node: Id,
+        desired: TaskState,
+        not_before: Timestamp,
+        failures: u32,
+    },
 }
 
 /// What the proposer gets back.

@@ -144,7 +144,33 @@ pub struct Service {
     pub spec_version: u64,
     pub previous_spec: Option<Arc<ServiceSpec>>,
     pub update: Option<UpdateStatus>,
+    /// Of a service whose mode is a job, and of no other.
+    pub job: Option<JobStatus>,
     pub endpoint: Endpoint,
+}
+
+/// A job runs once for each write of its spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// From 0; tasks say which of them they are of.
+    pub iteration: u64,
+    pub last_execution: Timestamp,
+}
+
+impl JobStatus {
+    pub fn first(at: Timestamp) -> Self {
+        Self {
+            iteration: 0,
+            last_execution: at,
+        }
+    }
+
+    pub fn next(self, at: Timestamp) -> Self {
+        Self {
+            iteration: self.iteration.saturating_add(1),
+            last_execution: at,
+        }
+    }
 }
 
 /// What a service was given of what its spec asks. While something is
@@ -204,8 +230,9 @@ pub struct Task {
     pub id: Id,
     pub meta: Meta,
     pub service: Id,
-    /// From 1.
-    pub slot: u64,
+    pub slot: SlotId,
+    /// Which run of a job it is of.
+    pub job_iteration: Option<u64>,
     /// The service's spec as it was when the task was made; shared.
     pub spec: Arc<ServiceSpec>,
     pub spec_version: u64,
@@ -221,6 +248,25 @@ pub struct Task {
     pub addresses: Vec<TaskAddress>,
 }
 
+/// Which place of its service a task fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum SlotId {
+    /// From 1 for replicas, from 0 for the tasks of a job.
+    Number(u64),
+    /// The one of a service that has a task per node.
+    Node(Id),
+}
+
+impl SlotId {
+    /// Docker's `Slot`: zero for a node.
+    pub fn number(self) -> u64 {
+        match self {
+            Self::Number(number) => number,
+            Self::Node(_) => 0,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskAddress {
     pub network: Id,
@@ -229,13 +275,30 @@ pub struct TaskAddress {
 }
 
 impl Task {
+    /// `<service>.<slot>.<task id>`.
     pub fn container_name(&self) -> String {
-        container_name(&self.spec, self.slot, self.id)
+        let node = match self.slot {
+            SlotId::Node(node) => Some(node),
+            SlotId::Number(_) => self.node,
+        };
+        container_name(&self.spec, self.slot.number(), node, self.id)
+    }
+
+    /// Where it shall get, as users are told: a job's task is to end.
+    pub fn shown_desired(&self) -> TaskState {
+        match self.desired {
+            TaskState::Running if self.spec.mode.is_job() => TaskState::Complete,
+            desired => desired,
+        }
     }
 }
 
-pub(crate) fn container_name(spec: &ServiceSpec, slot: u64, task: Id) -> String {
-    format!("{}.{slot}.{task}", spec.name)
+/// As in Swarm, slot zero is called after the node.
+pub(crate) fn container_name(spec: &ServiceSpec, slot: u64, node: Option<Id>, task: Id) -> String {
+    match (slot, node) {
+        (0, Some(node)) => format!("{}.{node}.{task}", spec.name),
+        _ => format!("{}.{slot}.{task}", spec.name),
+    }
 }
 
 /// The order is Swarm's: a state only ever increases.

@@ -5,6 +5,8 @@
 //! that a spec is shown again as it was written. Specs travel in records as
 //! JSON bytes, because users' specs grow with every release.
 
+mod mode;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
+pub use mode::Mode;
 
 pub type Labels = BTreeMap<String, String>;
 
@@ -87,27 +90,6 @@ impl ServiceSpec {
         self.ports()
             .iter()
             .filter(|port| port.mode == PublishMode::Host && port.published != 0)
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// `None` is Docker's default of one replica.
-    Replicated { replicas: Option<u64> },
-}
-
-impl Default for Mode {
-    fn default() -> Self {
-        Self::Replicated { replicas: None }
-    }
-}
-
-impl Mode {
-    pub fn replicas(&self) -> u64 {
-        match self {
-            Self::Replicated { replicas } => replicas.unwrap_or(defaults::REPLICAS),
-        }
     }
 }
 

@@ -329,7 +329,7 @@ impl State {
         if let Some(existing) = self.container_of(assignment.task) {
             return Ok(existing.id.clone());
         }
-        let id = format!("container-{}", assignment.container_name());
+        let id = format!("container-{}", assignment.task);
         let container = Container {
             id: id.clone(),
             phase: Phase::Created,

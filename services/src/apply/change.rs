@@ -6,16 +6,61 @@ use std::sync::Arc;
 use super::Write;
 use crate::command::Change;
 use crate::id::Id;
-use crate::object::{Task, TaskState, TaskStatus, UpdateStatus};
+use crate::object::{SlotId, Task, TaskState, TaskStatus, UpdateStatus};
 use crate::spec::ServiceSpec;
+use crate::time::Timestamp;
 
 pub(crate) const WAITS_FOR_ADDRESSES: &str = "pending address allocation";
 pub(super) const WAITS_FOR_NODE: &str = "pending task scheduling";
 
+/// What both ways to make a task say.
+struct NewTask {
+    id: Id,
+    service: Id,
+    spec_version: u64,
+    slot: SlotId,
+    desired: TaskState,
+    not_before: Timestamp,
+    failures: u32,
+}
+
 impl Write<'_> {
     pub(super) fn change(&mut self, change: &Change) {
         match change {
-            Change::CreateTask { .. } => self.create_task(change),
+            &Change::CreateTask {
+                id,
+                service,
+                spec_version,
+                slot,
+                desired,
+                not_before,
+                failures,
+            } => self.create_task(NewTask {
+                id,
+                service,
+                spec_version,
+                slot: SlotId::Number(slot),
+                desired,
+                not_before,
+                failures,
+            }),
+            &Change::CreateTaskOnNode {
+                id,
+                service,
+                spec_version,
+                node,
+                desired,
+                not_before,
+                failures,
+            } => self.create_task(NewTask {
+                id,
+                service,
+                spec_version,
+                slot: SlotId::Node(node),
+                desired,
+                not_before,
+                failures,
+            }),
             Change::AssignTask { id, node } => self.assign_task(*id, *node),
             Change::SetDesired { id, desired } => self.set_desired(*id, *desired),
             Change::SetStatus { id, status } => self.set_status(*id, status),
@@ -41,41 +86,32 @@ impl Write<'_> {
         }
     }
 
-    fn create_task(&mut self, change: &Change) {
-        let &Change::CreateTask {
-            id,
-            service,
-            spec_version,
-            slot,
-            desired,
-            not_before,
-            failures,
-        } = change
-        else {
+    fn create_task(&mut self, new: NewTask) {
+        let Some(spec) = self.spec_of(new.service, new.spec_version) else {
             return;
         };
-        let Some(spec) = self.spec_of(service, spec_version) else {
-            return;
-        };
-        if self.state.task(id).is_some() || desired > TaskState::Running {
+        let fits = spec.mode.is_per_node() == matches!(new.slot, SlotId::Node(_));
+        if !fits || self.state.task(new.id).is_some() || new.desired > TaskState::Running {
             return;
         }
         let (state, message) = match spec.is_on_networks() {
             true => (TaskState::New, WAITS_FOR_ADDRESSES),
             false => (TaskState::Pending, WAITS_FOR_NODE),
         };
+        let job = self.state.service(new.service).and_then(|it| it.job);
         self.state.put_task(Task {
-            id,
+            id: new.id,
             meta: self.created(),
-            service,
-            slot,
+            service: new.service,
+            slot: new.slot,
+            job_iteration: job.map(|job| job.iteration),
             spec,
-            spec_version,
+            spec_version: new.spec_version,
             node: None,
-            desired,
+            desired: new.desired,
             status: TaskStatus::at(state, self.at, message),
-            not_before,
-            failures,
+            not_before: new.not_before,
+            failures: new.failures,
             addresses: Vec::new(),
         });
     }
@@ -87,7 +123,10 @@ impl Write<'_> {
 
     fn assign_task(&mut self, id: Id, node: Id) {
         let waits = self.state.task(id).is_some_and(|task| {
-            task.status.state == TaskState::Pending && task.desired <= TaskState::Running
+            let elsewhere = matches!(task.slot, SlotId::Node(own) if own != node);
+            task.status.state == TaskState::Pending
+                && task.desired <= TaskState::Running
+                && !elsewhere
         });
         if !waits || self.state.node(node).is_none() {
             return;

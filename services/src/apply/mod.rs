@@ -18,8 +18,8 @@ use std::sync::Arc;
 use crate::command::{Answer, Change, Command, Proposal, Refusal, RefusalKind};
 use crate::id::Id;
 use crate::object::{
-    Cluster, Endpoint, Meta, Node, NodeDescription, Service, TaskState, TaskStatus, UpdateState,
-    UpdateStatus,
+    Cluster, Endpoint, JobStatus, Meta, Node, NodeDescription, Service, TaskState, TaskStatus,
+    UpdateState, UpdateStatus,
 };
 use crate::spec::{ClusterSpec, NodeSpec, Role, ServiceSpec};
 use crate::state::State;
@@ -284,6 +284,7 @@ impl Write<'_> {
             spec_version: self.index,
             previous_spec: None,
             update: None,
+            job: spec.mode.is_job().then(|| JobStatus::first(self.at)),
             endpoint: self.state.settled_endpoint(id, spec, &Endpoint::default()),
         });
         self.versioned()
@@ -299,7 +300,8 @@ impl Write<'_> {
         }
         check_version(known.meta, version)?;
         self.state.check_endpoint(id, spec)?;
-        let update = (!spec.same_tasks(&known.spec))
+        let rolls_out = !spec.mode.is_job() && !spec.same_tasks(&known.spec);
+        let update = rolls_out
             .then(|| UpdateStatus::begun(UpdateState::Updating, self.at, "update in progress"));
         let previous = Some(Arc::clone(&known.spec));
         self.respec(id, Arc::clone(spec), previous, self.index, update);
@@ -315,12 +317,13 @@ impl Write<'_> {
         check_version(known.meta, version)?;
         self.state.check_endpoint(id, &spec)?;
         let previous = Some(Arc::clone(&known.spec));
-        let update = UpdateStatus::begun(
-            UpdateState::RollbackStarted,
-            self.at,
-            "manually requested rollback",
-        );
-        self.respec(id, spec, previous, self.index, Some(update));
+        let begun = || {
+            let message = "manually requested rollback";
+            UpdateStatus::begun(UpdateState::RollbackStarted, self.at, message)
+        };
+        // Nothing is rolled out of a job: it runs again.
+        let update = (!spec.mode.is_job()).then(begun);
+        self.respec(id, spec, previous, self.index, update);
         self.versioned()
     }
 
@@ -364,6 +367,7 @@ impl Write<'_> {
             service.previous_spec = previous;
             service.spec_version = spec_version;
             service.update = update;
+            service.job = service.job.map(|job| job.next(at));
             service.meta.version = index;
             service.meta.updated = at;
         }

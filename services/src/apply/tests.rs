@@ -3,8 +3,8 @@ use std::sync::Arc;
 use crate::command::{Answer, Change, Command, Refusal, RefusalKind};
 use crate::id::Id;
 use crate::object::{Node, TaskState, TaskStatus, UpdateState};
-use crate::spec::{Availability, NodeSpec, Role};
-use crate::testing::{World, cluster, scale, set_image, web};
+use crate::spec::{Availability, Mode, NodeSpec, Role, ServiceSpec};
+use crate::testing::{World, cluster, global, job, scale, set_image, web};
 
 /// The command is refused so and changes nothing.
 fn check_refused(world: &mut World, command: Command, kind: RefusalKind, message: &str) {
@@ -121,6 +121,82 @@ fn a_removed_name_is_free_again() {
     let id = world.create(web(1));
     world.command(Command::RemoveService { id }).unwrap();
     world.create(web(1));
+}
+
+#[test]
+fn a_service_keeps_its_mode() {
+    let text = "service mode change is not allowed";
+    let kind = RefusalKind::Unimplemented;
+    let mut world = World::new();
+    let web = world.create(web(1));
+    for other in [Mode::Global, Mode::GlobalJob] {
+        let change = update(&world, web, |spec| spec.mode = other);
+        check_refused(&mut world, change, kind, text);
+    }
+    let job = ServiceSpec {
+        name: "job".to_owned(),
+        ..job(1, 1)
+    };
+    let job = world.create(job);
+    let change = update(&world, job, |spec| spec.mode = Mode::default());
+    check_refused(&mut world, change, kind, text);
+}
+
+#[test]
+fn a_task_is_made_for_the_slots_that_its_service_has() {
+    let mut world = World::with_nodes(1);
+    let global = ServiceSpec {
+        name: "agent".to_owned(),
+        ..global()
+    };
+    let (web, global) = (world.create(web(1)), world.create(global));
+    let node = world.node("h1");
+    for (service, per_node) in [(web, true), (global, false)] {
+        let id = world.next_id();
+        let spec_version = world.service(service).spec_version;
+        let (desired, not_before, failures) = (TaskState::Running, world.now, 0);
+        let change = match per_node {
+            true => Change::CreateTaskOnNode {
+                id,
+                service,
+                spec_version,
+                node,
+                desired,
+                not_before,
+                failures,
+            },
+            false => Change::CreateTask {
+                id,
+                service,
+                spec_version,
+                slot: 1,
+                desired,
+                not_before,
+                failures,
+            },
+        };
+        let changes = vec![change];
+        world.command(Command::Plan { changes }).unwrap();
+    }
+    assert_eq!(world.state.tasks().len(), 0);
+}
+
+#[test]
+fn a_task_with_a_node_is_placed_nowhere_else() {
+    let mut world = World::with_nodes(1);
+    world.settle();
+    let service = world.create(global());
+    let changes = world.decide().changes;
+    let made: Vec<Change> = changes
+        .into_iter()
+        .filter(|change| !matches!(change, Change::AssignTask { .. }))
+        .collect();
+    world.command(Command::Plan { changes: made }).unwrap();
+    let other = world.add_node("h2");
+    let id = world.tasks(service)[0].id;
+    let changes = vec![Change::AssignTask { id, node: other }];
+    world.command(Command::Plan { changes }).unwrap();
+    assert_eq!(world.tasks(service)[0].node, None);
 }
 
 #[test]
@@ -408,7 +484,7 @@ fn a_node_is_assigned_its_own_tasks_only() {
     let first = h1.values().next().unwrap();
     assert_eq!((first.service, first.desired), (web, TaskState::Running));
     assert_eq!(
-        first.container_name(),
+        first.container_name(world.node("h1")),
         format!("web.{}.{}", first.slot, first.task)
     );
 }

@@ -15,8 +15,8 @@ use super::record::ClusterV1;
 use super::{CodecError, arc_from_json, decode, encode, from_json, to_json};
 use crate::id::Id;
 use crate::object::{
-    Attachment, Endpoint, Meta, Network, Node, Service, Subnet, Task, TaskAddress, TaskState,
-    TaskStatus, UpdateStatus, Vip,
+    Attachment, Endpoint, JobStatus, Meta, Network, Node, Service, SlotId, Subnet, Task,
+    TaskAddress, TaskState, TaskStatus, UpdateStatus, Vip,
 };
 use crate::spec::{PortSpec, ServiceSpec};
 use crate::state::State;
@@ -98,6 +98,21 @@ enum RecordV1 {
         network: Id,
         node: Id,
         addrs: Vec<IpNet>,
+    },
+    /// Of the task whose record it follows, where its slot is a node.
+    NodeSlot {
+        task: Id,
+        node: Id,
+    },
+    /// Of the service whose record it follows, where that is a job.
+    Job {
+        service: Id,
+        status: JobStatus,
+    },
+    /// Of the task whose record it follows, where that is a job's.
+    JobTask {
+        task: Id,
+        iteration: u64,
     },
 }
 
@@ -193,6 +208,10 @@ impl<W: Write> Writer<W> {
             previous_spec_json: previous.map(to_json).transpose()?,
             update: service.update.clone(),
         })?;
+        if let Some(status) = service.job {
+            let service = service.id;
+            self.record(RecordV1::Job { service, status })?;
+        }
         if is_plain(service) {
             return Ok(());
         }
@@ -233,7 +252,7 @@ impl<W: Write> Writer<W> {
             id: task.id,
             meta: task.meta,
             service: task.service,
-            slot: task.slot,
+            slot: task.slot.number(),
             spec_version: task.spec_version,
             node: task.node,
             desired: task.desired,
@@ -241,6 +260,14 @@ impl<W: Write> Writer<W> {
             not_before: task.not_before,
             failures: task.failures,
         })?;
+        if let SlotId::Node(node) = task.slot {
+            let task = task.id;
+            self.record(RecordV1::NodeSlot { task, node })?;
+        }
+        if let Some(iteration) = task.job_iteration {
+            let task = task.id;
+            self.record(RecordV1::JobTask { task, iteration })?;
+        }
         if task.addresses.is_empty() {
             return Ok(());
         }
@@ -358,6 +385,7 @@ impl Reader {
                         .map(arc_from_json)
                         .transpose()?,
                     update,
+                    job: None,
                     endpoint,
                 });
             }
@@ -376,7 +404,8 @@ impl Reader {
                 id,
                 meta,
                 service,
-                slot,
+                slot: SlotId::Number(slot),
+                job_iteration: None,
                 spec: self.spec(service, spec_version)?,
                 spec_version,
                 node,
@@ -423,8 +452,21 @@ impl Reader {
                 node,
                 addrs,
             }),
+            RecordV1::NodeSlot { task, node } => self.task(task)?.slot = SlotId::Node(node),
+            RecordV1::JobTask { task, iteration } => {
+                self.task(task)?.job_iteration = Some(iteration);
+            }
+            RecordV1::Job { service, status } => {
+                let service = self.state.edit_service(service);
+                service.ok_or_else(|| misplaced("job", "service"))?.job = Some(status);
+            }
         }
         Ok(())
+    }
+
+    fn task(&mut self, id: Id) -> Result<&mut Task, CodecError> {
+        let task = self.state.edit_task(id);
+        task.ok_or_else(|| misplaced("slot", "task"))
     }
 
     fn endpoint(
@@ -433,9 +475,8 @@ impl Reader {
         published: &[Option<u16>],
         vips: Vec<Vip>,
     ) -> Result<(), CodecError> {
-        let service = self.state.service(id).ok_or_else(|| {
-            CodecError::malformed("a record is of the endpoint of a service that is not there")
-        })?;
+        let service = self.state.service(id);
+        let service = service.ok_or_else(|| misplaced("endpoint", "service"))?;
         let ports = service.spec.ports().iter().zip(published);
         let settled = |(port, published): (&PortSpec, &Option<u16>)| {
             published.map(|published| port.with_published(published))
@@ -451,4 +492,10 @@ impl Reader {
             .cloned()
             .ok_or_else(|| CodecError::malformed("a record names a spec that is not there"))
     }
+}
+
+fn misplaced(what: &str, whose: &str) -> CodecError {
+    CodecError::malformed(format!(
+        "a record is of the {what} of a {whose} that is not there"
+    ))
 }

@@ -12,9 +12,12 @@ use crate::object::{
     TaskState, TaskStatus, UpdateState, UpdateStatus, Vip,
 };
 use crate::observed::NodeHealth;
-use crate::spec::{Availability, ClusterSpec, NodeSpec, Protocol, Role, ServiceSpec};
+use crate::spec::{Availability, ClusterSpec, Mode, NodeSpec, Protocol, Role, ServiceSpec};
 use crate::state::State;
-use crate::testing::{SECOND, World, attach, cluster, network, publish_ingress, set_image, web};
+use crate::testing::{
+    SECOND, World, attach, cluster, global, global_job, job, network, publish_ingress, set_image,
+    web,
+};
 use crate::time::Timestamp;
 
 fn hex(bytes: &[u8]) -> String {
@@ -155,6 +158,72 @@ const GOLDEN_ALLOCATIONS: &str = "
     07 01 01 00 0a000100 18 00 0a000101 01 00 0a000180 19
     08 02 03 01 fb3075 01 04 00 0a000102 18
     09 05 01 04 02 00 0a000103 18 01 fd000001000000000000000000000003 40";
+
+#[test]
+fn the_bytes_of_a_task_for_a_node_stay_as_they_are() {
+    let changes = vec![Change::CreateTaskOnNode {
+        id: id(1),
+        service: id(2),
+        spec_version: 3,
+        node: id(4),
+        desired: TaskState::Running,
+        not_before: Timestamp(5),
+        failures: 6,
+    }];
+    let bytes = "00 fb2c01 0b 01 0a 01 02 03 04 07 05 06";
+    check_golden(Command::Plan { changes }, bytes);
+}
+
+/// Specs travel as JSON: these words are on the disks of running swarms.
+#[test]
+fn the_words_for_modes_stay_as_they_are() {
+    let words = [
+        (
+            Mode::Replicated { replicas: Some(3) },
+            r#"{"replicated":{"replicas":3}}"#,
+        ),
+        (Mode::Global, r#""global""#),
+        (
+            Mode::ReplicatedJob {
+                max_concurrent: 1,
+                total_completions: 2,
+            },
+            r#"{"replicated_job":{"max_concurrent":1,"total_completions":2}}"#,
+        ),
+        (Mode::GlobalJob, r#""global_job""#),
+    ];
+    for (mode, words) in words {
+        assert_eq!(serde_json::to_string(&mode).unwrap(), words);
+        assert_eq!(serde_json::from_str::<Mode>(words).unwrap(), mode);
+    }
+}
+
+#[test]
+fn the_records_of_modes_in_a_snapshot_stay_as_they_are() {
+    let mut world = World::with_nodes(1);
+    world.settle();
+    let before = snapshot(&world.state).len();
+    world.create(global_job());
+    world.settle();
+    let task = world.state.tasks().next().unwrap();
+    let bytes = hex(&snapshot(&world.state)[before - 8..]);
+    let fixed = |id: Id| {
+        let bytes = bincode::serde::encode_to_vec(id, bincode::config::standard());
+        hex(&bytes.unwrap())
+    };
+    let (service, node) = (fixed(task.service), fixed(task.node.unwrap()));
+    let task = fixed(task.id);
+    let at = hex(&world.now.0.to_le_bytes());
+    // The job of the service, the node of its task, and the task's run.
+    for record in [
+        format!("000d{service}00fd{at}"),
+        format!("000c{task}{node}"),
+        format!("000e{task}00"),
+    ] {
+        let length = hex(&u32::try_from(record.len() / 2).unwrap().to_le_bytes());
+        assert!(bytes.contains(&(length + &record)), "{record} in {bytes}");
+    }
+}
 
 #[test]
 fn the_bytes_of_a_network_stay_as_they_are() {
@@ -501,10 +570,15 @@ fn rich_world() -> World {
     attach(&mut spec, back);
     publish_ingress(&mut spec, &[8080, 0]);
     let service = world.create(spec);
-    world.create(ServiceSpec {
-        name: "other".to_owned(),
-        ..web(2)
-    });
+    for (name, spec) in [
+        ("other", web(2)),
+        ("agent", global()),
+        ("job", job(2, 5)),
+        ("global-job", global_job()),
+    ] {
+        let name = name.to_owned();
+        world.create(ServiceSpec { name, ..spec });
+    }
     world.settle();
     world.update(service, |spec| set_image(spec, "web:2"));
     world.run_for(SECOND);

@@ -10,7 +10,7 @@ use super::Plan;
 use super::slot::Slot;
 use crate::command::Change;
 use crate::id::{Id, IdSource};
-use crate::object::{Service, Task, TaskState, TaskStatus};
+use crate::object::{Service, SlotId, Task, TaskState, TaskStatus};
 use crate::observed::{NodeHealth, Observed};
 use crate::spec::Availability;
 use crate::state::State;
@@ -160,6 +160,7 @@ impl Draft<'_> {
         match change {
             Change::CreateIngress { .. } => None,
             Change::CreateTask { service, .. }
+            | Change::CreateTaskOnNode { service, .. }
             | Change::AllocateService { service, .. }
             | Change::SetUpdateStatus { service, .. }
             | Change::Rollback { service, .. } => Some(*service),
@@ -189,16 +190,33 @@ impl Draft<'_> {
         self.ids.next_id()
     }
 
-    pub(super) fn create_task(&mut self, service: &Service, slot: u64, how: NewTask) {
+    pub(super) fn create_task(&mut self, service: &Service, slot: SlotId, how: NewTask) {
         let id = self.ids.next_id();
-        self.emit(Change::CreateTask {
-            id,
-            service: service.id,
-            spec_version: service.spec_version,
-            slot,
-            desired: how.desired,
-            not_before: how.not_before,
-            failures: how.failures,
+        let NewTask {
+            desired,
+            not_before,
+            failures,
+        } = how;
+        let (service, spec_version) = (service.id, service.spec_version);
+        self.emit(match slot {
+            SlotId::Number(slot) => Change::CreateTask {
+                id,
+                service,
+                spec_version,
+                slot,
+                desired,
+                not_before,
+                failures,
+            },
+            SlotId::Node(node) => Change::CreateTaskOnNode {
+                id,
+                service,
+                spec_version,
+                node,
+                desired,
+                not_before,
+                failures,
+            },
         });
     }
 }

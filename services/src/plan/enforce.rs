@@ -13,7 +13,7 @@ use super::slot::is_live;
 use crate::id::Id;
 use crate::object::{Node, Service, Task, TaskState, TaskStatus};
 
-const REJECTED: &str = "task rejected by constraint enforcer";
+pub(super) const REJECTED: &str = "task rejected by constraint enforcer";
 
 pub(super) fn reject_misplaced(draft: &mut Draft) {
     let services = draft.services();

@@ -9,13 +9,18 @@
 //!
 //! The stages' rules are swarmkit's (`manager/orchestrator`,
 //! `manager/scheduler`), except that a task lost with its node is replaced
-//! without its restart delay, and that failures in a row back off.
+//! without its restart delay, that failures in a row back off, and that a
+//! global job runs on nodes that come later, too.
 
 mod allocate;
+mod criteria;
 mod dirt;
 mod draft;
 mod enforce;
+mod jobs;
+mod orchestrate;
 mod outcome;
+mod per_node;
 mod reap;
 mod replicas;
 mod restart;
@@ -68,7 +73,7 @@ fn pass(draft: &mut Draft) -> bool {
     draft.begin_pass();
     outcome::record(draft);
     enforce::reject_misplaced(draft);
-    replicas::scale(draft);
+    orchestrate::fill(draft);
     restart::replace_ended(draft);
     update::roll_out(draft);
     allocate::give(draft);

@@ -6,33 +6,32 @@ use std::collections::BTreeMap;
 use super::draft::{Draft, NewTask};
 use super::slot::Slot;
 use crate::id::Id;
-use crate::object::{Service, TaskState};
+use crate::object::{Service, SlotId, TaskState};
 
-pub(super) fn scale(draft: &mut Draft) {
-    for service in draft.services() {
-        let wanted = service.spec.mode.replicas();
-        let slots = draft.slots(service.id);
-        let existing = slots.iter().filter(|slot| slot.exists()).count() as u64;
-        if existing < wanted {
-            add(draft, &service, &slots, wanted - existing);
-        } else if existing > wanted {
-            remove(draft, &slots, wanted);
-        }
+pub(super) fn scale(draft: &mut Draft, service: &Service, wanted: u64) {
+    let slots = draft.slots(service.id);
+    let existing = slots.iter().filter(|slot| slot.exists()).count() as u64;
+    if existing < wanted {
+        add(draft, service, &slots, wanted - existing);
+    } else if existing > wanted {
+        remove(draft, &slots, wanted);
     }
 }
 
 /// New slots take the lowest free numbers.
 fn add(draft: &mut Draft, service: &Service, slots: &[Slot], missing: u64) {
-    let known: BTreeMap<u64, &Slot> = slots.iter().map(|slot| (slot.number, slot)).collect();
-    let free = (1..).filter(|number| !known.get(number).is_some_and(|slot| slot.exists()));
-    for number in free.take(usize::try_from(missing).unwrap_or(usize::MAX)) {
+    let known: BTreeMap<SlotId, &Slot> = slots.iter().map(|slot| (slot.id, slot)).collect();
+    let free = (1..)
+        .map(SlotId::Number)
+        .filter(|id| !known.get(id).is_some_and(|slot| slot.exists()));
+    for id in free.take(usize::try_from(missing).unwrap_or(usize::MAX)) {
         let now = draft.now();
         // An earlier task of this number may still be stopping.
-        let how = match known.get(&number) {
+        let how = match known.get(&id) {
             Some(_) => NewTask::prepared(now, 0),
             None => NewTask::running(now),
         };
-        draft.create_task(service, number, how);
+        draft.create_task(service, id, how);
     }
 }
 
@@ -52,7 +51,7 @@ fn remove(draft: &mut Draft, slots: &[Slot], wanted: u64) {
         };
         ranked.push((rank, slot));
     }
-    ranked.sort_by_key(|(rank, slot)| (*rank, slot.number));
+    ranked.sort_by_key(|(rank, slot)| (*rank, slot.id));
     let kept = usize::try_from(wanted).unwrap_or(usize::MAX);
     for (_, slot) in ranked.into_iter().skip(kept) {
         for task in &slot.tasks {

@@ -9,9 +9,12 @@
 use std::time::Duration;
 
 use super::draft::{Draft, NewTask, Place};
+use super::enforce;
+use super::jobs;
+use super::per_node::Sites;
 use super::slot::Slot;
 use crate::object::{Service, Task, TaskState, TaskStatus};
-use crate::spec::RestartCondition;
+use crate::spec::{Mode, RestartCondition};
 use crate::time::Timestamp;
 
 /// An attempt that lasts so long has not failed at once.
@@ -21,18 +24,21 @@ const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 pub(super) fn replace_ended(draft: &mut Draft) {
     for service in draft.services() {
+        let sites = Sites::of(&service);
         for slot in draft.slots(service.id).iter() {
             if slot.exists() {
-                replace(draft, &service, slot);
+                replace(draft, &service, &sites, slot);
             }
         }
     }
 }
 
-fn replace(draft: &mut Draft, service: &Service, slot: &Slot) {
+fn replace(draft: &mut Draft, service: &Service, sites: &Sites, slot: &Slot) {
     let mut goes_on = false;
     for task in slot.live() {
-        if is_over(draft, task) {
+        if jobs::is_done(draft, task) {
+            goes_on = true;
+        } else if is_over(draft, task) {
             draft.set_desired(task, TaskState::Shutdown);
         } else {
             goes_on = true;
@@ -42,10 +48,18 @@ fn replace(draft: &mut Draft, service: &Service, slot: &Slot) {
         return;
     }
     let Some(newest) = slot.newest() else { return };
+    if !sites.are_open(draft, slot.id) || !may_begin(service, slot) {
+        return;
+    }
     if may_restart(draft, slot, newest) {
         let how = replacement_of(draft, newest);
-        draft.create_task(service, slot.number, how);
+        draft.create_task(service, slot.id, how);
     }
+}
+
+/// A job's slots are begun by the job.
+fn may_begin(service: &Service, slot: &Slot) -> bool {
+    !service.spec.mode.is_job() || jobs::has_begun(service, slot)
 }
 
 /// Whether a task that should run never will.
@@ -61,7 +75,7 @@ fn is_over(draft: &mut Draft, task: &Task) -> bool {
 /// what ended by itself; what was lost with its node is replaced at once.
 pub(super) fn replacement_of(draft: &Draft, task: &Task) -> NewTask {
     let status = draft.effective(task);
-    if !status.state.is_final() || status.state == TaskState::Orphaned {
+    if !ended_by_itself(status) {
         return NewTask::prepared(draft.now(), task.failures);
     }
     let failures = if ran_for(status) < SETTLED_AFTER {
@@ -92,7 +106,13 @@ fn backoff(failures: u32) -> Duration {
 /// Whether the restart policy lets the slot go on after `newest`.
 pub(super) fn may_restart(draft: &Draft, slot: &Slot, newest: &Task) -> bool {
     let status = draft.effective(newest);
+    let mode = &newest.spec.mode;
+    let is_replica = matches!(mode, Mode::Replicated { .. });
+    if !is_replica && !ended_by_itself(status) {
+        return true;
+    }
     let allowed = match newest.spec.task.restart_condition() {
+        RestartCondition::Any if mode.is_job() => status.state != TaskState::Complete,
         RestartCondition::Any => true,
         RestartCondition::OnFailure => status.state != TaskState::Complete,
         RestartCondition::None => false,
@@ -104,6 +124,15 @@ pub(super) fn may_restart(draft: &Draft, slot: &Slot, newest: &Task) -> bool {
             let window = policy.and_then(|policy| policy.window).unwrap_or_default();
             allowed && restarts(slot, newest, status.at, window) < max
         }
+    }
+}
+
+/// Rather than by being lost, or stopped because of its node.
+pub(super) fn ended_by_itself(status: &TaskStatus) -> bool {
+    match status.state {
+        TaskState::Complete | TaskState::Failed => true,
+        TaskState::Rejected => status.message != enforce::REJECTED,
+        _ => false,
     }
 }
 

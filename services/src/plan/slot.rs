@@ -1,12 +1,13 @@
-//! A slot: the tasks that were one after the other the n-th replica.
+//! A slot: the tasks that were one after the other the n-th replica, or the
+//! one of a node.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::object::{Task, TaskState};
+use crate::object::{SlotId, Task, TaskState};
 
 pub(super) struct Slot {
-    pub(super) number: u64,
+    pub(super) id: SlotId,
     /// Oldest first; those that are wanted after those of the same age that
     /// are not.
     pub(super) tasks: Vec<Arc<Task>>,
@@ -15,13 +16,13 @@ pub(super) struct Slot {
 impl Slot {
     /// The tasks of one service by slot, in the order of the slots.
     pub(super) fn collect<'a>(tasks: impl Iterator<Item = &'a Arc<Task>>) -> Vec<Self> {
-        let mut slots: BTreeMap<u64, Vec<Arc<Task>>> = BTreeMap::new();
+        let mut slots: BTreeMap<SlotId, Vec<Arc<Task>>> = BTreeMap::new();
         for task in tasks {
             slots.entry(task.slot).or_default().push(Arc::clone(task));
         }
-        let slot = |(number, mut tasks): (u64, Vec<Arc<Task>>)| {
+        let slot = |(id, mut tasks): (SlotId, Vec<Arc<Task>>)| {
             tasks.sort_by_key(|task| (task.meta.created, is_live(task), task.id));
-            Self { number, tasks }
+            Self { id, tasks }
         };
         slots.into_iter().map(slot).collect()
     }

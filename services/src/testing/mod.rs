@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::assignment::Assignment;
 use crate::command::{Answer, Change, Command, Proposal, Refusal};
 use crate::id::Id;
-use crate::object::{NodeDescription, Service, Task, TaskState, TaskStatus};
+use crate::object::{NodeDescription, Service, SlotId, Task, TaskState, TaskStatus};
 use crate::observed::{NodeHealth, NodeObserved, Observed};
 use crate::plan::{Plan, plan};
 use crate::reconcile::{Actual, Assigned, LocalTask, Op, reconcile};
@@ -21,8 +21,8 @@ use crate::spec::{
 use crate::state::State;
 use crate::time::Timestamp;
 pub(crate) use specs::{
-    attach, cluster, constrain, network, publish, publish_ingress, reserve_cpus, reserve_memory,
-    scale, set_image, web, with_subnet,
+    attach, cluster, constrain, global, global_job, job, network, publish, publish_ingress,
+    reserve_cpus, reserve_memory, scale, set_image, web, with_subnet,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -348,9 +348,14 @@ impl World {
 
     /// A container dies by itself.
     pub(crate) fn fail(&mut self, id: Id) {
+        self.end(id, TaskState::Failed);
+    }
+
+    /// A container comes to an end.
+    pub(crate) fn end(&mut self, id: Id, state: TaskState) {
         let node = self.state.task(id).unwrap().node.unwrap();
         let mut actual = self.workers.remove(&node).unwrap_or_default();
-        self.reach(&mut actual, id, TaskState::Failed);
+        self.reach(&mut actual, id, state);
         self.workers.insert(node, actual);
     }
 
@@ -412,6 +417,15 @@ impl World {
             *spread.entry(name).or_default() += 1;
         }
         spread
+    }
+
+    /// The slots whose task of the present run of a job ended well.
+    pub(crate) fn done(&self, service: Id) -> Vec<SlotId> {
+        let run = self.service(service).spec_version;
+        let mut tasks = self.tasks(service);
+        tasks.retain(|task| task.spec_version == run);
+        tasks.retain(|task| self.effective(task) == TaskState::Complete);
+        tasks.iter().map(|task| task.slot).collect()
     }
 
     pub(crate) fn images(&self, service: Id) -> Vec<String> {

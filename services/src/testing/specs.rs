@@ -36,10 +36,41 @@ pub(crate) fn web(replicas: u64) -> ServiceSpec {
     spec
 }
 
-pub(crate) fn scale(spec: &mut ServiceSpec, replicas: u64) {
-    spec.mode = Mode::Replicated {
-        replicas: Some(replicas),
+/// Replicas, or the completions of a job; a service with a task per node has
+/// no number.
+pub(crate) fn scale(spec: &mut ServiceSpec, count: u64) {
+    match &mut spec.mode {
+        Mode::Replicated { replicas } => *replicas = Some(count),
+        Mode::ReplicatedJob {
+            total_completions, ..
+        } => *total_completions = count,
+        Mode::Global | Mode::GlobalJob => {}
+    }
+}
+
+pub(crate) fn global() -> ServiceSpec {
+    ServiceSpec {
+        mode: Mode::Global,
+        ..web(1)
+    }
+}
+
+/// Its tasks end well at once.
+pub(crate) fn job(max_concurrent: u64, total_completions: u64) -> ServiceSpec {
+    let mode = Mode::ReplicatedJob {
+        max_concurrent,
+        total_completions,
     };
+    let mut spec = ServiceSpec { mode, ..web(1) };
+    set_image(&mut spec, "once");
+    spec
+}
+
+pub(crate) fn global_job() -> ServiceSpec {
+    ServiceSpec {
+        mode: Mode::GlobalJob,
+        ..job(1, 1)
+    }
 }
 
 pub(crate) fn set_image(spec: &mut ServiceSpec, image: &str) {

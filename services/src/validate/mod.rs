@@ -38,14 +38,24 @@ const MIN_HEALTH_PERIOD: Duration = Duration::from_millis(1);
 pub fn validate_service(spec: &ServiceSpec) -> Result<(), Refusal> {
     check_name(&spec.name)?;
     check_task(&spec.task)?;
-    if spec.mode.replicas() > MAX_REPLICAS {
-        return Err(invalid(format!(
-            "replicas cannot be more than {MAX_REPLICAS}"
-        )));
-    }
+    check_mode(spec)?;
     check_update("update", spec.update.as_ref())?;
     check_update("rollback", spec.rollback.as_ref())?;
     spec.endpoint.as_ref().map_or(Ok(()), check_endpoint)
+}
+
+fn check_mode(spec: &ServiceSpec) -> Result<(), Refusal> {
+    let job = spec.mode.is_job();
+    if spec.mode.slots().is_some_and(|slots| slots > MAX_REPLICAS) {
+        let what = if job { "completions" } else { "replicas" };
+        return Err(invalid(format!(
+            "{what} cannot be more than {MAX_REPLICAS}"
+        )));
+    }
+    if job && spec.update.is_some() {
+        return Err(invalid("Jobs may not have an update config"));
+    }
+    Ok(())
 }
 
 fn invalid(message: impl Into<String>) -> Refusal {

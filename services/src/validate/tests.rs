@@ -161,6 +161,23 @@ fn replicas_have_a_maximum() {
 }
 
 #[test]
+fn jobs_have_a_maximum_and_no_update_config() {
+    let job = |total_completions| Mode::ReplicatedJob {
+        max_concurrent: 1,
+        total_completions,
+    };
+    check_invalid("completions cannot be more than 100000", |spec| {
+        spec.mode = job(100_001);
+    });
+    for mode in [job(1), Mode::GlobalJob] {
+        check_invalid("Jobs may not have an update config", |spec| {
+            spec.mode = mode;
+            spec.update = Some(UpdateConfig::default());
+        });
+    }
+}
+
+#[test]
 fn a_mount_point_is_used_once() {
     check_invalid("ContainerSpec: duplicate mount point: /a", |spec| {
         spec.task.container.mounts = vec![mount("/a"), mount("/b"), mount("/a")];

@@ -261,7 +261,7 @@ fn status(service: &object::Service, state: &State, observed: &Observed) -> dto:
     });
     dto::ServiceStatus {
         running_tasks: running.count() as u64,
-        desired_tasks: service.spec.mode.replicas(),
+        desired_tasks: service.spec.mode.slots().unwrap_or_default(),
         completed_tasks: 0,
     }
 }
@@ -276,7 +276,7 @@ pub fn show_service_spec(spec: &spec::ServiceSpec) -> dto::ServiceSpec {
         task_template,
         mode: ServiceMode {
             replicated: Some(dto::ReplicatedService {
-                replicas: Some(spec.mode.replicas()),
+                replicas: spec.mode.slots(),
             }),
             ..ServiceMode::default()
         },

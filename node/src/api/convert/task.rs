@@ -21,7 +21,7 @@ pub fn task(task: &object::Task, status: &TaskStatus, state: &State) -> Task {
         labels: Default::default(),
         spec: show_task_spec(&task.spec.task),
         service_id: task.service.to_string(),
-        slot: task.slot,
+        slot: task.slot.number(),
         node_id: task.node.map(|id| id.to_string()).unwrap_or_default(),
         status: show_status(status),
         desired_state: task.desired.as_str().into(),

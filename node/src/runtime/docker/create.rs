@@ -95,7 +95,7 @@ fn labels(assignment: &Assignment, node: Id) -> HashMap<String, String> {
     let ours = [
         (label::TASK, String::new()),
         (label::TASK_ID, assignment.task.to_string()),
-        (label::TASK_NAME, assignment.container_name()),
+        (label::TASK_NAME, assignment.container_name(node)),
         (label::NODE_ID, node.to_string()),
         (label::SERVICE_ID, assignment.service.to_string()),
         (label::SERVICE_NAME, assignment.spec.name.clone()),

@@ -157,7 +157,7 @@ impl DockerRuntime {
     }
 
     async fn create_container(&self, assignment: &Assignment) -> Result<String> {
-        let name = assignment.container_name();
+        let name = assignment.container_name(self.config.node);
         let connections = self.connections(&assignment.networks).await?;
         let mut body = create::container_body(assignment, self.config.node)?;
         if let Some(first) = connections.first() {

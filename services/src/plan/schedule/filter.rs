@@ -5,18 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::nodes::{NodeLoad, ServiceOnNodes};
-use crate::constraint::{Constraint, same_arch};
-use crate::object::Node;
-use crate::plan::dirt::constraints_of;
+use crate::plan::criteria::{Criteria, Unmet};
 use crate::spec::{Platform, PortSpec, Protocol, ServiceSpec};
 
 /// What every task of a group asks of its node.
 pub(super) struct Needs {
     pub(super) cpus: i64,
     pub(super) memory: i64,
-    /// With the text as written; `None` where it cannot be read.
-    constraints: Vec<(String, Option<Constraint>)>,
-    platforms: Vec<Platform>,
+    criteria: Criteria,
     pub(super) host_ports: Vec<PortSpec>,
     max_per_node: Option<u64>,
     pub(super) spread: Vec<String>,
@@ -24,7 +20,7 @@ pub(super) struct Needs {
 
 /// Why a node cannot take one task more; the first filter that fails.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Misfit {
+pub(super) enum Misfit {
     Closed(&'static str),
     Resources(&'static str),
     Constraint(String),
@@ -37,12 +33,10 @@ impl Needs {
     pub(super) fn of(spec: &ServiceSpec) -> Self {
         let reservations = spec.task.reservations();
         let placement = spec.task.placement.clone().unwrap_or_default();
-        let parse = |text: &String| (text.clone(), Constraint::parse(text).ok());
         Self {
             cpus: reservations.nano_cpus,
             memory: reservations.memory_bytes,
-            constraints: constraints_of(spec).iter().map(parse).collect(),
-            platforms: placement.platforms,
+            criteria: Criteria::of(spec),
             host_ports: spec.host_ports().cloned().collect(),
             max_per_node: placement.max_per_node.filter(|&max| max > 0),
             spread: placement.preferences,
@@ -58,26 +52,10 @@ impl Needs {
         if let Some(why) = load.closed {
             return Some(Misfit::Closed(why));
         }
-        let unmet = self
-            .constraints
-            .iter()
-            .find(|(_, parsed)| !parsed.as_ref().is_some_and(|it| it.matches(&load.node)));
-        if let Some((text, _)) = unmet {
-            return Some(Misfit::Constraint(text.clone()));
-        }
-        (!self.platform_suits(&load.node)).then_some(Misfit::Platform)
-    }
-
-    fn platform_suits(&self, node: &Node) -> bool {
-        let actual = node.description.as_ref().map(|it| &it.platform);
-        let suits = |wanted: &Platform| {
-            actual.is_some_and(|actual| {
-                (wanted.os.is_empty() || wanted.os.eq_ignore_ascii_case(&actual.os))
-                    && (wanted.architecture.is_empty()
-                        || same_arch(&wanted.architecture, &actual.architecture))
-            })
-        };
-        self.platforms.is_empty() || self.platforms.iter().any(suits)
+        self.criteria.unmet(&load.node).map(|unmet| match unmet {
+            Unmet::Constraint(text) => Misfit::Constraint(text),
+            Unmet::Platform => Misfit::Platform,
+        })
     }
 
     /// Whether there is room for one task more, `of_service` being there.
@@ -103,7 +81,8 @@ impl Needs {
         full.then_some(Misfit::MaxPerNode)
     }
 
-    fn misfit(&self, load: &NodeLoad, of_service: u32) -> Option<Misfit> {
+    /// Why the node cannot take it, if so.
+    pub(super) fn misfit(&self, load: &NodeLoad, of_service: u32) -> Option<Misfit> {
         self.unsuited(load)
             .or_else(|| self.no_room(load, of_service))
     }
@@ -157,7 +136,8 @@ impl Misfit {
             Self::Closed(why) | Self::Resources(why) => (*why).to_owned(),
             Self::Constraint(text) => text.clone(),
             Self::Platform => {
-                let names: Vec<String> = needs.platforms.iter().map(platform_name).collect();
+                let names: Vec<String> =
+                    needs.criteria.platforms.iter().map(platform_name).collect();
                 format!("the image is for {}", names.join(", "))
             }
             Self::HostPort(protocol, port) => format!("{port}/{}", PortName(*protocol)),

@@ -5,7 +5,8 @@
 //! each task goes to the best node that still has room. Best is: not where
 //! this version failed five times in five minutes, then where the fewest
 //! tasks of the service are, then where the fewest tasks are. Spread
-//! preferences come before: the fewest tasks of the service in each branch.
+//! preferences come before: the fewest tasks of the service in each branch. A
+//! task whose slot is a node waits for room there.
 
 mod filter;
 mod nodes;
@@ -18,7 +19,7 @@ use super::draft::Draft;
 use super::slot::is_live;
 use crate::command::Change;
 use crate::id::Id;
-use crate::object::{Task, TaskState, TaskStatus};
+use crate::object::{SlotId, Task, TaskState, TaskStatus};
 use filter::{Needs, explain};
 use nodes::{NodeLoad, ServiceOnNodes};
 use spread::Tree;
@@ -54,6 +55,10 @@ fn waiting(draft: &Draft) -> Vec<Vec<Arc<Task>>> {
 fn place_group(draft: &mut Draft, nodes: &mut [NodeLoad], group: &[Arc<Task>]) {
     let Some(first) = group.first() else { return };
     let needs = Needs::of(&first.spec);
+    if first.spec.mode.is_per_node() {
+        place_on_their_nodes(draft, nodes, &needs, group);
+        return;
+    }
     let mut service = ServiceOnNodes::count(draft, nodes, first);
     let mut tree = Tree::grow(nodes, &service, &needs);
     let mut explanation = None;
@@ -70,6 +75,37 @@ fn place_group(draft: &mut Draft, nodes: &mut [NodeLoad], group: &[Arc<Task>]) {
                 keep_waiting(draft, task, error);
             }
         }
+    }
+}
+
+/// Each has its node already, if there is room.
+fn place_on_their_nodes(
+    draft: &mut Draft,
+    nodes: &mut [NodeLoad],
+    needs: &Needs,
+    group: &[Arc<Task>],
+) {
+    // Which tasks a node has of the service, its slot says.
+    let none = ServiceOnNodes::none(1);
+    for task in group {
+        let SlotId::Node(node) = task.slot else {
+            continue;
+        };
+        let Ok(place) = nodes.binary_search_by_key(&node, |load| load.node.id) else {
+            continue;
+        };
+        let Some(load) = nodes.get_mut(place) else {
+            continue;
+        };
+        if needs.misfit(load, 0).is_some() {
+            let error = explain(std::slice::from_ref(load), &none, needs);
+            keep_waiting(draft, task, error);
+            continue;
+        }
+        load.take(task);
+        load.tasks += 1;
+        let id = task.id;
+        draft.emit(Change::AssignTask { id, node });
     }
 }
 

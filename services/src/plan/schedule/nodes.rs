@@ -100,6 +100,14 @@ pub(super) struct ServiceOnNodes {
 }
 
 impl ServiceOnNodes {
+    /// As if the service had nothing on `nodes` nodes.
+    pub(super) fn none(nodes: usize) -> Self {
+        Self {
+            tasks: vec![0; nodes],
+            failing: vec![false; nodes],
+        }
+    }
+
     pub(super) fn count(draft: &Draft, nodes: &[NodeLoad], task: &Task) -> Self {
         let index: BTreeMap<Id, usize> = nodes
             .iter()

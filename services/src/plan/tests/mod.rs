@@ -2,6 +2,8 @@
 
 mod allocating;
 mod attaching;
+mod jobs;
+mod per_node;
 mod placing;
 mod properties;
 mod restarting;

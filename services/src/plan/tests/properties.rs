@@ -11,14 +11,16 @@ use proptest::sample::{Index, select};
 
 use crate::codec::{read_snapshot, write_snapshot};
 use crate::command::{Change, Command, Refusal};
+use crate::constraint::Constraint;
 use crate::directory::{Directory, Follower};
 use crate::id::Id;
-use crate::object::{Task, TaskState, TaskStatus};
+use crate::object::{Node, SlotId, Task, TaskState, TaskStatus};
 use crate::observed::NodeHealth;
+use crate::plan::dirt::constraints_of;
 use crate::plan::slot::is_live;
 use crate::spec::{
-    Availability, FailureAction, NetworkSpec, Placement, PortSpec, PublishMode, RestartCondition,
-    RestartPolicy, ServiceSpec, UpdateConfig, UpdateOrder,
+    Availability, FailureAction, Mode, NetworkSpec, Placement, PortSpec, PublishMode,
+    RestartCondition, RestartPolicy, ServiceSpec, UpdateConfig, UpdateOrder,
 };
 use crate::state::State;
 use crate::subnets::overlaps;
@@ -64,9 +66,9 @@ fn service() -> impl Strategy<Value = ServiceSpec> {
         select(vec![0, GIB, 3 * GIB]),
         port(),
     );
-    (image(), 0..5_u64, placement, restart(), update()).prop_map(
-        |(image, replicas, (bound, max_per_node, memory, port), restart, update)| {
-            let mut spec = web(replicas);
+    (image(), mode(), placement, restart(), update()).prop_map(
+        |(image, mode, (bound, max_per_node, memory, port), restart, update)| {
+            let mut spec = ServiceSpec { mode, ..web(1) };
             set_image(&mut spec, image);
             spec.task.placement = Some(Placement {
                 max_per_node,
@@ -84,6 +86,9 @@ fn service() -> impl Strategy<Value = ServiceSpec> {
                 None => {}
             }
             spec.task.restart = Some(restart);
+            if spec.mode.is_job() {
+                return spec;
+            }
             spec.rollback = Some(UpdateConfig {
                 order: update.order,
                 ..UpdateConfig::default()
@@ -92,6 +97,23 @@ fn service() -> impl Strategy<Value = ServiceSpec> {
             spec
         },
     )
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    let replicated = (0..5_u64).prop_map(|replicas| Mode::Replicated {
+        replicas: Some(replicas),
+    });
+    let job =
+        (0..4_u64, 0..6_u64).prop_map(|(max_concurrent, total_completions)| Mode::ReplicatedJob {
+            max_concurrent,
+            total_completions,
+        });
+    prop_oneof![
+        4 => replicated,
+        2 => Just(Mode::Global),
+        2 => job,
+        1 => Just(Mode::GlobalJob),
+    ]
 }
 
 fn port() -> impl Strategy<Value = Option<(PublishMode, u16)>> {
@@ -397,7 +419,7 @@ fn check_forward(before: &State, after: &State) {
 
 /// No slot is meant to run twice, except while a new task starts first.
 fn check_slots(world: &World) {
-    let mut running: BTreeMap<(Id, u64), usize> = BTreeMap::new();
+    let mut running: BTreeMap<(Id, SlotId), usize> = BTreeMap::new();
     for task in world.state.tasks() {
         if task.desired == TaskState::Running && !world.effective(task).is_final() {
             *running.entry((task.service, task.slot)).or_default() += 1;
@@ -416,8 +438,70 @@ fn check_slots(world: &World) {
         };
         assert!(
             count <= allowed,
-            "{count} tasks in slot {slot} of {service}"
+            "{count} tasks in slot {slot:?} of {service}"
         );
+    }
+}
+
+/// The nodes of each task say that it may be there, and nothing else does.
+fn check_per_node(world: &World) {
+    let services = world.state.services();
+    for service in services.filter(|it| it.spec.mode.is_per_node()) {
+        for task in world.state.tasks_of_service(service.id) {
+            let SlotId::Node(node) = task.slot else {
+                panic!("{task:?} has no node");
+            };
+            assert!(task.node.is_none_or(|actual| actual == node));
+            if !is_live(task) || world.effective(task).is_final() {
+                continue;
+            }
+            let node = world.state.node(node).expect("its node is there");
+            assert_ne!(node.spec.availability, Availability::Drain, "{task:?}");
+            let health = world.observed.nodes.get(&node.id).map(|it| &it.health);
+            assert!(!matches!(health, Some(NodeHealth::Down { .. })), "{task:?}");
+            assert!(suits(&service.spec, node), "{task:?}");
+        }
+    }
+}
+
+fn suits(spec: &ServiceSpec, node: &Node) -> bool {
+    let mut constraints = constraints_of(spec).iter();
+    constraints.all(|text| Constraint::parse(text).unwrap().matches(node))
+}
+
+/// Never more at a time than a job says, and none where one is done.
+fn check_jobs(world: &World) {
+    for service in world.state.services().filter(|it| it.spec.mode.is_job()) {
+        assert_eq!(service.update, None);
+        let live = world.live(service.id);
+        let current = |task: &&Arc<Task>| task.spec_version == service.spec_version;
+        assert!(live.iter().all(|task| current(&task)), "of earlier runs");
+        let (done, going): (Vec<_>, Vec<_>) = live
+            .iter()
+            .partition(|task| world.effective(task) == TaskState::Complete);
+        let slots: BTreeSet<SlotId> = live.iter().map(|task| task.slot).collect();
+        assert_eq!(slots.len(), live.len(), "one task for each slot");
+        if let Mode::ReplicatedJob {
+            max_concurrent,
+            total_completions,
+        } = service.spec.mode
+        {
+            assert!(going.len() as u64 <= max_concurrent, "{going:#?}");
+            assert!(done.len() as u64 <= total_completions);
+        }
+    }
+}
+
+/// What is done stays done, until the job runs anew or its node leaves.
+fn check_done(before: &State, after: &State) {
+    for task in before.tasks().filter(|task| task.spec.mode.is_job()) {
+        let done = task.status.state == TaskState::Complete && is_live(task);
+        let service = after.service(task.service);
+        let same_run = service.is_some_and(|it| it.spec_version == task.spec_version);
+        let has_node = task.node.is_some_and(|node| after.node(node).is_some());
+        if done && same_run && has_node {
+            assert_eq!(after.task(task.id), Some(task));
+        }
     }
 }
 
@@ -444,9 +528,11 @@ fn check_nodes(world: &World) {
     }
 }
 
+/// The limit is one of replicas: a service with a task per node has none.
 fn check_max_per_node(world: &World) {
     let mut counts: BTreeMap<(Id, Id), (u64, Arc<Task>)> = BTreeMap::new();
-    for task in world.state.tasks() {
+    let tasks = world.state.tasks();
+    for task in tasks.filter(|task| !task.spec.mode.is_per_node()) {
         if let Some(node) = task.node
             && is_live(task)
             && !world.effective(task).is_final()
@@ -596,6 +682,9 @@ proptest! {
             check_slots(&world);
             check_nodes(&world);
             check_max_per_node(&world);
+            check_per_node(&world);
+            check_jobs(&world);
+            check_done(&before, &world.state);
             check_allocations(&world.state);
             check_containers(&world);
             followed.check(&world.state);
@@ -629,7 +718,14 @@ proptest! {
             world.update(id, |spec| {
                 spec.task.networks.clear();
                 attach(spec, wide);
-                set_image(spec, "web:3");
+                let image = if spec.mode.is_job() { "once" } else { "web:3" };
+                set_image(spec, image);
+                if spec.mode.is_per_node() {
+                    spec.task.resources = None;
+                }
+                if let Mode::ReplicatedJob { max_concurrent, .. } = &mut spec.mode {
+                    *max_concurrent += 1;
+                }
                 spec.endpoint = None;
                 spec.task.restart = None;
                 if let Some(placement) = &mut spec.task.placement {
@@ -639,10 +735,16 @@ proptest! {
         }
         world.run_for(SECOND * 900);
         for id in services {
-            let running = world.running(id);
-            let slots: BTreeSet<u64> = running.iter().map(|task| task.slot).collect();
-            prop_assert_eq!(slots.len(), running.len());
-            prop_assert_eq!(running.len() as u64, world.service(id).spec.mode.replicas());
+            let spec = Arc::clone(&world.service(id).spec);
+            let found: Vec<SlotId> = match spec.mode.is_job() {
+                true => world.done(id),
+                false => world.running(id).iter().map(|task| task.slot).collect(),
+            };
+            let slots: BTreeSet<SlotId> = found.iter().copied().collect();
+            prop_assert_eq!(slots.len(), found.len());
+            let nodes = world.state.nodes().filter(|node| suits(&spec, node)).count();
+            let wanted = spec.mode.slots().unwrap_or(nodes as u64);
+            prop_assert_eq!(found.len() as u64, wanted, "{:?}", spec.mode);
             prop_assert!(world.images(id).iter().all(|image| image == "web:3"));
         }
         prop_assert_eq!(world.next, None);
@@ -724,7 +826,16 @@ fn make_change(world: &mut World, random: &RandomChange) -> Change {
     let service = service_at(world, other).unwrap_or_default();
     let known = world.service(service).clone();
     match kind {
-        0..=2 => Change::CreateTask {
+        2 => Change::CreateTaskOnNode {
+            id: world.next_id(),
+            service,
+            spec_version: known.spec_version,
+            node: node_at(world, at).map(|(node, _)| node).unwrap_or_default(),
+            desired: state,
+            not_before: world.now + SECOND * slot as u32,
+            failures: u32::from(kind),
+        },
+        0..=1 => Change::CreateTask {
             id: world.next_id(),
             service,
             spec_version: known.spec_version,

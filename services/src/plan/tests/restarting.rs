@@ -26,7 +26,7 @@ fn a_failed_task_is_replaced_in_its_slot_after_the_delay() {
     world.fail(old.id);
     world.settle();
     let new = world.live(web)[0].clone();
-    assert_eq!((new.slot, new.desired), (1, TaskState::Ready));
+    assert_eq!((new.slot.number(), new.desired), (1, TaskState::Ready));
     assert_eq!(
         world.effective(&new),
         TaskState::Ready,
@@ -311,7 +311,11 @@ fn check_shrinking(
     shrink(&mut description.resources);
     world.describe(h1, description);
     world.run_for(SECOND * 30);
-    let slots: Vec<u64> = world.running(web).iter().map(|task| task.slot).collect();
+    let slots: Vec<u64> = world
+        .running(web)
+        .iter()
+        .map(|task| task.slot.number())
+        .collect();
     assert_eq!(slots, [1]);
     let waiting = world.live(web)[1].clone();
     assert_eq!(waiting.status.error.as_deref(), Some(error));

@@ -12,7 +12,11 @@ fn a_new_service_gets_its_replicas_on_all_nodes() {
             .map(|(host, count)| (host.to_owned(), count))
             .into()
     );
-    let slots: Vec<u64> = world.running(web).iter().map(|task| task.slot).collect();
+    let slots: Vec<u64> = world
+        .running(web)
+        .iter()
+        .map(|task| task.slot.number())
+        .collect();
     assert_eq!(slots, [1, 2, 3, 4, 5, 6]);
     assert_eq!(world.next, None, "a swarm at rest has nothing to wake for");
 }
@@ -54,7 +58,11 @@ fn scaling_down_removes_first_what_does_not_run() {
     world.fail(second.id);
     world.update(web, |spec| scale(spec, 2));
     world.settle();
-    let slots: Vec<u64> = world.running(web).iter().map(|task| task.slot).collect();
+    let slots: Vec<u64> = world
+        .running(web)
+        .iter()
+        .map(|task| task.slot.number())
+        .collect();
     assert_eq!(slots, [1, 3]);
 }
 
@@ -82,7 +90,11 @@ fn free_slot_numbers_are_taken_again() {
     world.settle();
     world.update(web, |spec| scale(spec, 4));
     world.settle();
-    let slots: Vec<u64> = world.running(web).iter().map(|task| task.slot).collect();
+    let slots: Vec<u64> = world
+        .running(web)
+        .iter()
+        .map(|task| task.slot.number())
+        .collect();
     assert_eq!(slots, [1, 2, 3, 4]);
 }
 
@@ -96,7 +108,10 @@ fn a_number_taken_again_waits_for_the_task_before_it() {
     world.update(web, |spec| scale(spec, 2));
     world.plan();
     let second = world.live(web)[1].clone();
-    assert_eq!((second.slot, second.desired), (2, TaskState::Ready));
+    assert_eq!(
+        (second.slot.number(), second.desired),
+        (2, TaskState::Ready)
+    );
     world.settle();
     assert_eq!(world.running(web).len(), 2);
 }

@@ -219,7 +219,7 @@ fn a_slot_that_failed_often_still_counts() {
     let (state, _) = update_of(&world, web);
     assert_eq!(state, UpdateState::Updating, "1 of 3 failed");
     let second = updated(&world).unwrap();
-    assert_eq!(second.slot, 2);
+    assert_eq!(second.slot.number(), 2);
     world.fail(second.id);
     world.settle();
     let (state, _) = update_of(&world, web);

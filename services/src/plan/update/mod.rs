@@ -5,7 +5,8 @@
 //! spec made since the update began. From these follow how many slots are
 //! under way, which failed early, and when the last one settled. Whatever
 //! replaces a task of an older spec meanwhile, a restart for one, is of the
-//! wanted spec and counts as an attempt.
+//! wanted spec and counts as an attempt. Where the slots are nodes, those that
+//! get no new tasks for now have no part in it.
 
 mod rollout;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use super::dirt::Dirt;
 use super::draft::{Draft, NewTask};
+use super::per_node::Sites;
 use super::restart;
 use super::slot::is_live;
 use crate::command::Change;
@@ -29,6 +31,10 @@ pub(super) fn roll_out(draft: &mut Draft) {
         let slots = slots(draft, &service);
         for slot in &slots {
             retire_superseded(draft, slot, rollout.order);
+        }
+        // A job runs anew as a whole.
+        if service.spec.mode.is_job() {
+            continue;
         }
         let state = service.update.as_ref().map(|update| update.state);
         match state {
@@ -49,13 +55,14 @@ fn slots(draft: &mut Draft, service: &Service) -> Vec<SlotUpdate> {
     let slots = draft.slots(service.id);
     let began = service.update.as_ref().map(|update| update.started);
     let mut dirt = Dirt::new(service);
+    let sites = Sites::of(service);
     let mut is_dirty = |task: &Task| {
         let node = task.node.and_then(|node| draft.state().node(node));
         dirt.is_dirty(task, node.map(Arc::as_ref))
     };
     slots
         .iter()
-        .filter(|slot| slot.exists())
+        .filter(|slot| slot.exists() && sites.are_open(draft, slot.id))
         .map(|slot| SlotUpdate::new(slot, began, &mut is_dirty))
         .collect()
 }
@@ -88,9 +95,10 @@ fn furthest<'a>(draft: &Draft, tasks: &'a [Arc<Task>]) -> Option<&'a Arc<Task>> 
     tasks.iter().max_by_key(rank)
 }
 
-/// How close to running; what has ended is not at all.
+/// How close to running; what has ended is not at all, but for a job's.
 fn progress(draft: &Draft, task: &Task) -> TaskState {
     match draft.effective(task).state {
+        TaskState::Complete if task.spec.mode.is_job() => TaskState::Complete,
         state if state.is_final() => TaskState::New,
         state => state,
     }
@@ -151,7 +159,7 @@ fn replace(
             draft.set_desired(task, TaskState::Shutdown);
         }
     }
-    draft.create_task(service, slot.number, how);
+    draft.create_task(service, slot.id, how);
 }
 
 fn act_on_failure(

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::Id;
-use crate::object::{Service, Task, TaskState, TaskStatus, UpdateState};
+use crate::object::{Service, SlotId, Task, TaskState, TaskStatus, UpdateState};
 use crate::plan::draft::Draft;
+use crate::plan::restart::ended_by_itself;
 use crate::plan::slot::{Slot, is_live};
 use crate::spec::{FailureAction, UpdateConfig, UpdateOrder, defaults};
 use crate::time::Timestamp;
 
 /// One slot as the update sees it; tasks are oldest first.
 pub(super) struct SlotUpdate {
-    pub(super) number: u64,
+    pub(super) id: SlotId,
     /// Live tasks that are not what is wanted.
     pub(super) dirty: Vec<Arc<Task>>,
     /// Live tasks that are.
@@ -39,7 +40,7 @@ impl SlotUpdate {
         let last_is_dirty = slot.newest().is_some_and(|task| is_dirty(task));
         let live = |tasks: Vec<Arc<Task>>| tasks.into_iter().filter(|it| is_live(it)).collect();
         Self {
-            number: slot.number,
+            id: slot.id,
             dirty: live(dirty),
             clean: live(clean),
             attempts,
@@ -117,12 +118,8 @@ impl Rollout {
     }
 
     fn ended_early(&self, status: &TaskStatus) -> bool {
-        let by_itself = matches!(
-            status.state,
-            TaskState::Complete | TaskState::Failed | TaskState::Rejected
-        );
         let soon = |started| status.at.since(started) <= self.monitor;
-        by_itself && status.started.is_none_or(soon)
+        ended_by_itself(status) && status.started.is_none_or(soon)
     }
 
     /// Slots whose attempt is on its way, or settled less than the delay ago.
