@@ -46,7 +46,7 @@ impl Diagnose for Network {
             };
             let (findings, tunnel) = tokio::join!(kernel, probed);
             Diagnosis {
-                fault: lock(&self.shared.fault).clone(),
+                fault: lock(&self.shared.faults).all.clone(),
                 findings: whys.into_iter().chain(findings).collect(),
                 networks: table.as_deref().map(networks).unwrap_or_default(),
                 mtu: self.config.mtu,

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::diagnose::Seen;
 use super::part::Part;
 use super::view::{Sources, Viewer, host_addresses, peers};
-use super::{Config, Inputs, Shared, Told, Upstreams, lock};
+use super::{Config, Faults, Inputs, Shared, Told, Upstreams, lock};
 use crate::address;
 use crate::worker::EngineState;
 
@@ -70,6 +70,8 @@ pub struct Keeper {
 struct Untold {
     tunnel: bool,
     names: bool,
+    /// Of routes alone, which need no memory of what runs.
+    routes: bool,
     host: bool,
 }
 
@@ -77,6 +79,7 @@ impl Untold {
     const ALL: Self = Self {
         tunnel: true,
         names: true,
+        routes: true,
         host: true,
     };
 }
@@ -113,7 +116,7 @@ impl Keeper {
             loop {
                 self.open().await;
                 self.agree().await;
-                self.say_fault();
+                self.say_faults();
                 self.say_seen();
                 self.change().await;
                 sleep(COALESCE).await;
@@ -155,6 +158,7 @@ impl Keeper {
                     self.tunnel.runs(Arc::new(tunnel));
                     self.untold.tunnel = true;
                     // The routes went with the device before this one.
+                    self.untold.routes = true;
                     self.untold.host = true;
                 }
                 Err(error) => self.tunnel.failed(now, &error),
@@ -229,6 +233,8 @@ impl Keeper {
             self.engine.succeeded();
             return;
         };
+        // Nobody tells of the end of another's route.
+        self.untold.host |= !host.rivals().is_empty();
         match host.pass_engine().await {
             Ok(()) => self.engine.succeeded(),
             Err(error) => self.engine.failed(Instant::now(), &error),
@@ -265,6 +271,9 @@ impl Keeper {
             self.untold.tunnel = false;
         }
         if !self.remembers(now, told.announced) {
+            if self.untold.routes && self.host.is_due(now) {
+                self.add_routes(&table).await;
+            }
             return;
         }
         if let Some(names) = self.names.running().filter(|_| self.untold.names) {
@@ -276,6 +285,16 @@ impl Keeper {
         }
     }
 
+    async fn add_routes(&mut self, table: &Table) {
+        let Some(host) = self.host.running_mut() else {
+            return;
+        };
+        match host.add_routes(table).await {
+            Ok(()) => self.untold.routes = false,
+            Err(error) => self.host.failed(Instant::now(), &error),
+        }
+    }
+
     async fn tell_host(&mut self, table: &Table) {
         let Some(host) = self.host.running_mut() else {
             return;
@@ -284,6 +303,7 @@ impl Keeper {
             Ok(applied) => {
                 tracing::debug!(?applied, "the kernel agrees");
                 self.host.succeeded();
+                self.untold.routes = false;
                 self.untold.host = false;
             }
             Err(error) => self.host.failed(Instant::now(), &error),
@@ -323,15 +343,21 @@ impl Keeper {
         !self.inherited || (itself && age >= MEET_WITHIN) || age >= REMEMBER_WITHIN
     }
 
-    fn say_fault(&self) {
+    fn say_faults(&self) {
         let starting = || "the network driver is about to start".to_owned();
         let plugin = self.plugin.why().or_else(|| match self.plugin.running() {
             Some(_) => None,
             None => Some(starting()),
         });
-        *lock(&self.shared.fault) = plugin
+        let all = plugin
             .or_else(|| self.host.why())
             .or_else(|| self.tunnel.why().filter(|_| self.has_peers()));
+        let rivals = self.host.running().into_iter().flat_map(Host::rivals);
+        let networks = rivals.map(|(network, rival)| (*network, rival.to_string()));
+        *lock(&self.shared.faults) = Faults {
+            all,
+            networks: networks.collect(),
+        };
     }
 
     fn has_peers(&self) -> bool {

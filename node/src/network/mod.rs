@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use certs::Credentials;
 use gossip::Gossip;
+use overlay::directory::NetworkId;
 use overlay::dns::Upstream;
 use overlay::dns::resolv::Resolv;
 use overlay::host::Host;
@@ -91,8 +92,15 @@ struct Shared {
     attached: watch::Sender<Option<watch::Receiver<Attachments>>>,
     /// For whoever looks into it.
     seen: Mutex<Seen>,
-    /// Why no container can be connected.
-    fault: Mutex<Option<String>>,
+    faults: Mutex<Faults>,
+}
+
+/// Why containers cannot be connected.
+#[derive(Debug, Default)]
+struct Faults {
+    /// To whatever network.
+    all: Option<String>,
+    networks: BTreeMap<NetworkId, String>,
 }
 
 /// Who is let in. There is a plugin only while it is running.
@@ -135,7 +143,10 @@ impl Network {
                 told: watch::Sender::default(),
                 attached: watch::Sender::default(),
                 seen: Mutex::default(),
-                fault: Mutex::new(Some("the overlay is about to start".to_owned())),
+                faults: Mutex::new(Faults {
+                    all: Some("the overlay is about to start".to_owned()),
+                    networks: BTreeMap::new(),
+                }),
             }),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -240,8 +251,10 @@ impl Links for Network {
         self.shared.resolve(|told| &mut told.upstreams, resolvers);
     }
 
-    fn fault(&self) -> Option<String> {
-        lock(&self.shared.fault).clone()
+    fn fault(&self, network: Id) -> Option<String> {
+        let faults = lock(&self.shared.faults);
+        let own = faults.networks.get(&network.as_u128());
+        faults.all.as_ref().or(own).cloned()
     }
 
     fn has_driver(&self) -> bool {

@@ -36,8 +36,9 @@ pub trait Links: Debug + Send + Sync + 'static {
     /// Whom to ask on behalf of containers for what is not of the overlay.
     fn resolvers(&self, resolvers: Resolvers);
 
-    /// Why no container can be connected now; for people. `None`: all is well.
-    fn fault(&self) -> Option<String>;
+    /// Why no container can be connected to this network now; for people.
+    /// `None`: all is well.
+    fn fault(&self, network: Id) -> Option<String>;
 
     /// Whether what the engine asks of the network driver is answered. It waits
     /// for long for one that is not there.
@@ -55,7 +56,7 @@ impl Links for Unlinked {
 
     fn resolvers(&self, _: Resolvers) {}
 
-    fn fault(&self) -> Option<String> {
+    fn fault(&self, _: Id) -> Option<String> {
         Some("this node runs without the overlay".to_owned())
     }
 
@@ -123,7 +124,7 @@ pub mod fake {
             self.lock().resolvers = resolvers;
         }
 
-        fn fault(&self) -> Option<String> {
+        fn fault(&self, _: Id) -> Option<String> {
             self.lock().fault.clone()
         }
 

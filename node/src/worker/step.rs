@@ -65,7 +65,7 @@ pub(super) async fn perform(
 
 /// The engine itself would wait for the overlay for long.
 fn connectable(links: &dyn Links, networks: &[AssignedNetwork]) -> runtime::Result<()> {
-    let fault = links.fault().filter(|_| !networks.is_empty());
+    let fault = networks.iter().find_map(|network| links.fault(network.id));
     fault.map_or(Ok(()), |fault| Err(RuntimeError::Unconnected(fault)))
 }
 

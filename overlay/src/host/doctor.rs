@@ -9,6 +9,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::netlink::Netlink;
+use super::routes::Rival;
 use super::{Result, docker, nft, routes, sysctl};
 use crate::names::Names;
 use crate::rules::{self, Ruleset};
@@ -20,6 +21,8 @@ pub enum Finding {
     /// A chain, map or set of the nftables table, or an element.
     Rule(String),
     Route(String),
+    /// Another program's route takes a network's packets.
+    Rival(Rival),
     Link(String),
     Sysctl(String),
     Engine(String),
@@ -30,6 +33,7 @@ impl fmt::Display for Finding {
         match self {
             Self::Rule(what) => write!(f, "nftables: {what}"),
             Self::Route(what) => write!(f, "{what} is missing"),
+            Self::Rival(rival) => rival.fmt(f),
             Self::Link(what) => write!(f, "interface {what} is missing"),
             Self::Sysctl(what) => f.write_str(what),
             Self::Engine(what) => write!(f, "{what} is missing"),
@@ -45,6 +49,8 @@ pub async fn diagnose(netlink: &Netlink, names: &Names, table: &Table) -> Result
     let mut found: Vec<_> = absent.map(|name| Finding::Link(name.clone())).collect();
     let missing = routes::missing(netlink, names, table, &links).await?;
     found.extend(missing.into_iter().map(Finding::Route));
+    let rivals = routes::rivals(&netlink.routes().await?, names, table, &links);
+    found.extend(rivals.into_values().map(Finding::Rival));
     let switches = sysctl::missing(names, table, &links);
     found.extend(switches.into_iter().map(Finding::Sysctl));
     let engine = docker::missing(names).await?;

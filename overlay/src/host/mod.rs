@@ -18,16 +18,19 @@ mod routes;
 mod sysctl;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::io;
 
 pub use doctor::Finding;
+pub use routes::Rival;
 pub use sysctl::has_ipv6;
 
+use crate::directory::NetworkId;
 use crate::names::Names;
 use crate::rules::{self, Ruleset};
 use crate::table::Table;
 use conntrack::Stale;
-use netlink::Netlink;
+use netlink::{Links, Netlink};
 use watch::{Loss, Watch};
 
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +75,7 @@ pub struct Host {
     rules: Option<Ruleset>,
     /// What was asked for last.
     table: Option<Table>,
+    rivals: BTreeMap<NetworkId, Rival>,
     /// Forwarding was off before, and the engine has not been told.
     opened: bool,
 }
@@ -86,6 +90,7 @@ impl Host {
             watch,
             rules: None,
             table: None,
+            rivals: BTreeMap::new(),
             opened: false,
         })
     }
@@ -93,6 +98,14 @@ impl Host {
     /// Whether the kernel holds rules of ours: an earlier run has left them.
     pub async fn has_rules(&self) -> bool {
         nft::list(&self.names.table).await.is_ok()
+    }
+
+    /// Gives packets their ways again while the rules of an earlier run still
+    /// guard them: adds the routes that `table` asks for, and removes nothing.
+    pub async fn add_routes(&mut self, table: &Table) -> Result<()> {
+        let links = self.switch(table).await?;
+        routes::add(&self.netlink, &self.names, table, &links).await?;
+        Ok(())
     }
 
     /// Makes the kernel agree with `table`.
@@ -105,10 +118,9 @@ impl Host {
         let rules = rules::ruleset(&self.names, table);
         let said = self.say(&rules).await?;
         self.rules = Some(rules);
-        let links = self.netlink.links().await?;
-        self.opened |= !sysctl::forwards();
-        sysctl::apply(&self.names, table, &links)?;
-        let routes = routes::apply(&self.netlink, &self.names, table, &links).await?;
+        let links = self.switch(table).await?;
+        let routed = routes::apply(&self.netlink, &self.names, table, &links).await?;
+        self.rivals = routed.rivals;
         let stale = match &self.table {
             Some(before) => Stale::between(before, table),
             None => Stale::of_an_earlier_run(table),
@@ -119,9 +131,14 @@ impl Host {
         self.watch.drain().map_err(unwatched)?;
         Ok(Applied {
             rules: said,
-            routes,
+            routes: routed.changed,
             flows,
         })
+    }
+
+    /// The networks that the last [`Self::apply`] could not route, and why.
+    pub fn rivals(&self) -> &BTreeMap<NetworkId, Rival> {
+        &self.rivals
     }
 
     /// Waits until another program has taken away rules, routes or addresses of
@@ -166,6 +183,14 @@ impl Host {
             .await,
         ];
         steps.into_iter().collect()
+    }
+
+    /// Sets the kernel's switches; the interfaces that there are.
+    async fn switch(&mut self, table: &Table) -> Result<Links> {
+        let links = self.netlink.links().await?;
+        self.opened |= !sysctl::forwards();
+        sysctl::apply(&self.names, table, &links)?;
+        Ok(links)
     }
 
     fn forget_lost(&mut self, loss: Option<Loss>) {

@@ -134,10 +134,12 @@ impl Netlink {
         Ok(all)
     }
 
-    /// `Ok` also where it is there.
-    pub async fn add_route(&self, route: RouteMessage, name: &str) -> Result<()> {
+    /// Whether there was none with this destination and metric.
+    pub async fn add_route(&self, route: RouteMessage, name: &str) -> Result<bool> {
         let added = self.handle.route().add(route).execute().await;
-        unless(added, THERE).map_err(failed(format!("adding the route {name}")))
+        let is_new = added.is_ok();
+        unless(added, THERE).map_err(failed(format!("adding the route {name}")))?;
+        Ok(is_new)
     }
 
     /// `Ok` also where it is gone.

@@ -5,7 +5,8 @@
 //! Below each route into the TUN lies one that discards. So while the device is
 //! away nothing of the overlay leaves the host by another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -18,6 +19,7 @@ use rtnetlink::{IpVersion, RouteMessageBuilder};
 use super::Result;
 use super::netlink::{Links, MarkRule, Netlink};
 use super::sysctl::wants_ipv6;
+use crate::directory::NetworkId;
 use crate::names::Names;
 use crate::table::Table;
 
@@ -35,17 +37,42 @@ pub struct Route {
     link: Option<u32>,
 }
 
+/// Who has packets of a network on this host by a route that is not ours.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rival {
+    /// Of the network.
+    pub subnet: IpNet,
+    /// Where they go instead.
+    pub interface: String,
+}
+
+impl fmt::Display for Rival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { subnet, interface } = self;
+        write!(
+            f,
+            "the subnet {subnet} is that of {interface} on this device too: make the network \
+             anew with another --subnet, or this device's network with another"
+        )
+    }
+}
+
+/// What [`apply`] has found and done.
+#[derive(Debug, Default)]
+pub struct Routed {
+    /// Routes added and removed.
+    pub changed: usize,
+    pub rivals: BTreeMap<NetworkId, Rival>,
+}
+
 /// Makes routes, addresses and the policy rule as `table` asks, and removes
-/// routes of ours that it does not ask for. Says how many routes that were.
+/// routes of ours that it does not ask for.
 pub async fn apply(
     netlink: &Netlink,
     names: &Names,
     table: &Table,
     links: &Links,
-) -> Result<usize> {
-    for (link, addr) in addresses(names, table, links) {
-        netlink.add_address(link, addr).await?;
-    }
+) -> Result<Routed> {
     let wanted = wanted(names, table, links);
     let there = netlink.routes().await?;
     let mut changed = 0;
@@ -57,18 +84,64 @@ pub async fn apply(
             changed += 1;
         }
     }
+    changed += complete(netlink, names, table, links, &there).await?;
+    let rivals = rivals(&there, names, table, links);
+    Ok(Routed { changed, rivals })
+}
+
+/// Adds what `table` asks for and is not there, and removes nothing. Says how
+/// many routes that were.
+pub async fn add(netlink: &Netlink, names: &Names, table: &Table, links: &Links) -> Result<usize> {
+    let there = netlink.routes().await?;
+    complete(netlink, names, table, links, &there).await
+}
+
+async fn complete(
+    netlink: &Netlink,
+    names: &Names,
+    table: &Table,
+    links: &Links,
+    there: &[RouteMessage],
+) -> Result<usize> {
+    for (link, addr) in addresses(names, table, links) {
+        netlink.add_address(link, addr).await?;
+    }
     let there: BTreeSet<_> = there.iter().filter_map(route_of).collect();
-    for route in wanted.difference(&there) {
+    let mut added = 0;
+    for route in wanted(names, table, links).difference(&there) {
         let name = route.to.to_string();
-        netlink.add_route(message(route, names), &name).await?;
-        changed += 1;
+        added += usize::from(netlink.add_route(message(route, names), &name).await?);
     }
     for family in families(table) {
         if !netlink.has_rule(family.clone(), rule(names)).await? {
             netlink.add_rule(family, rule(names)).await?;
         }
     }
-    Ok(changed)
+    Ok(added)
+}
+
+/// A route of another that is as narrow as ours was there first, and a narrower
+/// one is preferred.
+pub fn rivals(
+    there: &[RouteMessage],
+    names: &Names,
+    table: &Table,
+    links: &Links,
+) -> BTreeMap<NetworkId, Rival> {
+    let is_of_overlay = |name: &str| name == names.tun || name.starts_with(&names.veth);
+    let rival = |message: &RouteMessage| {
+        let route = route_of(message).filter(|route| route.table == MAIN)?;
+        let (name, _) = links.iter().find(|(_, link)| Some(**link) == route.link)?;
+        let mut subnets = table.subnets.iter();
+        let (subnet, network) = subnets.find(|(net, _)| net.contains(&route.to))?;
+        let rival = Rival {
+            subnet,
+            interface: name.clone(),
+        };
+        (!is_of_overlay(name)).then_some((network, rival))
+    };
+    let foreign = there.iter().filter(|message| !is_ours(message, names));
+    foreign.filter_map(rival).collect()
 }
 
 /// Leaves no route, rule or address of ours, and no interface.

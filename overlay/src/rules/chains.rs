@@ -258,12 +258,16 @@ fn forward(rules: &mut Ruleset, names: &Names) {
         format!("oifname \"{tun}\" goto forward_outside"),
     ];
     base(rules, "forward", hook, entries);
-    rules.chain("forward_container").rules = lines([
-        "ct state established,related accept",
-        "ct status dnat accept",
-        "ip daddr @vips4 goto refuse",
-        "ip6 daddr @vips6 goto refuse",
-    ]);
+    // Where a route of the host leads a network's packets elsewhere, they stay.
+    let astray = format!("oifname != \"{veth}*\" oifname != \"{tun}\"");
+    rules.chain("forward_container").rules = vec![
+        format!("{astray} ip daddr @overlay4 goto refuse"),
+        format!("{astray} ip6 daddr @overlay6 goto refuse"),
+        "ct state established,related accept".to_owned(),
+        "ct status dnat accept".to_owned(),
+        "ip daddr @vips4 goto refuse".to_owned(),
+        "ip6 daddr @vips6 goto refuse".to_owned(),
+    ];
     // The tunnel has checked sender and receiver, but for outside clients no port.
     rules.chain("forward_tunnel").rules = vec![
         "ct state established,related accept".to_owned(),

@@ -85,6 +85,8 @@ fn the_whole_of_a_small_shop() {
     add rule inet swarmlet forward iifname "swl0" goto forward_tunnel
     add rule inet swarmlet forward oifname "swv0000*" goto forward_outside
     add rule inet swarmlet forward oifname "swl0" goto forward_outside
+    add rule inet swarmlet forward_container oifname != "swv0000*" oifname != "swl0" ip daddr @overlay4 goto refuse
+    add rule inet swarmlet forward_container oifname != "swv0000*" oifname != "swl0" ip6 daddr @overlay6 goto refuse
     add rule inet swarmlet forward_container ct state established,related accept
     add rule inet swarmlet forward_container ct status dnat accept
     add rule inet swarmlet forward_container ip daddr @vips4 goto refuse

@@ -63,6 +63,18 @@ impl Stage {
         self.runtime.block_on(host.apply(&table)).unwrap()
     }
 
+    pub fn add_routes(&mut self) {
+        let table = self.site.table();
+        let host = self.host.as_mut().unwrap();
+        self.runtime.block_on(host.add_routes(&table)).unwrap();
+    }
+
+    /// The networks that another's route takes packets of, in words.
+    pub fn rivals(&self) -> Vec<String> {
+        let rivals = self.host.as_ref().unwrap().rivals();
+        rivals.values().map(ToString::to_string).collect()
+    }
+
     /// Says the change of rules to the kernel: the text and how long that took.
     pub fn transaction(&mut self) -> (String, Duration) {
         let host = self.host.as_mut().unwrap();

@@ -1,6 +1,7 @@
 //! What is made is removed, what is broken is named and healed.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 
 use super::stage::{Stage, on_host, serve, sh};
 use crate::kit::tcp;
@@ -88,6 +89,52 @@ fn a_tunnel_made_anew_gets_its_routes_again() {
         assert!(sh("ip route get 10.0.5.4").contains("dev swl0"));
         assert_eq!(findings(stage), Vec::<String>::new());
     });
+}
+
+#[test]
+fn routes_come_back_before_what_an_earlier_run_left_is_replaced() {
+    on_host(|stage| {
+        let _spaces = shop(stage);
+        stage.apply();
+        let rules = sh("nft list ruleset");
+        sh("ip link del swl0");
+        stage.start_anew();
+        // Nothing is known yet of who runs here.
+        let locals = std::mem::take(&mut stage.site.view.locals);
+        let _far = stage.tunnel(&["10.0.5.4"]);
+        stage.add_routes();
+        assert!(sh("ip route get 10.0.5.4").contains("dev swl0"));
+        assert!(sh("ip route get 10.0.5.3").contains("dev swv"));
+        assert_eq!(sh("nft list ruleset"), rules);
+        stage.site.view.locals = locals;
+        stage.apply();
+        assert_eq!(findings(stage), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_network_that_the_host_is_on_too_is_named_and_its_packets_stay() {
+    for theirs in ["10.0.5.200/24", "10.0.5.4/31"] {
+        on_host(move |stage| {
+            let spaces = shop(stage);
+            let [client, _, outside, _] = &spaces[..] else {
+                unreachable!()
+            };
+            sh(&format!("ip addr add {theirs} dev up0"));
+            outside.sh("ip addr add 10.0.5.5/24 dev eth0");
+            outside.serve("leak", 80);
+            stage.apply();
+            let wanted = "the subnet 10.0.5.0/24 is that of up0 on this device too: make the \
+                          network anew with another --subnet, or this device's network with another";
+            assert_eq!(stage.rivals(), [wanted]);
+            assert!(findings(stage).contains(&wanted.to_owned()));
+            assert_eq!(client.ask("10.0.5.5:80"), Err(ErrorKind::ConnectionRefused));
+            sh(&format!("ip addr del {theirs} dev up0"));
+            stage.apply();
+            assert_eq!(stage.rivals(), Vec::<String>::new());
+            assert_eq!(findings(stage), Vec::<String>::new());
+        });
+    }
 }
 
 #[test]
