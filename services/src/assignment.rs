@@ -6,13 +6,14 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::file::{FileContent, FileKind, FileReference};
 use crate::id::Id;
 use crate::object::{Subnet, Task, TaskAddress, TaskState, container_name};
 use crate::spec::ServiceSpec;
 use crate::state::State;
 
 /// One task as its node sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Assignment {
     pub task: Id,
     pub service: Id,
@@ -25,6 +26,9 @@ pub struct Assignment {
     pub desired: TaskState,
     /// What its container is to be connected to.
     pub networks: Vec<AssignedNetwork>,
+    /// Those of the secrets and configs that it [refers to](Self::references)
+    /// that are there.
+    pub files: BTreeMap<Id, Arc<FileContent>>,
 }
 
 /// One network of one task: all that is needed to make it on the node and to
@@ -53,7 +57,7 @@ pub struct AssignedNetwork {
 impl Assignment {
     pub fn of(task: &Task, state: &State) -> Self {
         let networks = task.addresses.iter();
-        Self {
+        let mut assignment = Self {
             task: task.id,
             service: task.service,
             slot: task.slot.number(),
@@ -62,7 +66,29 @@ impl Assignment {
             networks: networks
                 .filter_map(|address| assigned_network(task, address, state))
                 .collect(),
-        }
+            files: BTreeMap::new(),
+        };
+        assignment.provide(|kind, id| {
+            let file = state.file(kind, id)?;
+            Some(Arc::clone(&file.spec.content))
+        });
+        assignment
+    }
+
+    /// The secrets and configs that it needs: none any more once it is to stop.
+    pub fn references(&self) -> impl Iterator<Item = (FileKind, &FileReference)> {
+        let needed = self.desired <= TaskState::Running;
+        let files = self.spec.task.container.all_files();
+        files.filter(move |_| needed)
+    }
+
+    /// Gives it what it needs of secrets and configs, and nothing else.
+    pub fn provide(&mut self, known: impl Fn(FileKind, Id) -> Option<Arc<FileContent>>) {
+        let files = self.references().filter_map(|(kind, reference)| {
+            let content = known(kind, reference.id)?;
+            Some((reference.id, content))
+        });
+        self.files = files.collect();
     }
 
     /// `<service>.<slot>.<task id>` on `node`, which runs it.

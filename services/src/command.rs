@@ -10,11 +10,12 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::file::{FileKind, FileSpec};
 use crate::id::Id;
 use crate::object::{
     Cluster, NodeDescription, Subnet, TaskAddress, TaskState, TaskStatus, UpdateStatus, Vip,
 };
-use crate::spec::{ClusterSpec, NetworkSpec, NodeSpec, Role, ServiceSpec};
+use crate::spec::{ClusterSpec, Labels, NetworkSpec, NodeSpec, Role, ServiceSpec};
 use crate::time::Timestamp;
 
 /// A command and when its proposer made it; `apply` knows no other clock.
@@ -105,6 +106,23 @@ pub enum Command {
     /// What of them is there no more is no error.
     RemoveAttachments {
         ids: Vec<Id>,
+    },
+    CreateFile {
+        id: Id,
+        kind: FileKind,
+        spec: FileSpec,
+    },
+    /// What it holds never changes.
+    UpdateFile {
+        id: Id,
+        kind: FileKind,
+        version: u64,
+        labels: Labels,
+    },
+    /// Refused while a service refers to it.
+    RemoveFile {
+        id: Id,
+        kind: FileKind,
     },
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
+use crate::file::FileReference;
 use crate::id::Id;
 pub use mode::Mode;
 
@@ -180,6 +181,10 @@ pub struct ContainerSpec {
     pub oom_score_adj: Option<i64>,
     /// Docker's `default`; kept as it was written, Linux has no other.
     pub isolation: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<FileReference>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub configs: Vec<FileReference>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 //! the object that it touches. Only `apply` writes here.
 
 mod attachments;
+mod files;
 mod networks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use crate::command::{Refusal, RefusalKind};
 use crate::id::Id;
 use crate::object::{Cluster, Endpoint, Node, Service, Task, TaskAddress, TaskState, TaskStatus};
 use crate::observed::Observed;
+use files::Files;
 use networks::Networks;
 
 /// What the swarm agreed on. `Default` is the state before the first command.
@@ -32,6 +34,7 @@ pub struct State {
     tasks_by_service: BTreeMap<Id, BTreeSet<Id>>,
     tasks_by_node: BTreeMap<Id, BTreeSet<Id>>,
     networks: Networks,
+    files: Files,
 }
 
 impl State {

@@ -8,6 +8,7 @@
 
 mod attachment;
 mod change;
+mod file;
 pub(crate) mod network;
 #[cfg(test)]
 mod tests;
@@ -79,6 +80,14 @@ impl State {
                 write.remove_attachments(ids);
                 Ok(Answer::Done)
             }
+            Command::CreateFile { id, kind, spec } => write.create_file(*kind, *id, spec),
+            Command::UpdateFile {
+                id,
+                kind,
+                version,
+                labels,
+            } => write.update_file(*kind, *id, *version, labels),
+            Command::RemoveFile { id, kind } => write.remove_file(*kind, *id),
         }
     }
 
@@ -276,6 +285,7 @@ impl Write<'_> {
         if used {
             return Err(RefusalKind::AlreadyExists.because(format!("service {id} already exists")));
         }
+        self.state.check_files(spec)?;
         self.state.check_endpoint(id, spec)?;
         self.state.put_service(Service {
             id,
@@ -299,6 +309,7 @@ impl Write<'_> {
             return Err(RefusalKind::Unimplemented.because("service mode change is not allowed"));
         }
         check_version(known.meta, version)?;
+        self.state.check_files(spec)?;
         self.state.check_endpoint(id, spec)?;
         let rolls_out = !spec.mode.is_job() && !spec.same_tasks(&known.spec);
         let update = rolls_out
@@ -315,6 +326,7 @@ impl Write<'_> {
                 .because(format!("service {id} does not have a previous spec")));
         };
         check_version(known.meta, version)?;
+        self.state.check_files(&spec)?;
         self.state.check_endpoint(id, &spec)?;
         let previous = Some(Arc::clone(&known.spec));
         let begun = || {

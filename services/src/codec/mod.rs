@@ -9,6 +9,7 @@
 //! and never makes more of its input than a small multiple of its length.
 
 mod directory;
+mod file;
 mod record;
 mod snapshot;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use crate::command::{Answer, Proposal, Refusal};
 use record::{AnswerRecord, AssignmentsRecord, ProposalRecord};
 
 pub use directory::{MAX_DIRECTORY_PIECE, decode_directory, encode_directory};
+pub use file::{MAX_FILE, decode_file, encode_file};
 pub use snapshot::{MAX_SNAPSHOT_RECORD, read_snapshot, write_snapshot};
 
 /// Limit of one proposal in bytes; a larger plan is proposed in pieces.

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::{CodecError, arc_from_json, from_json, to_json};
 use crate::assignment::Assignment;
 use crate::command::{Answer, Change, Command, Proposal, Refusal};
+use crate::file::{FileKind, FileSpec};
 use crate::id::Id;
 use crate::object::{Cluster, ClusterCa, JoinTokens, Meta, SiteSecret, Subnet, TaskState};
-use crate::spec::{Role, ServiceSpec};
+use crate::spec::{Labels, Role, ServiceSpec};
 use crate::time::Timestamp;
 
 #[derive(Serialize, Deserialize)]
@@ -85,6 +86,22 @@ pub(super) enum CommandV1 {
     },
     RemoveAttachments {
         ids: Vec<Id>,
+    },
+    CreateFile {
+        id: Id,
+        kind: FileKind,
+        spec_json: String,
+        data: Vec<u8>,
+    },
+    UpdateFile {
+        id: Id,
+        kind: FileKind,
+        version: u64,
+        labels: Labels,
+    },
+    RemoveFile {
+        id: Id,
+        kind: FileKind,
     },
 }
 
@@ -206,6 +223,27 @@ impl CommandV1 {
                 addrs: addrs.clone(),
             },
             Command::RemoveAttachments { ids } => Self::RemoveAttachments { ids: ids.clone() },
+            Command::CreateFile { id, kind, spec } => Self::CreateFile {
+                id: *id,
+                kind: *kind,
+                spec_json: to_json(spec)?,
+                data: spec.content.data.bytes().to_vec(),
+            },
+            Command::UpdateFile {
+                id,
+                kind,
+                version,
+                labels,
+            } => Self::UpdateFile {
+                id: *id,
+                kind: *kind,
+                version: *version,
+                labels: labels.clone(),
+            },
+            Command::RemoveFile { id, kind } => Self::RemoveFile {
+                id: *id,
+                kind: *kind,
+            },
         })
     }
 
@@ -285,6 +323,28 @@ impl CommandV1 {
                 addrs,
             },
             Self::RemoveAttachments { ids } => Command::RemoveAttachments { ids },
+            Self::CreateFile {
+                id,
+                kind,
+                spec_json,
+                data,
+            } => Command::CreateFile {
+                id,
+                kind,
+                spec: from_json::<FileSpec>(&spec_json)?.with_data(data.into()),
+            },
+            Self::UpdateFile {
+                id,
+                kind,
+                version,
+                labels,
+            } => Command::UpdateFile {
+                id,
+                kind,
+                version,
+                labels,
+            },
+            Self::RemoveFile { id, kind } => Command::RemoveFile { id, kind },
         })
     }
 }
@@ -388,6 +448,7 @@ impl AssignmentsRecord {
                 })?,
                 desired: task.desired,
                 networks: Vec::new(),
+                files: BTreeMap::new(),
             })
         };
         let assignments = tasks.into_iter().map(assignment);

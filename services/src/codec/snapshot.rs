@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::ClusterV1;
 use super::{CodecError, arc_from_json, decode, encode, from_json, to_json};
+use crate::file::{FileKind, FileObject, FileSpec};
 use crate::id::Id;
 use crate::object::{
     Attachment, Endpoint, JobStatus, Meta, Network, Node, Service, SlotId, Subnet, Task,
@@ -114,6 +115,13 @@ enum RecordV1 {
         task: Id,
         iteration: u64,
     },
+    File {
+        id: Id,
+        kind: FileKind,
+        meta: Meta,
+        spec_json: String,
+        data: Vec<u8>,
+    },
 }
 
 /// # Errors
@@ -143,6 +151,9 @@ pub fn write_snapshot(state: &State, out: impl Write) -> Result<(), CodecError> 
     }
     for attachment in state.attachments() {
         out.attachment(attachment)?;
+    }
+    for file in FileKind::ALL.into_iter().flat_map(|kind| state.files(kind)) {
+        out.file(file)?;
     }
     for service in state.services() {
         out.service(service)?;
@@ -243,6 +254,16 @@ impl<W: Write> Writer<W> {
             network: attachment.network,
             node: attachment.node,
             addrs: attachment.addrs.clone(),
+        })
+    }
+
+    fn file(&mut self, file: &FileObject) -> Result<(), CodecError> {
+        self.record(RecordV1::File {
+            id: file.id,
+            kind: file.kind,
+            meta: file.meta,
+            spec_json: to_json(&file.spec)?,
+            data: file.spec.content.data.bytes().to_vec(),
         })
     }
 
@@ -460,6 +481,18 @@ impl Reader {
                 let service = self.state.edit_service(service);
                 service.ok_or_else(|| misplaced("job", "service"))?.job = Some(status);
             }
+            RecordV1::File {
+                id,
+                kind,
+                meta,
+                spec_json,
+                data,
+            } => self.state.put_file(FileObject {
+                id,
+                kind,
+                meta,
+                spec: from_json::<FileSpec>(&spec_json)?.with_data(data.into()),
+            }),
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::command::{Change, Command, RefusalKind};
+use crate::file::FileKind;
 use crate::id::Id;
 use crate::object::{
     Attachment, ContainerStatus, Meta, NodeDescription, PublishedPort, Subnet, TaskAddress,
@@ -15,8 +16,8 @@ use crate::observed::NodeHealth;
 use crate::spec::{Availability, ClusterSpec, Mode, NodeSpec, Protocol, Role, ServiceSpec};
 use crate::state::State;
 use crate::testing::{
-    SECOND, World, attach, cluster, global, global_job, job, network, publish_ingress, set_image,
-    web,
+    SECOND, World, attach, cluster, file, global, global_job, job, network, publish_ingress, refer,
+    set_image, web,
 };
 use crate::time::Timestamp;
 
@@ -425,6 +426,21 @@ fn every_command() -> Vec<Command> {
         Command::RemoveAttachments {
             ids: vec![id(1), id(300)],
         },
+        Command::CreateFile {
+            id: id(1),
+            kind: FileKind::Secret,
+            spec: file("s1", b"bytes"),
+        },
+        Command::UpdateFile {
+            id: id(1),
+            kind: FileKind::Secret,
+            version: 1,
+            labels: BTreeMap::new(),
+        },
+        Command::RemoveFile {
+            id: id(1),
+            kind: FileKind::Config,
+        },
     ]
 }
 
@@ -568,6 +584,16 @@ fn rich_world() -> World {
     world.command(attachment).unwrap();
     let mut spec = web(4);
     attach(&mut spec, back);
+    for kind in FileKind::ALL {
+        let (id, content) = (world.next_id(), file("f1", b"bytes"));
+        let create = Command::CreateFile {
+            id,
+            kind,
+            spec: content,
+        };
+        world.command(create).unwrap();
+        refer(&mut spec, kind, id, "f1");
+    }
     publish_ingress(&mut spec, &[8080, 0]);
     let service = world.create(spec);
     for (name, spec) in [

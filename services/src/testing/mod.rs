@@ -21,8 +21,8 @@ use crate::spec::{
 use crate::state::State;
 use crate::time::Timestamp;
 pub(crate) use specs::{
-    attach, cluster, constrain, global, global_job, job, network, publish, publish_ingress,
-    reserve_cpus, reserve_memory, scale, set_image, web, with_subnet,
+    attach, cluster, constrain, file, global, global_job, job, network, publish, publish_ingress,
+    refer, reserve_cpus, reserve_memory, scale, set_image, web, with_subnet,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);

@@ -1,5 +1,6 @@
 //! Specs to test with.
 
+use crate::file::{FileKind, FileReference, FileSpec};
 use crate::id::Id;
 use crate::object::{Cluster, ClusterCa, JoinTokens, Meta, SiteSecret};
 use crate::spec::{
@@ -161,4 +162,28 @@ pub(crate) fn publish_ingress(spec: &mut ServiceSpec, ports: &[u16]) {
             host_ip: None,
         })
         .collect();
+}
+
+pub(crate) fn file(name: &str, data: &[u8]) -> FileSpec {
+    let spec = FileSpec {
+        name: name.to_owned(),
+        ..FileSpec::default()
+    };
+    spec.with_data(data.to_vec().into())
+}
+
+/// Its tasks have it under its own name.
+pub(crate) fn refer(spec: &mut ServiceSpec, kind: FileKind, id: Id, name: &str) {
+    let container = &mut spec.task.container;
+    let references = match kind {
+        FileKind::Secret => &mut container.secrets,
+        FileKind::Config => &mut container.configs,
+    };
+    references.push(FileReference {
+        id,
+        name: name.to_owned(),
+        target: name.to_owned(),
+        mode: 0o444,
+        ..FileReference::default()
+    });
 }

@@ -4,6 +4,7 @@
 //! Called once, at the API's door, before a command is proposed; inside,
 //! specs are trusted. The API fills an empty name before.
 
+mod file;
 mod image;
 mod network;
 #[cfg(test)]
@@ -14,11 +15,13 @@ use std::time::Duration;
 
 use crate::command::{Refusal, RefusalKind};
 use crate::constraint;
+use crate::file::FileKind;
 use crate::spec::{
     ContainerSpec, EndpointMode, EndpointSpec, NetworkAttachment, PortSpec, PublishMode,
     ResourceAmounts, ServiceSpec, TaskSpec, UpdateConfig,
 };
 
+pub use file::validate_file;
 pub use network::validate_network;
 
 const MAX_NAME: usize = 63;
@@ -174,6 +177,9 @@ fn check_container(container: &ContainerSpec) -> Result<(), Refusal> {
                 mount.target
             )));
         }
+    }
+    for kind in FileKind::ALL {
+        file::check_references(kind, container.files(kind))?;
     }
     let Some(check) = &container.healthcheck else {
         return Ok(());

@@ -249,3 +249,55 @@ proptest! {
         let _ = validate_service(&spec);
     }
 }
+
+fn check_file(kind: FileKind, name: &str, size: usize, expected: Result<(), &str>) {
+    let spec = crate::testing::file(name, &vec![b'x'; size]);
+    let expected = expected.map_err(|text| RefusalKind::InvalidArgument.because(text));
+    assert_eq!(validate_file(kind, &spec), expected, "{name} {size}");
+}
+
+#[test]
+fn secrets_and_configs_have_docker_s_names_and_sizes() {
+    use FileKind::{Config, Secret};
+    let name = Err(
+        "invalid name, only 64 [a-zA-Z0-9-_.] characters allowed, and the start and end \
+                    character must be [a-zA-Z0-9]",
+    );
+    check_file(Secret, "", 1, Err("name must be provided"));
+    for bad in ["a b", "-a", "a.", "_", "ä", &"a".repeat(65)] {
+        check_file(Config, bad, 1, name);
+    }
+    for good in ["a", "a.b-c_d.9", &"a".repeat(64)] {
+        check_file(Secret, good, 1, Ok(()));
+    }
+    let size = Err("secret data must be larger than 0 and less than 512000 bytes");
+    check_file(Secret, "s", 0, size);
+    check_file(Secret, "s", 511_999, Ok(()));
+    check_file(Secret, "s", 512_000, size);
+    let size = Err("config data must be larger than 0 and less than 1024000 bytes");
+    check_file(Config, "c", 1_023_999, Ok(()));
+    check_file(Config, "c", 1_024_000, size);
+}
+
+#[test]
+fn references_have_a_name_and_a_target_of_their_own() {
+    let refer = |names: &[(&str, &str)]| {
+        let reference = |(name, target): &(&str, &str)| crate::file::FileReference {
+            name: (*name).to_owned(),
+            target: (*target).to_owned(),
+            ..Default::default()
+        };
+        names.iter().map(reference).collect::<Vec<_>>()
+    };
+    check_invalid("malformed secret reference", |spec| {
+        spec.task.container.secrets = refer(&[("", "t")]);
+    });
+    check_invalid(
+        "malformed file config reference, invalid target file name provided",
+        |spec| spec.task.container.configs = refer(&[("c", "")]),
+    );
+    check_invalid(
+        "secret references 'a' and 'b' have a conflicting target: 't'",
+        |spec| spec.task.container.secrets = refer(&[("a", "t"), ("c", "u"), ("b", "t")]),
+    );
+}

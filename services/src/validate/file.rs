@@ -1,0 +1,81 @@
+//! Which secrets and configs are accepted (swarmkit's
+//! `manager/controlapi/{secret,config,common}.go`), and which references to
+//! them (`service.go`).
+
+use std::collections::BTreeMap;
+
+use super::invalid;
+use crate::command::{Refusal, RefusalKind};
+use crate::file::{FileKind, FileReference, FileSpec};
+
+const MAX_NAME: usize = 64;
+/// Bytes; so many are one too many.
+const MAX_SECRET: usize = 500 << 10;
+const MAX_CONFIG: usize = 1000 << 10;
+
+/// # Errors
+/// Why the spec is refused, with the kind and text that Docker answers.
+pub fn validate_file(kind: FileKind, spec: &FileSpec) -> Result<(), Refusal> {
+    check_name(&spec.name)?;
+    let limit = match kind {
+        FileKind::Secret => MAX_SECRET,
+        FileKind::Config => MAX_CONFIG,
+    };
+    let size = spec.content.data.bytes().len();
+    if size == 0 || size >= limit {
+        return Err(invalid(format!(
+            "{kind} data must be larger than 0 and less than {limit} bytes"
+        )));
+    }
+    let driver = spec.content.templating.as_ref().map(|it| it.name.as_str());
+    match driver {
+        None => Ok(()),
+        Some(driver) => Err(RefusalKind::Unimplemented.because(format!(
+            "template driver {driver:?} is not in this version; leave it out"
+        ))),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let edge = |byte: Option<u8>| byte.is_some_and(|it| it.is_ascii_alphanumeric());
+    let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.is_empty() {
+        return Err(invalid("name must be provided"));
+    }
+    let bytes = || name.bytes();
+    if name.len() > MAX_NAME
+        || !edge(bytes().next())
+        || !edge(bytes().last())
+        || !bytes().all(inside)
+    {
+        return Err(invalid(
+            "invalid name, only 64 [a-zA-Z0-9-_.] characters allowed, and the start and end \
+             character must be [a-zA-Z0-9]",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether what they refer to is there is seen when the service is written.
+pub(super) fn check_references(
+    kind: FileKind,
+    references: &[FileReference],
+) -> Result<(), Refusal> {
+    let mut targets: BTreeMap<&str, &str> = BTreeMap::new();
+    for FileReference { name, target, .. } in references {
+        if name.is_empty() {
+            return Err(invalid(format!("malformed {kind} reference")));
+        }
+        if target.is_empty() {
+            return Err(invalid(format!(
+                "malformed file {kind} reference, invalid target file name provided"
+            )));
+        }
+        if let Some(other) = targets.insert(target, name) {
+            return Err(invalid(format!(
+                "{kind} references '{other}' and '{name}' have a conflicting target: '{target}'"
+            )));
+        }
+    }
+    Ok(())
+}
