@@ -25,6 +25,7 @@ use crate::network;
 use crate::runtime::{DockerConfig, DockerRuntime, Runtime};
 use crate::site::lan::{Deaf, Lan};
 use crate::swarm::Swarm;
+use crate::worker::TaskFiles;
 
 const SOCKET: &str = "swarmlet.sock";
 
@@ -52,7 +53,8 @@ pub async fn run(args: DaemonArgs) -> anyhow::Result<()> {
         state_dir: data.network(),
         mtu: args.start.mtu,
     };
-    let swarm = Swarm::new(data, engine, lan(), Some(network), args.listen_addr);
+    let files = TaskFiles::of(&args.run_dir);
+    let swarm = Swarm::new(data, engine, files, lan(), Some(network), args.listen_addr);
     let mut api = tokio::spawn(api::serve(listener, Arc::new(swarm.clone()), engine_socket));
 
     let mut term = signal(SignalKind::terminate())?;

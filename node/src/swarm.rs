@@ -29,6 +29,7 @@ use crate::runtime::Runtime;
 use crate::site::Progress;
 use crate::site::form::{Forming, with_port};
 use crate::site::lan::Lan;
+use crate::worker::TaskFiles;
 
 /// Makes the runtime of a node, whose id is on all of its containers.
 pub type Engine = Box<dyn Fn(Id) -> Arc<dyn Runtime> + Send + Sync>;
@@ -40,6 +41,7 @@ pub struct Swarm(Arc<Inner>);
 struct Inner {
     data: Arc<DataDir>,
     engine: Engine,
+    files: TaskFiles,
     lan: Arc<dyn Lan>,
     /// `None`: without an overlay.
     network: Option<network::Config>,
@@ -123,6 +125,7 @@ impl Swarm {
     pub fn new(
         data: DataDir,
         engine: Engine,
+        files: TaskFiles,
         lan: Arc<dyn Lan>,
         network: Option<network::Config>,
         listen: SocketAddr,
@@ -130,6 +133,7 @@ impl Swarm {
         Self(Arc::new(Inner {
             data: Arc::new(data),
             engine,
+            files,
             lan,
             network,
             listen,
@@ -210,6 +214,7 @@ impl Swarm {
             node,
             data: Arc::clone(&self.0.data),
             runtime,
+            files: self.0.files.clone(),
             lan: Arc::clone(&self.0.lan),
             network: self.0.network.clone(),
             found,

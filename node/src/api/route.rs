@@ -4,6 +4,7 @@
 //! this table belongs to the local engine.
 
 use axum::http::Method;
+use services::file::FileKind;
 
 use super::error::ApiError;
 
@@ -89,10 +90,12 @@ pub enum SwarmRoute<'a> {
     TaskLogs(&'a str),
     /// The swarm's networks; a node merges them with its engine's.
     Network(NetworkRoute<'a>),
-    /// Secrets and configs do not exist yet: the kind, and an id or name.
-    FileList,
-    File(&'static str, &'a str),
-    FileCreate(&'static str),
+    /// Secrets and configs.
+    FileList(FileKind),
+    FileCreate(FileKind),
+    File(FileKind, &'a str),
+    FileUpdate(FileKind, &'a str),
+    FileRemove(FileKind, &'a str),
     /// How the devices reach each other; a node that finds no leader tells what
     /// it sees itself.
     Doctor,
@@ -176,12 +179,27 @@ fn of_parts<'a>(method: &Method, parts: [Option<&'a str>; 4]) -> Route<'a> {
         ("networks", Some("prune"), None) if post => Swarm::Network(NetworkRoute::Prune),
         ("networks", Some(id), None) if get => Swarm::Network(NetworkRoute::Inspect(id)),
         ("networks", Some(id), None) if delete => Swarm::Network(NetworkRoute::Remove(id)),
-        ("secrets" | "configs", None, None) if get => Swarm::FileList,
-        ("secrets", Some("create"), None) if post => Swarm::FileCreate("secret"),
-        ("configs", Some("create"), None) if post => Swarm::FileCreate("config"),
-        ("secrets", Some(id), _) => Swarm::File("secret", id),
-        ("configs", Some(id), _) => Swarm::File("config", id),
+        ("secrets", second, third) => return of_file(method, FileKind::Secret, second, third),
+        ("configs", second, third) => return of_file(method, FileKind::Config, second, third),
         _ => return of_unknown(first),
+    };
+    Route::Swarm(swarm)
+}
+
+fn of_file<'a>(
+    method: &Method,
+    kind: FileKind,
+    second: Option<&'a str>,
+    third: Option<&'a str>,
+) -> Route<'a> {
+    use SwarmRoute as Swarm;
+    let swarm = match (method.as_str(), second, third) {
+        ("GET", None, None) => Swarm::FileList(kind),
+        ("POST", Some("create"), None) => Swarm::FileCreate(kind),
+        ("GET", Some(id), None) => Swarm::File(kind, id),
+        ("DELETE", Some(id), None) => Swarm::FileRemove(kind, id),
+        ("POST", Some(id), Some("update")) => Swarm::FileUpdate(kind, id),
+        _ => return Route::Unknown,
     };
     Route::Swarm(swarm)
 }

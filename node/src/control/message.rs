@@ -4,6 +4,7 @@
 //! for; what follows is the business of that purpose. Descriptions and specs
 //! grow with every release and travel as JSON bytes inside.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use certs::NodeId;
@@ -78,6 +79,8 @@ pub enum Down {
     Assign(AssignmentBatch),
     Swarm(SwarmNews),
     Directory(DirectoryBatch),
+    /// Of assignments that follow, which this node does not have yet.
+    File(FileBatch),
 }
 
 /// A part of an assignment set. The first session frame of a set has `reset`,
@@ -89,6 +92,22 @@ pub struct AssignmentBatch {
     pub changed: Vec<u8>,
     pub removed: Vec<Id>,
     pub complete: bool,
+}
+
+/// The content of a secret or a config.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct FileBatch {
+    pub id: Id,
+    /// In the encoding of `services::codec`.
+    pub content: Vec<u8>,
+}
+
+impl fmt::Debug for FileBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileBatch")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A part of what changed in the node's directory; see [`AssignmentBatch`].

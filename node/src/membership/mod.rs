@@ -39,7 +39,7 @@ use crate::runtime::Runtime;
 use crate::session::Farewell;
 use crate::session::client::SessionClient;
 use crate::site::lan::Lan;
-use crate::worker::{Agent, AgentConfig, Links, Unlinked};
+use crate::worker::{Agent, AgentConfig, Links, TaskFiles, Unlinked};
 use protocols::RaftDial;
 
 /// For a manager to hear that this node leaves.
@@ -86,6 +86,7 @@ pub struct Start {
     pub node: NodeFile,
     pub data: Arc<DataDir>,
     pub runtime: Arc<dyn Runtime>,
+    pub files: TaskFiles,
     pub lan: Arc<dyn Lan>,
     /// `None`: without an overlay, which needs the rights of root.
     pub network: Option<network::Config>,
@@ -101,6 +102,7 @@ impl Membership {
             node,
             data,
             runtime,
+            files,
             lan,
             network,
             found,
@@ -129,6 +131,7 @@ impl Membership {
             dir: data.agent(),
             data_key,
             links: links.unwrap_or_else(|| Arc::new(Unlinked)),
+            files,
             directory: directory.subscribe(),
         };
         let agent = match Agent::start(agent, Arc::clone(&runtime)).await {

@@ -18,8 +18,8 @@ use services::{Assignment, Id, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Called, Container, Exit, Health, Listed, LogFrame, LogOptions, LogStream, Networks, Phase,
-    Result, Runtime, RuntimeError,
+    Called, Container, Exit, FileMount, Health, Listed, LogFrame, LogOptions, LogStream, Networks,
+    Phase, Result, Runtime, RuntimeError,
 };
 
 /// A listener that is so far behind loses its stream, as with a real engine.
@@ -79,6 +79,7 @@ struct Held {
     task: Id,
     container: Container,
     networks: BTreeSet<Id>,
+    files: Vec<FileMount>,
 }
 
 impl Default for FakeRuntime {
@@ -195,6 +196,13 @@ impl FakeRuntime {
     pub fn container(&self, task: Id) -> Option<Container> {
         let mut state = self.lock();
         state.container_of(task).cloned()
+    }
+
+    /// What the task's container was given.
+    pub fn files(&self, task: Id) -> Vec<FileMount> {
+        let state = self.lock();
+        let held = state.containers.values().find(|held| held.task == task);
+        held.map(|held| held.files.clone()).unwrap_or_default()
     }
 
     /// The swarm's networks that it has.
@@ -319,7 +327,7 @@ impl State {
         self.containers.get_mut(container).ok_or_else(missing)
     }
 
-    fn create(&mut self, assignment: &Assignment) -> Result<String> {
+    fn create(&mut self, assignment: &Assignment, files: &[FileMount]) -> Result<String> {
         let image = &assignment.spec.task.container.image;
         if !self.images.contains(image) {
             return Err(RuntimeError::ImageMissing(format!(
@@ -343,6 +351,7 @@ impl State {
             task,
             container,
             networks,
+            files: files.to_vec(),
         };
         self.containers.insert(id.clone(), held);
         Ok(id)
@@ -445,10 +454,14 @@ impl Runtime for FakeRuntime {
         std::future::ready(listed).boxed()
     }
 
-    fn create<'a>(&'a self, assignment: &'a Assignment) -> BoxFuture<'a, Result<String>> {
+    fn create<'a>(
+        &'a self,
+        assignment: &'a Assignment,
+        files: &'a [FileMount],
+    ) -> BoxFuture<'a, Result<String>> {
         let task = assignment.task;
         self.call(Some(Kind::Create), Call::Create(task), task, |state| {
-            state.create(assignment)
+            state.create(assignment, files)
         })
     }
 

@@ -16,6 +16,7 @@ pub mod fake;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -53,8 +54,12 @@ pub trait Runtime: Debug + Send + Sync + 'static {
     /// Creates the task's container and returns its id. A container of the same
     /// task that exists already is adopted. The task's networks are made where
     /// they are missing. Pulls nothing: an absent image is
-    /// [`RuntimeError::ImageMissing`].
-    fn create<'a>(&'a self, assignment: &'a Assignment) -> BoxFuture<'a, Result<String>>;
+    /// [`RuntimeError::ImageMissing`]. It has these files, which it cannot change.
+    fn create<'a>(
+        &'a self,
+        assignment: &'a Assignment,
+        files: &'a [FileMount],
+    ) -> BoxFuture<'a, Result<String>>;
 
     /// Fetches an image. Calls for the same image share one transfer.
     fn pull<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<()>>;
@@ -108,6 +113,14 @@ pub trait Runtime: Debug + Send + Sync + 'static {
         container: &'a str,
         options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<BoxStream<'static, Result<LogFrame>>>>;
+}
+
+/// A file of the host, and where a container has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileMount {
+    pub source: PathBuf,
+    /// Absolute.
+    pub target: String,
 }
 
 /// A network of the swarm, as an engine is to have it.

@@ -273,6 +273,7 @@ impl SessionClient {
                         self.assign(set);
                     }
                 }
+                Some(Down::File(file)) => assignments.take_file(file)?,
                 Some(Down::Directory(batch)) => {
                     let known = || Directory::clone(&self.directory.borrow());
                     if let Some(now) = directory.take(batch, known)? {
@@ -290,6 +291,7 @@ impl SessionClient {
 impl SessionClient {
     fn assign(&self, mut set: Assignments) {
         let mut held = lock(&self.held);
+        set.provide(&held);
         tickets::keep(&mut set.changed, &held, self.me, |granted, ticket| {
             self.credentials.root_verifies(granted, ticket)
         });

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
-use services::codec::{CodecError, decode_assignments, decode_directory};
+use services::codec::{CodecError, decode_assignments, decode_directory, decode_file};
 use services::directory::{Directory, DirectoryDelta};
+use services::file::FileContent;
 use services::{Assignment, Id};
 
-use crate::control::message::{AssignmentBatch, DirectoryBatch};
+use crate::control::message::{AssignmentBatch, DirectoryBatch, FileBatch};
 
 /// Of all the pieces of a directory, in bytes: far above ten thousand services.
 const MAX_DIRECTORY: usize = 64 << 20;
+
+/// Of the files that come before one set of assignments, in bytes.
+const MAX_FILES: usize = 256 << 20;
 
 /// A set of assignments that is still arriving.
 #[derive(Debug, Default)]
@@ -19,6 +24,9 @@ pub struct Assignments {
     pub reset: bool,
     pub changed: BTreeMap<Id, Assignment>,
     pub removed: Vec<Id>,
+    /// Secrets and configs of theirs that this node did not have.
+    files: BTreeMap<Id, Arc<FileContent>>,
+    file_bytes: usize,
 }
 
 impl Assignments {
@@ -30,6 +38,31 @@ impl Assignments {
         self.changed.extend(changed);
         self.removed.extend(batch.removed);
         Ok(batch.complete.then(|| std::mem::take(self)))
+    }
+
+    pub fn take_file(&mut self, batch: FileBatch) -> io::Result<()> {
+        self.file_bytes += batch.content.len();
+        if self.file_bytes > MAX_FILES {
+            return Err(invalid(CodecError::TooLarge {
+                size: self.file_bytes,
+                limit: MAX_FILES,
+            }));
+        }
+        let content = decode_file(&batch.content).map_err(invalid)?;
+        self.files.insert(batch.id, Arc::new(content));
+        Ok(())
+    }
+
+    /// Gives each what it refers to, of what came with it and of what this node
+    /// `held` before: a file that some task needs is sent once.
+    pub fn provide(&mut self, held: &BTreeMap<Id, Assignment>) {
+        let mut known = std::mem::take(&mut self.files);
+        for (id, content) in held.values().flat_map(|it| &it.files) {
+            known.entry(*id).or_insert_with(|| Arc::clone(content));
+        }
+        for assignment in self.changed.values_mut() {
+            assignment.provide(|_, id| known.get(&id).cloned());
+        }
     }
 }
 
@@ -77,8 +110,11 @@ fn invalid(error: CodecError) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use services::codec::encode_directory;
+    use services::codec::{encode_assignments, encode_directory, encode_file};
     use services::directory::DirectoryService;
+    use services::file::FileReference;
+    use services::object::TaskState;
+    use services::spec::ServiceSpec;
 
     use super::*;
 
@@ -104,6 +140,85 @@ mod tests {
             delta: encode_directory(delta).unwrap().remove(0),
             complete,
         }
+    }
+
+    fn with_files(task: u128, desired: TaskState, files: &[u128]) -> Assignment {
+        let mut spec = ServiceSpec::default();
+        let reference = |id: &u128| FileReference {
+            id: Id::from_u128(*id),
+            ..FileReference::default()
+        };
+        spec.task.container.secrets = files.iter().map(reference).collect();
+        Assignment {
+            task: Id::from_u128(task),
+            service: Id::from_u128(9),
+            slot: 1,
+            spec: spec.into(),
+            desired,
+            networks: Vec::new(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    fn file(id: u128) -> FileBatch {
+        let content = FileContent {
+            data: vec![7; 1000].into(),
+            ..FileContent::default()
+        };
+        FileBatch {
+            id: Id::from_u128(id),
+            content: encode_file(&content).unwrap(),
+        }
+    }
+
+    fn set(assignments: &[Assignment]) -> AssignmentBatch {
+        AssignmentBatch {
+            reset: false,
+            changed: encode_assignments(assignments).unwrap(),
+            removed: Vec::new(),
+            complete: true,
+        }
+    }
+
+    #[test]
+    fn a_file_is_sent_once_for_all_tasks_that_need_it() {
+        use TaskState::{Running, Shutdown};
+        let mut incoming = Assignments::default();
+        let needed = |set: &Assignments, task| {
+            let files = set.changed[&Id::from_u128(task)].files.keys();
+            files.map(|id| id.as_u128()).collect::<Vec<_>>()
+        };
+        incoming.take_file(file(1)).unwrap();
+        incoming.take_file(file(2)).unwrap();
+        let first = [
+            with_files(10, Running, &[1, 2]),
+            with_files(11, Running, &[1]),
+        ];
+        let mut first = incoming.take(set(&first)).unwrap().unwrap();
+        first.provide(&BTreeMap::new());
+        assert_eq!(
+            (needed(&first, 10), needed(&first, 11)),
+            (vec![1, 2], vec![1])
+        );
+
+        let then = [
+            with_files(10, Shutdown, &[1, 2]),
+            with_files(12, Running, &[2, 3]),
+        ];
+        let mut then = incoming.take(set(&then)).unwrap().unwrap();
+        then.provide(&first.changed);
+        assert_eq!(needed(&then, 10), [], "it is to stop");
+        assert_eq!(needed(&then, 12), [2], "what nobody sent is not there");
+    }
+
+    #[test]
+    fn files_without_end_are_refused() {
+        let mut incoming = Assignments::default();
+        let mut batch = file(1);
+        batch.content = vec![0xff; 3 << 20];
+        assert!(incoming.take_file(batch).is_err(), "one too large");
+        incoming.file_bytes = MAX_FILES;
+        assert!(incoming.take_file(file(1)).is_err());
     }
 
     #[test]

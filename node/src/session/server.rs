@@ -1,13 +1,14 @@
 //! The manager's end of a session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
 use certs::{NodeId, Peer};
 use quinn::{Connection, RecvStream, SendStream};
-use services::codec::encode_directory;
+use services::codec::{encode_directory, encode_file};
 use services::directory::{Directory, Follower};
+use services::file::FileContent;
 use services::object::TaskState;
 use services::{Assignment, Id};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -15,7 +16,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use super::{BEAT, PATIENCE, tickets};
 use crate::control::REMOVED;
 use crate::control::frame;
-use crate::control::message::{AssignmentBatch, DirectoryBatch, Down, Hello, SwarmNews, Up};
+use crate::control::message::{
+    AssignmentBatch, DirectoryBatch, Down, FileBatch, Hello, SwarmNews, Up,
+};
 use crate::manager::{Manager, node_key};
 
 /// Assignments in one frame; a spec may be some kilobytes.
@@ -89,6 +92,9 @@ async fn tell(
         for batch in update.directory {
             frame::send(&mut down, &Down::Directory(batch)).await?;
         }
+        for file in update.files {
+            frame::send(&mut down, &Down::File(file)).await?;
+        }
         for batch in update.assignments {
             frame::send(&mut down, &Down::Assign(batch)).await?;
         }
@@ -117,6 +123,8 @@ struct Told {
     begun: bool,
     applied: u64,
     assignments: BTreeMap<Id, TaskState>,
+    /// Those that the node has, as long as its tasks need them.
+    files: BTreeSet<Id>,
     following: Follower,
     directory: Directory,
     news: Option<SwarmNews>,
@@ -126,6 +134,7 @@ struct Told {
 #[derive(Default)]
 struct Update {
     directory: Vec<DirectoryBatch>,
+    files: Vec<FileBatch>,
     assignments: Vec<AssignmentBatch>,
     /// Tasks that are assigned no more.
     removed: Vec<Id>,
@@ -140,14 +149,15 @@ impl Told {
         }
         self.applied = applied;
         let told = &self.assignments;
-        let (wanted, mut changed, directory) = manager.read_state(|state| {
+        let (wanted, mut changed, files, directory) = manager.read_state(|state| {
             let desired = state.assigned(id).map(|task| (task.id, task.desired));
             let wanted: BTreeMap<Id, TaskState> = desired.collect();
             let news = state
                 .assigned(id)
                 .filter(|task| told.get(&task.id) != Some(&task.desired));
             let changed: Vec<_> = news.map(|task| Assignment::of(task, state)).collect();
-            (wanted, changed, self.following.look(state, id))
+            let files = state.files_of(id);
+            (wanted, changed, files, self.following.look(state, id))
         });
         let removed: Vec<Id> = self
             .assignments
@@ -167,6 +177,8 @@ impl Told {
             let before = std::mem::replace(&mut self.directory, directory);
             update.directory = directory_batches(reset, &before, &self.directory)?;
         }
+        update.files = new_files(&self.files, &files)?;
+        self.files = files.into_keys().collect();
         if reset || !changed.is_empty() || !removed.is_empty() {
             update.assignments = batches(reset, &changed, &removed)?;
         }
@@ -186,6 +198,18 @@ impl Told {
         self.news = Some(news.clone());
         Some(news)
     }
+}
+
+fn new_files(
+    told: &BTreeSet<Id>,
+    needed: &BTreeMap<Id, Arc<FileContent>>,
+) -> io::Result<Vec<FileBatch>> {
+    let new = needed.iter().filter(|(id, _)| !told.contains(id));
+    let batches = new.map(|(&id, content)| {
+        let content = encode_file(content).map_err(io::Error::other)?;
+        Ok(FileBatch { id, content })
+    });
+    batches.collect()
 }
 
 fn directory_batches(

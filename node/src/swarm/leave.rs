@@ -47,6 +47,9 @@ impl Swarm {
         {
             tracing::warn!("something of the overlay is left on this host: {error:#}");
         }
+        if let Err(error) = self.0.files.clear() {
+            tracing::warn!(%error, "files of tasks are left in the run directory");
+        }
         self.0.data.clear()?;
         self.0.data.forget_pending()?;
         self.tell(Progress::default());

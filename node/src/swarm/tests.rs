@@ -193,6 +193,7 @@ fn daemon(dir: &TempDir, engine: &FakeRuntime, lan: &Arc<dyn Lan>, addr: SocketA
     Swarm::new(
         DataDir::open(dir.path()).unwrap(),
         engine,
+        TaskFiles::in_directory(&dir.path().join("tasks")),
         Arc::clone(lan),
         None,
         addr,

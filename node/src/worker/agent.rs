@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::codec::Record;
 use super::driver::{Driver, Inbox, Steps, Told};
 use super::engine::{EngineState, Watcher};
+use super::files::TaskFiles;
 use super::links::Links;
 use super::networks::Upkeep;
 use super::statuses::{Board, Statuses};
@@ -36,6 +37,8 @@ pub struct AgentConfig {
     pub data_key: DataKey,
     /// How containers reach each other.
     pub links: Arc<dyn Links>,
+    /// Where the files of tasks are made.
+    pub files: TaskFiles,
     /// What managers say of networks.
     pub directory: watch::Receiver<Arc<Directory>>,
 }
@@ -104,6 +107,8 @@ impl Agent {
             writer: Writer::spawn(config.dir, config.data_key, kept::RETRY),
             doubt,
             links: config.links,
+            files: config.files,
+            with_files: None,
             told: Told::default(),
             directory: config.directory,
             upkeep: Upkeep::default(),

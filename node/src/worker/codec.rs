@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use certs::seal::DataKey;
 use serde::{Deserialize, Serialize};
+use services::codec::{decode_file, encode_file};
+use services::file::FileContent;
 use services::object::{TaskState, TaskStatus};
 use services::reconcile::Assigned;
 use services::spec::ServiceSpec;
@@ -43,6 +45,13 @@ enum Stored {
         base: StoredV1,
         /// JSON of the networks of each task that is on any.
         networks: Vec<(Id, Vec<u8>)>,
+    },
+    /// Written where a task has secrets or configs.
+    V3 {
+        base: StoredV1,
+        networks: Vec<(Id, Vec<u8>)>,
+        /// In the encoding of `services::codec`.
+        files: Vec<(Id, Vec<u8>)>,
     },
 }
 
@@ -76,6 +85,8 @@ pub(super) enum CodecError {
     Decode(#[from] bincode::error::DecodeError),
     #[error("its record cannot be written: {0}")]
     Encode(#[from] bincode::error::EncodeError),
+    #[error("a file of a task in it: {0}")]
+    File(#[from] services::codec::CodecError),
     #[error("its JSON cannot be read: {0}")]
     Json(#[from] serde_json::Error),
     #[error("an assignment names spec {0}, which it does not hold")]
@@ -147,9 +158,19 @@ fn encode(record: &Record) -> Result<Vec<u8>, CodecError> {
             .map(|(&id, status)| Ok((id, serde_json::to_vec(status)?)))
             .collect::<Result<_, serde_json::Error>>()?,
     };
-    let stored = match networks.is_empty() {
-        true => Stored::V1(base),
-        false => Stored::V2 { base, networks },
+    let of_tasks = record.assigned.values().flat_map(|it| &it.files);
+    let of_tasks: BTreeMap<Id, &Arc<FileContent>> = of_tasks.map(|(&id, it)| (id, it)).collect();
+    let files = of_tasks.into_iter();
+    let files = files.map(|(id, content)| Ok((id, encode_file(content)?)));
+    let files: Vec<(Id, Vec<u8>)> = files.collect::<Result<_, CodecError>>()?;
+    let stored = match (networks.is_empty(), files.is_empty()) {
+        (true, true) => Stored::V1(base),
+        (false, true) => Stored::V2 { base, networks },
+        (_, false) => Stored::V3 {
+            base,
+            networks,
+            files,
+        },
     };
     Ok(bincode::serde::encode_to_vec(&stored, config())?)
 }
@@ -159,10 +180,18 @@ fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
     if used < bytes.len() {
         return Err(CodecError::Trailing(bytes.len() - used));
     }
-    let (stored, networks) = match stored {
-        Stored::V1(base) => (base, Vec::new()),
-        Stored::V2 { base, networks } => (base, networks),
+    let (stored, networks, files) = match stored {
+        Stored::V1(base) => (base, Vec::new(), Vec::new()),
+        Stored::V2 { base, networks } => (base, networks, Vec::new()),
+        Stored::V3 {
+            base,
+            networks,
+            files,
+        } => (base, networks, files),
     };
+    let files = files.into_iter();
+    let files = files.map(|(id, bytes)| Ok((id, Arc::new(decode_file(&bytes)?))));
+    let files: BTreeMap<Id, Arc<FileContent>> = files.collect::<Result<_, CodecError>>()?;
     let mut networks: BTreeMap<Id, Vec<u8>> = networks.into_iter().collect();
     let specs = stored.specs.iter();
     let specs: Vec<Arc<ServiceSpec>> = specs
@@ -173,7 +202,7 @@ fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
         spec.cloned().ok_or(CodecError::NoSpec(index))
     };
     let assigned = stored.assigned.into_iter().map(|stored| {
-        let assignment = Assignment {
+        let mut assignment = Assignment {
             task: stored.task,
             service: stored.service,
             slot: stored.slot,
@@ -183,7 +212,9 @@ fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
                 Some(json) => serde_json::from_slice(&json)?,
                 None => Vec::new(),
             },
+            files: BTreeMap::new(),
         };
+        assignment.provide(|_, id| files.get(&id).cloned());
         Ok((stored.task, assignment))
     });
     let outcomes = stored.outcomes.into_iter();
@@ -220,6 +251,7 @@ mod tests {
                 spec: Arc::clone(spec),
                 desired: TaskState::Running,
                 networks: Vec::new(),
+                files: BTreeMap::new(),
             };
             (assignment.task, assignment)
         });

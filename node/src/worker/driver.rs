@@ -1,7 +1,7 @@
 //! The agent's one task: it owns what is known, takes in what is assigned and
 //! seen, and performs what follows. Everything that decides is in `tasks`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::codec::Record;
 use super::endpoints;
 use super::engine::Seen;
+use super::files::TaskFiles;
 use super::links::{Endpoints, Expected, Links, Resolvers};
 use super::networks::{self, Upkeep};
 use super::statuses::Board;
@@ -73,6 +74,9 @@ pub(super) struct Driver {
     /// To the engine's watcher.
     pub doubt: Arc<Notify>,
     pub links: Arc<dyn Links>,
+    pub files: TaskFiles,
+    /// Whose files are there, at most; `None`: not known.
+    pub with_files: Option<BTreeSet<Id>>,
     /// What the overlay knows; `None` of what it was never told.
     pub told: Told,
     pub directory: watch::Receiver<Arc<Directory>>,
@@ -109,13 +113,14 @@ impl Steps {
         step: step::Step,
         runtime: Arc<dyn Runtime>,
         links: Arc<dyn Links>,
+        files: TaskFiles,
     ) {
         tracing::debug!(task = %id, ?step, "step");
         let cancel = CancellationToken::new();
         self.cancel.insert(id, cancel.clone());
         let handle = self
             .running
-            .spawn(async move { step::perform(&*runtime, &*links, step, &cancel).await });
+            .spawn(async move { step::perform(&*runtime, &*links, &files, step, &cancel).await });
         self.tasks.insert(handle.id(), id);
     }
 
@@ -236,9 +241,11 @@ impl Driver {
     fn act(&mut self) {
         let steps = self.tasks.decide(clock::now());
         self.tell_overlay();
+        self.sweep_files();
         for (id, step) in steps {
-            let runtime = Arc::clone(&self.runtime);
-            self.steps.begin(id, step, runtime, Arc::clone(&self.links));
+            let (runtime, links) = (Arc::clone(&self.runtime), Arc::clone(&self.links));
+            self.steps
+                .begin(id, step, runtime, links, self.files.clone());
         }
         for id in self.tasks.pointless() {
             self.steps.cancel(id);
@@ -301,6 +308,22 @@ impl Driver {
         if news(&mut self.told.resolvers, &resolvers) {
             self.links.resolvers(resolvers);
         }
+    }
+
+    /// Before any step that makes files. What cannot be removed is tried again
+    /// when other tasks come or end.
+    fn sweep_files(&mut self) {
+        let Some(tasks) = self.tasks.with_files() else {
+            return;
+        };
+        if self.with_files.as_ref() == Some(&tasks) {
+            return;
+        }
+        let swept = self.files.keep(&tasks);
+        if let Err(error) = &swept {
+            tracing::warn!(%error, "files of tasks that ended cannot be removed");
+        }
+        self.with_files = swept.is_ok().then_some(tasks);
     }
 
     fn pause(&self) -> Duration {

@@ -41,6 +41,7 @@ mod codec;
 mod driver;
 mod endpoints;
 mod engine;
+mod files;
 mod hold;
 mod links;
 mod networks;
@@ -59,5 +60,6 @@ pub const DRAIN: Duration = Duration::from_secs(1);
 
 pub use agent::{Agent, AgentConfig, AgentError};
 pub use engine::EngineState;
+pub use files::TaskFiles;
 pub use links::{Endpoints, Expected, Links, Resolvers, Unlinked};
 pub use statuses::Statuses;

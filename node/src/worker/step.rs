@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use services::Assignment;
 use services::assignment::AssignedNetwork;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
+use super::files::TaskFiles;
 use super::links::Links;
-use crate::runtime::{self, Container, Runtime, RuntimeError};
+use crate::runtime::{self, Container, FileMount, Runtime, RuntimeError};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
     /// Have the image, create the container.
     Prepare(Assignment),
-    /// On these networks.
-    Start(String, Vec<AssignedNetwork>),
+    Start(String, Assignment),
     /// `None` is the grace that the container was created with.
     Stop(String, Option<Duration>),
     Remove(String),
@@ -37,16 +38,17 @@ pub(super) enum Done {
 pub(super) async fn perform(
     runtime: &dyn Runtime,
     links: &dyn Links,
+    files: &TaskFiles,
     step: Step,
     cancel: &CancellationToken,
 ) -> Done {
     match step {
         Step::Prepare(assignment) => match connectable(links, &assignment.networks) {
-            Ok(()) => prepare(runtime, &assignment, cancel).await,
+            Ok(()) => prepare(runtime, files, assignment, cancel).await,
             Err(error) => Done::Failed(error),
         },
-        Step::Start(container, networks) => {
-            match start(runtime, links, &container, &networks).await {
+        Step::Start(container, assignment) => {
+            match start(runtime, links, files, &container, assignment).await {
                 Ok(()) => inspect(runtime, &container).await,
                 Err(error) => Done::Failed(error),
             }
@@ -72,11 +74,28 @@ fn connectable(links: &dyn Links, networks: &[AssignedNetwork]) -> runtime::Resu
 async fn start(
     runtime: &dyn Runtime,
     links: &dyn Links,
+    files: &TaskFiles,
     container: &str,
-    networks: &[AssignedNetwork],
+    assignment: Assignment,
 ) -> runtime::Result<()> {
-    connectable(links, networks)?;
-    runtime.start(container, networks).await
+    connectable(links, &assignment.networks)?;
+    let (assignment, _) = place(files, assignment).await?;
+    runtime.start(container, &assignment.networks).await
+}
+
+/// The container of a task finds the files that its assignment refers to.
+async fn place(
+    files: &TaskFiles,
+    assignment: Assignment,
+) -> runtime::Result<(Assignment, Vec<FileMount>)> {
+    let files = files.clone();
+    let place = move || {
+        let placed = files.place(&assignment);
+        placed.map(|placed| (assignment, placed))
+    };
+    let placed = spawn_blocking(place).await;
+    let placed = placed.map_err(|error| RuntimeError::Refused(error.to_string()))?;
+    placed.map_err(|error| RuntimeError::Refused(error.to_string()))
 }
 
 async fn inspect(runtime: &dyn Runtime, container: &str) -> Done {
@@ -90,10 +109,16 @@ async fn inspect(runtime: &dyn Runtime, container: &str) -> Done {
 /// test of presence that knows digests, tags and what the engine makes of them.
 async fn prepare(
     runtime: &dyn Runtime,
-    assignment: &Assignment,
+    files: &TaskFiles,
+    assignment: Assignment,
     cancel: &CancellationToken,
 ) -> Done {
-    match runtime.create(assignment).await {
+    let (assignment, placed) = match place(files, assignment).await {
+        Ok(placed) => placed,
+        Err(error) => return Done::Failed(error),
+    };
+    let create = || runtime.create(&assignment, &placed);
+    match create().await {
         Ok(container) => return Done::Created(container),
         Err(RuntimeError::ImageMissing(_)) => {}
         Err(error) => return Done::Failed(error),
@@ -108,7 +133,7 @@ async fn prepare(
     {
         return Done::Failed(error.clone());
     }
-    match (runtime.create(assignment).await, pulled) {
+    match (create().await, pulled) {
         (Ok(container), Ok(())) => Done::Created(container),
         (Ok(container), Err(error)) => {
             tracing::warn!(%image, %error, "the pull failed, the image is present");
@@ -123,6 +148,8 @@ async fn prepare(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use services::Id;
     use services::object::TaskState;
 
@@ -142,6 +169,7 @@ mod tests {
             spec: spec.into(),
             desired: TaskState::Running,
             networks: Vec::new(),
+            files: Default::default(),
         })
     }
 
@@ -149,6 +177,7 @@ mod tests {
         perform(
             runtime,
             &FakeLinks::default(),
+            &TaskFiles::of(Path::new("/nowhere")),
             step,
             &CancellationToken::new(),
         )
@@ -213,7 +242,14 @@ mod tests {
         let cancel = CancellationToken::new();
         cancel.cancel();
         assert_eq!(
-            perform(&runtime, &FakeLinks::default(), wants("a:1"), &cancel).await,
+            perform(
+                &runtime,
+                &FakeLinks::default(),
+                &TaskFiles::of(Path::new("/nowhere")),
+                wants("a:1"),
+                &cancel
+            )
+            .await,
             Done::Cancelled
         );
     }

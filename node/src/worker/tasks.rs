@@ -332,6 +332,16 @@ impl Tasks {
         Some(tasks.flat_map(|it| &it.networks).map(|it| it.id).collect())
     }
 
+    /// Whose files are to stay; `None` until all that is here has been seen.
+    pub fn with_files(&self) -> Option<BTreeSet<Id>> {
+        if !self.engine.seen || !self.is_oriented() {
+            return None;
+        }
+        let goes_on = |local: &Local| local.busy.is_some() || !local.state.is_final();
+        let tasks = self.local.iter().filter(|(_, local)| goes_on(local));
+        Some(tasks.map(|(&id, _)| id).collect())
+    }
+
     pub fn engine_is_up(&self) -> bool {
         self.engine.up
     }

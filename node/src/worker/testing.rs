@@ -1,8 +1,11 @@
 //! What the worker's tests are made of.
 
-use services::Id;
+use std::sync::Arc;
+
 use services::assignment::AssignedNetwork;
+use services::file::{FileContent, FileKind, FileReference};
 use services::object::Subnet;
+use services::{Assignment, Id};
 
 /// A network on which a task has these addresses, each in a subnet of its own
 /// with a gateway that ends in 1, and a ticket.
@@ -28,4 +31,30 @@ pub(crate) fn network(id: Id, addrs: &[&str]) -> AssignedNetwork {
         driver_opts: Default::default(),
         ticket: b"signed".to_vec(),
     }
+}
+
+/// Gives the task a file of this content, owned by whoever runs the test.
+pub(crate) fn give(assignment: &mut Assignment, kind: FileKind, target: &str, data: &[u8]) {
+    let me = rustix::process::geteuid().as_raw();
+    let group = rustix::process::getegid().as_raw();
+    let id = Id::from_u128(1000 + assignment.references().count() as u128);
+    let reference = FileReference {
+        id,
+        name: target.rsplit('/').next().unwrap_or_default().to_owned(),
+        target: target.to_owned(),
+        uid: me,
+        gid: group,
+        mode: 0o444,
+    };
+    let spec = Arc::make_mut(&mut assignment.spec);
+    let container = &mut spec.task.container;
+    match kind {
+        FileKind::Secret => container.secrets.push(reference),
+        FileKind::Config => container.configs.push(reference),
+    }
+    let content = FileContent {
+        data: data.to_vec().into(),
+        ..FileContent::default()
+    };
+    assignment.files.insert(id, Arc::new(content));
 }

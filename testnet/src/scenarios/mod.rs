@@ -20,6 +20,7 @@ mod overlay;
 mod presence;
 mod refusals;
 mod rollout;
+mod secrets;
 
 use anyhow::Result;
 
@@ -141,6 +142,10 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "what_hands_and_crashes_break_is_mended",
         run: overlay::mends::what_hands_and_crashes_break_is_mended,
+    },
+    Scenario {
+        name: "secrets_reach_their_tasks_and_no_disk",
+        run: secrets::secrets_reach_their_tasks_and_no_disk,
     },
     Scenario {
         name: "logs_come_from_every_node",

@@ -2,28 +2,18 @@
 
 use services::spec::{self, MountKind};
 
-use super::{duration, nanos, optional_duration, or_empty, refuse_missing, said};
+use super::{duration, file, nanos, optional_duration, or_empty, refuse_missing, said};
 use crate::api::dto::{
     BindOptions, ContainerSpec, DnsConfig, Driver, Extra, Healthcheck, Mount, TmpfsOptions, Ulimit,
     VolumeOptions,
 };
 use crate::api::error::ApiError;
 
-const MISSING: &[(&str, &str)] = &[
-    (
-        "Secrets",
-        "this version has no secrets; mount a file of the hosts with type=bind",
-    ),
-    (
-        "Configs",
-        "this version has no configs; mount a file of the hosts with type=bind",
-    ),
-    (
-        "Privileges",
-        "credential specs, SELinux, seccomp and AppArmor options are not in this version; set \
+const MISSING: &[(&str, &str)] = &[(
+    "Privileges",
+    "credential specs, SELinux, seccomp and AppArmor options are not in this version; set \
          them on the engines",
-    ),
-];
+)];
 const MISSING_BIND: &[(&str, &str)] = &[
     (
         "ReadOnlyNonRecursive",
@@ -75,6 +65,8 @@ pub(super) fn container_spec(dto: ContainerSpec) -> Result<spec::ContainerSpec, 
         ulimits: dto.ulimits.into_iter().map(ulimit).collect(),
         oom_score_adj: dto.oom_score_adj,
         isolation: isolation(&dto.isolation)?,
+        secrets: file::secret_references(dto.secrets)?,
+        configs: file::config_references(dto.configs)?,
     })
 }
 
@@ -119,6 +111,16 @@ pub(super) fn show_container_spec(spec: &spec::ContainerSpec) -> ContainerSpec {
         capability_drop: spec.cap_drop.clone(),
         ulimits: spec.ulimits.iter().map(show_ulimit).collect(),
         oom_score_adj: spec.oom_score_adj,
+        secrets: spec
+            .secrets
+            .iter()
+            .map(file::show_secret_reference)
+            .collect(),
+        configs: spec
+            .configs
+            .iter()
+            .map(file::show_config_reference)
+            .collect(),
         extra: Extra::new(),
     }
 }

@@ -10,6 +10,7 @@
 mod cluster;
 mod container;
 mod doctor;
+mod file;
 mod network;
 mod node;
 mod placement;
@@ -26,6 +27,7 @@ use super::error::ApiError;
 
 pub use cluster::{cluster_info, cluster_spec, join_tokens};
 pub use doctor::doctor;
+pub use file::{file, file_spec};
 pub use network::{OVERLAY, SWARMLET, driver_of, network, network_spec};
 pub use node::{node, node_spec};
 pub use request::{init_request, join_request, up_request};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Extra, Labels, is_default};
+use super::{ConfigFileReference, Extra, Labels, SecretReference, is_default};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -51,6 +51,10 @@ pub struct ContainerSpec {
     pub hosts: Vec<String>,
     #[serde(rename = "DNSConfig", skip_serializing_if = "Option::is_none")]
     pub dns_config: Option<DnsConfig>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretReference>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub configs: Vec<ConfigFileReference>,
     #[serde(skip_serializing_if = "is_default")]
     pub isolation: String,
     #[serde(skip_serializing_if = "is_default")]

@@ -13,6 +13,7 @@
 
 mod container;
 mod doctor;
+mod file;
 mod network;
 mod node;
 mod service;
@@ -31,6 +32,9 @@ pub use container::{
     VolumeOptions,
 };
 pub use doctor::{DoctorDevice, DoctorPair, DoctorPath, DoctorProbes, DoctorView, NetworkDoctor};
+pub use file::{
+    ConfigFileReference, Data, File, FileCreateResponse, FileSpec, FileTarget, SecretReference,
+};
 pub use network::{
     ConfigReference, EndpointResource, Ipam, IpamConfig, IpamOptions, Network, NetworkAttachment,
     NetworkAttachmentConfig, NetworkCreateRequest, NetworkCreateResponse, NetworkResource,

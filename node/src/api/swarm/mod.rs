@@ -8,6 +8,7 @@
 mod cluster;
 mod doctor;
 mod events;
+mod files;
 mod logs;
 mod names;
 mod networks;
@@ -18,7 +19,6 @@ mod tasks;
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -70,11 +70,11 @@ pub(super) async fn answer(manager: Arc<dyn Manager>, route: SwarmRoute<'_>, cal
         SwarmRoute::Network(NetworkRoute::Prune) => networks::prune(swarm, &call.query).await,
         SwarmRoute::Doctor => doctor::examine(swarm, &call.query).await,
         SwarmRoute::Events => events::list(&manager, &call),
-        SwarmRoute::FileList => Ok(Json(serde_json::json!([])).into_response()),
-        SwarmRoute::File(kind, id) => Err(ApiError::not_found(format!("{kind} {id} not found"))),
-        SwarmRoute::FileCreate(kind) => Err(ApiError::unimplemented(format!(
-            "this version has no {kind}s; mount a file of the hosts with type=bind"
-        ))),
+        SwarmRoute::FileList(kind) => files::list(swarm, kind, &call.query),
+        SwarmRoute::FileCreate(kind) => files::create(swarm, kind, call).await,
+        SwarmRoute::File(kind, id) => files::inspect(swarm, kind, id),
+        SwarmRoute::FileUpdate(kind, id) => files::update(swarm, kind, id, call).await,
+        SwarmRoute::FileRemove(kind, id) => files::remove(swarm, kind, id).await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod fake;
+mod files;
 mod logs;
 mod merged;
 mod networks;

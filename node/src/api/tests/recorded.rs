@@ -1,11 +1,13 @@
 //! What dockerd 20.10.24 answered (`recorded.json`: label, request, status,
 //! body), asked again here. Ids, times, versions, tokens and certificates are
-//! made equal first, and what this version does not have (networks, secrets,
-//! configs, ports in ingress mode) is taken out of the recorded bodies.
+//! made equal first, and what this version does not have (networks,
+//! ports in ingress mode) is taken out of the recorded bodies.
 
 use std::collections::BTreeMap;
 
 use axum::body::Body;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::fake::Fake;
@@ -42,13 +44,7 @@ fn normal(value: &Value) -> Value {
             Value::Array(items)
         }
         Value::Object(fields) => {
-            let dropped = [
-                "Secrets",
-                "Configs",
-                "Networks",
-                "NetworksAttachments",
-                "VirtualIPs",
-            ];
+            let dropped = ["Networks", "NetworksAttachments", "VirtualIPs"];
             let fields = fields
                 .iter()
                 .filter(|(key, _)| !dropped.contains(&key.as_str()))
@@ -294,7 +290,8 @@ async fn specs_are_refused_as_by_docker() {
 #[tokio::test]
 async fn services_and_tasks_are_shown_as_by_docker() {
     let fake = Fake::active();
-    post(&fake, "/services/create", &spec("web")).await;
+    let web = with_files(&fake).await;
+    post(&fake, "/services/create", &web).await;
     fake.edit(|swarm| swarm.run_all());
     for label in ["svc get", "svc get defaults", "tasks web"] {
         check_as_recorded(&fake, label).await;
@@ -350,7 +347,9 @@ async fn a_list_with_status_is_as_by_docker() {
 #[tokio::test]
 async fn services_are_updated_and_removed_as_by_docker() {
     let fake = Fake::active();
-    let id = id_of_created(&fake).await;
+    let web = with_files(&fake).await;
+    assert_eq!(post(&fake, "/services/create", &web).await.status, 201);
+    let id = id_of(&fake, "/services/web").await;
     let version = index_of(&fake, "/services/web").await;
     let update = format!("POST /services/{id}/update");
     let current = format!("{update}?version={version}");
@@ -362,15 +361,87 @@ async fn services_are_updated_and_removed_as_by_docker() {
     check(&fake, "svc rollback noprev", &rollback, &spec("web")).await;
     let bad = format!("{current}&rollback=foo");
     check(&fake, "svc bad rollback", &bad, &spec("web")).await;
-    let forced = with(spec("web"), &json!({"TaskTemplate": {"ForceUpdate": 1}}));
+    let forced = with(web, &json!({"TaskTemplate": {"ForceUpdate": 1}}));
     check(&fake, "svc update ok", &current, &forced).await;
     check_as_recorded(&fake, "svc updating").await;
     check_as_recorded(&fake, "svc rm").await;
     check_as_recorded(&fake, "svc rm nf").await;
 }
 
-async fn id_of_created(fake: &Fake) -> String {
-    let created = post(fake, "/services/create", &spec("web")).await;
-    assert_eq!(created.status, 201);
-    created.json()["ID"].as_str().unwrap().to_owned()
+/// The spec of `web` with a secret and a config, which are there.
+async fn with_files(fake: &Fake) -> Value {
+    for kind in ["secret", "config"] {
+        let name = format!("{}1", &kind[..1]);
+        let file = json!({"Name": name, "Data": "aGVsbG8="});
+        let created = post(fake, &format!("/{kind}s/create"), &file).await;
+        assert_eq!(created.status, 201);
+    }
+    let file = |name| json!({"Name": name, "UID": "0", "GID": "0", "Mode": 292});
+    let files = json!({
+        "Secrets": [{"File": file("s1"), "SecretName": "s1",
+            "SecretID": id_of(fake, "/secrets/s1").await}],
+        "Configs": [{"File": file("/c1"), "ConfigName": "c1",
+            "ConfigID": id_of(fake, "/configs/c1").await}],
+    });
+    with(
+        spec("web"),
+        &json!({"TaskTemplate": {"ContainerSpec": files}}),
+    )
+}
+
+#[tokio::test]
+async fn secrets_are_kept_as_by_docker() {
+    let fake = Fake::active();
+    let secret = |name: &str, bytes: usize| {
+        let data = STANDARD.encode(vec![b'x'; bytes]);
+        json!({"Name": name, "Labels": {"x": "y"}, "Data": data})
+    };
+    let create = "POST /secrets/create";
+    for (label, body) in [
+        ("secret create", secret("s1", 5)),
+        ("secret dup", secret("s1", 5)),
+        ("secret empty", secret("s2", 0)),
+        ("secret bad name", secret("a b", 5)),
+        ("secret big", secret("s2", 512_001)),
+    ] {
+        check(&fake, label, create, &body).await;
+    }
+    check_as_recorded(&fake, "secret get").await;
+    let id = id_of(&fake, "/secrets/s1").await;
+    let version = index_of(&fake, "/secrets/s1").await;
+    let update = format!("POST /secrets/{id}/update");
+    let current = format!("{update}?version={version}");
+    let other = secret("s1", 6);
+    check(&fake, "secret update data", &current, &other).await;
+    let labels = json!({"Name": "s1", "Labels": {"a": "b"}});
+    let answer = post(&fake, &current["POST ".len()..], &labels).await;
+    assert_eq!((answer.status, answer.body.len()), (200, 0));
+    let shown = get(&fake, "/secrets/s1").await.json();
+    assert_eq!(shown["Spec"]["Labels"], json!({"a": "b"}));
+    check(&fake, "secret update stale", &current, &labels).await;
+    check(&fake, "secret update nover", &update, &labels).await;
+}
+
+#[tokio::test]
+async fn configs_are_kept_as_by_docker() {
+    let fake = Fake::active();
+    let config = json!({"Name": "c1", "Labels": {}, "Data": "aGVsbG8="});
+    let create = "POST /configs/create";
+    check(&fake, "config create", create, &config).await;
+    check(&fake, "config dup", create, &config).await;
+    check_as_recorded(&fake, "config get").await;
+}
+
+#[tokio::test]
+async fn what_services_refer_to_is_kept_as_by_docker() {
+    let fake = Fake::active();
+    let web = with_files(&fake).await;
+    let missing = json!([{"SecretID": "zz", "SecretName": "zz", "File": {"Name": "zz"}}]);
+    let unknown = json!({"TaskTemplate": {"ContainerSpec": {"Secrets": missing}}});
+    let path = "POST /services/create";
+    check(&fake, "svc secret nf", path, &with(spec("x"), &unknown)).await;
+    assert_eq!(post(&fake, "/services/create", &web).await.status, 201);
+    check_as_recorded(&fake, "secret rm in use").await;
+    check_as_recorded(&fake, "config rm in use").await;
+    check_as_recorded(&fake, "secret rm nf").await;
 }

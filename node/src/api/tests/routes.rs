@@ -104,7 +104,7 @@ async fn a_client_that_is_too_new_is_told_so() {
 async fn what_is_not_there_yet_is_refused_and_says_what_to_use() {
     let fake = Fake::active();
     let container = |container: Value| json!({"TaskTemplate": {"ContainerSpec": container}});
-    let file = json!([{"File": {"Name": "x"}}]);
+    let runtime = json!([{"Runtime": {}, "ConfigID": "x", "ConfigName": "x"}]);
     for (asked, expected) in [
         (json!({"Mode": {"Global": {}}}), "mode global"),
         (
@@ -112,12 +112,8 @@ async fn what_is_not_there_yet_is_refused_and_says_what_to_use() {
             "mode replicated-job",
         ),
         (
-            container(json!({"Image": "x", "Secrets": file})),
-            "type=bind",
-        ),
-        (
-            container(json!({"Image": "x", "configs": file})),
-            "type=bind",
+            container(json!({"Image": "x", "configs": runtime})),
+            "runtime target",
         ),
         (
             json!({"TaskTemplate": {"Resources": {"Reservations": {"GenericResources": [{}]}}}}),
@@ -141,10 +137,25 @@ async fn what_is_not_there_yet_is_refused_and_says_what_to_use() {
         );
         assert!(message.contains(expected), "{message}");
     }
-    for kind in ["secrets", "configs"] {
-        assert_eq!(get(&fake, &format!("/{kind}")).await.json(), json!([]));
-        let answer = post(&fake, &format!("/{kind}/create"), &json!({"Name": "x"})).await;
+    for (path, asked, expected) in [
+        (
+            "/secrets/create",
+            json!({"Driver": {"Name": "vault"}}),
+            "secret driver \"vault\"",
+        ),
+        (
+            "/configs/create",
+            json!({"Data": "eA==", "Templating": {"Name": "x"}}),
+            "template driver",
+        ),
+    ] {
+        let mut body = json!({"Name": "x"});
+        body.as_object_mut()
+            .unwrap()
+            .extend(asked.as_object().unwrap().clone());
+        let answer = post(&fake, path, &body).await;
         assert_eq!(answer.status, 501);
+        assert!(answer.message().contains(expected), "{}", answer.message());
     }
 }
 

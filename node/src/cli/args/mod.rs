@@ -4,6 +4,7 @@
 //! them. A flag for what swarmlet cannot do is not here, so that it is refused
 //! instead of being dropped.
 
+mod file;
 mod network;
 mod node;
 mod service;
@@ -16,6 +17,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use file::{
+    ConfigCommand, ConfigCreateArgs, FileFlags, FileIds, FileInspectArgs, FileLsArgs,
+    SecretCommand, SecretCreateArgs,
+};
 pub use network::{
     NetworkCommand, NetworkCreateArgs, NetworkDoctorArgs, NetworkInspectArgs, NetworkLsArgs,
     NetworkPruneArgs, NetworkRmArgs,
@@ -109,6 +114,12 @@ pub enum ClientCommand {
     /// Manage the networks of the swarm and of this node
     #[command(subcommand)]
     Network(NetworkCommand),
+    /// Manage the secrets of the swarm
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// Manage the configs of the swarm
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 /// Where the daemon listens for its API.

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use super::{Filter, FormatFlag, InspectFlags, ModeName, ServiceFlags, filter};
 use crate::api::dto::{Mount, Ulimit};
 use crate::cli::values::{
-    Attachment, ExtraHost, Invalid, Pair, PortRemoval, PublishedPorts, Words, attachment, boolean,
-    dns_search, extra_host, ip, ip_address, mount, pair, publish, publish_removal, spread, ulimit,
-    words,
+    Attachment, ExtraHost, FileRequest, Invalid, Pair, PortRemoval, PublishedPorts, Words,
+    attachment, boolean, config, dns_search, extra_host, ip, ip_address, mount, pair, publish,
+    publish_removal, secret, spread, ulimit, words,
 };
 
 #[derive(Debug, Subcommand)]
@@ -75,6 +75,12 @@ pub struct CreateArgs {
     /// A mount, e.g. type=bind,source=/srv,target=/data,readonly
     #[arg(long, value_parser = mount)]
     pub mount: Vec<Mount>,
+    /// A secret, e.g. NAME or source=NAME,target=FILE,uid=0,gid=0,mode=0444
+    #[arg(long, value_name = "SECRET", value_parser = secret)]
+    pub secret: Vec<FileRequest>,
+    /// A config, e.g. NAME or source=NAME,target=/FILE,uid=0,gid=0,mode=0444
+    #[arg(long, value_name = "CONFIG", value_parser = config)]
+    pub config: Vec<FileRequest>,
     /// A placement constraint, e.g. node.labels.zone==a
     #[arg(long)]
     pub constraint: Vec<String>,
@@ -165,6 +171,14 @@ pub struct ListChanges {
     pub mount_add: Vec<Mount>,
     #[arg(long, value_name = "TARGET")]
     pub mount_rm: Vec<String>,
+    #[arg(long, value_name = "SECRET", value_parser = secret)]
+    pub secret_add: Vec<FileRequest>,
+    #[arg(long, value_name = "SECRET")]
+    pub secret_rm: Vec<String>,
+    #[arg(long, value_name = "CONFIG", value_parser = config)]
+    pub config_add: Vec<FileRequest>,
+    #[arg(long, value_name = "CONFIG")]
+    pub config_rm: Vec<String>,
     #[arg(long, value_name = "CONSTRAINT")]
     pub constraint_add: Vec<String>,
     #[arg(long, value_name = "CONSTRAINT")]

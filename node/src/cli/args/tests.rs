@@ -53,8 +53,6 @@ fn what_follows_the_image_is_the_containers() {
 #[test]
 fn flags_of_what_is_not_there_are_refused() {
     for flag in [
-        "--secret s",
-        "--config c",
         "--generic-resource gpu=1",
         "--credential-spec file://x",
         "--with-registry-auth",

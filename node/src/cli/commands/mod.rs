@@ -1,5 +1,6 @@
 //! The commands: read what is there, decide with the pure modules, send, show.
 
+mod file;
 mod inspect;
 mod logs;
 mod network;
@@ -55,6 +56,8 @@ impl Session<'_> {
             ClientCommand::Node(command) => self.node(command).await,
             ClientCommand::Service(command) => self.service(command).await,
             ClientCommand::Network(command) => self.network(command).await,
+            ClientCommand::Secret(command) => self.secret(command).await,
+            ClientCommand::Config(command) => self.config(command).await,
         }
     }
 

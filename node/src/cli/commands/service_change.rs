@@ -1,6 +1,8 @@
 //! `service create`, `update`, `scale` and `rollback`: each sends a spec, and
 //! waits until the service does what it says.
 
+use services::file::FileKind;
+
 use super::{MAX_TRIES, Session, outdated};
 use crate::api::dto::{
     NetworkResource, Service, ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse,
@@ -21,7 +23,13 @@ impl Session<'_> {
             })?;
             env_files.push(text);
         }
-        let spec = spec::create(args, &env_files, &variable)?;
+        let known = spec::Known {
+            // The daemon looks up the names of networks.
+            networks: spec::Ids::default(),
+            secrets: self.files_of(FileKind::Secret, &args.secret).await?,
+            configs: self.files_of(FileKind::Config, &args.config).await?,
+        };
+        let spec = spec::create(args, &env_files, &variable, &known)?;
         let target = Target::new(&["services", "create"]);
         let answer = self.client.post(&target, &spec).await?;
         let created: ServiceCreateResponse = parse(&target, &answer)?;
@@ -35,9 +43,14 @@ impl Session<'_> {
             spec::only_rolls_back(args)?;
             self.roll_back(&args.service).await?
         } else {
-            let networks = self.networks_of(args).await?;
+            let changes = &args.lists;
+            let known = spec::Known {
+                networks: self.networks_of(args).await?,
+                secrets: self.files_of(FileKind::Secret, &changes.secret_add).await?,
+                configs: self.files_of(FileKind::Config, &changes.config_add).await?,
+            };
             self.change(&args.service, |spec| {
-                spec::update(args, spec, &variable, &networks)
+                spec::update(args, spec, &variable, &known)
             })
             .await?
         };

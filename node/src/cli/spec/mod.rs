@@ -4,6 +4,7 @@
 //! create is to lay them over an empty one. What no flag names stays as it is,
 //! so an update sends back fields that this version has never heard of.
 
+mod files;
 mod flags;
 mod lists;
 mod network;
@@ -23,12 +24,21 @@ use crate::api::dto::{
 /// Looks up a variable of the caller's environment.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// What names on the command line stand for.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    pub networks: Ids,
+    pub secrets: Ids,
+    pub configs: Ids,
+}
+
 /// The spec that `service create` sends. `env_files` are the texts of the
 /// files that `--env-file` names.
 pub fn create(
     args: &CreateArgs,
     env_files: &[String],
     lookup: Lookup<'_>,
+    known: &Known,
 ) -> Result<ServiceSpec, Invalid> {
     let mut env = Vec::new();
     for text in env_files {
@@ -71,7 +81,12 @@ pub fn create(
             .map(|over| preference(over))
             .collect();
     }
-    network::attach(&mut spec, &args.network, &Ids::default())?;
+    files::add(
+        container(&mut spec),
+        (&args.secret, &known.secrets),
+        (&args.config, &known.configs),
+    )?;
+    network::attach(&mut spec, &args.network, &known.networks)?;
     if !args.publish.is_empty() {
         spec.endpoint_spec = Some(EndpointSpec {
             ports: lists::ports(&args.publish, args.host_ip)?,
@@ -82,13 +97,12 @@ pub fn create(
     Ok(spec)
 }
 
-/// What `service update` sends instead of `spec`; `networks` are those that the
-/// flags name.
+/// What `service update` sends instead of `spec`.
 pub fn update(
     args: &UpdateArgs,
     mut spec: ServiceSpec,
     lookup: Lookup<'_>,
-    networks: &Ids,
+    known: &Known,
 ) -> Result<ServiceSpec, Invalid> {
     if args.flags.replicas.is_some() && spec.mode.global.is_some() {
         return Err(not_replicated("replicas"));
@@ -101,8 +115,16 @@ pub fn update(
         container.args.clone_from(&words.0);
     }
     lists::apply(&args.lists, &mut spec, lookup)?;
-    network::detach(&mut spec, &args.lists.network_rm, networks);
-    network::attach(&mut spec, &args.lists.network_add, networks)?;
+    let changes = &args.lists;
+    network::detach(&mut spec, &changes.network_rm, &known.networks);
+    network::attach(&mut spec, &changes.network_add, &known.networks)?;
+    let container = self::container(&mut spec);
+    files::remove(container, &changes.secret_rm, &changes.config_rm);
+    files::add(
+        container,
+        (&changes.secret_add, &known.secrets),
+        (&changes.config_add, &known.configs),
+    )?;
     flags::apply(&args.flags, &mut spec)?;
     if args.force {
         spec.task_template.force_update += 1;
@@ -182,7 +204,7 @@ fn container(spec: &mut ServiceSpec) -> &mut ContainerSpec {
     spec.task_template.container_spec.get_or_insert_default()
 }
 
-fn labels(pairs: &[Pair]) -> Labels {
+pub fn labels(pairs: &[Pair]) -> Labels {
     pairs
         .iter()
         .map(|pair| (pair.key.clone(), pair.value.clone()))

@@ -22,16 +22,39 @@ fn created(line: &[&str]) -> Result<ServiceSpec, Invalid> {
     let ServiceCommand::Create(args) = service(&[&["create"], line].concat()) else {
         panic!("not create");
     };
-    create(&args, &["FROM_FILE=1\nB=file\n".to_owned()], &home)
+    create(
+        &args,
+        &["FROM_FILE=1\nB=file\n".to_owned()],
+        &home,
+        &without_networks(),
+    )
+}
+
+/// The daemon looks up the networks of a new service.
+fn without_networks() -> Known {
+    Known {
+        networks: Ids::default(),
+        ..known()
+    }
+}
+
+fn known() -> Known {
+    let ids = |ids: &[(&str, &str)]| {
+        let ids = ids.iter().map(|(name, id)| ((*name).into(), (*id).into()));
+        Ids(ids.collect())
+    };
+    Known {
+        networks: ids(&[("net", "017d7b0wjf4n0h7dkdkivqhbq"), ("other", "n2")]),
+        secrets: ids(&[("s1", "id1"), ("s2", "id2")]),
+        configs: ids(&[("c1", "id3")]),
+    }
 }
 
 fn updated(spec: &ServiceSpec, line: &[&str]) -> Result<ServiceSpec, Invalid> {
     let ServiceCommand::Update(args) = service(&[&["update"], line, &["web"]].concat()) else {
         panic!("not update");
     };
-    let ids = [("net", "017d7b0wjf4n0h7dkdkivqhbq"), ("other", "n2")];
-    let ids = Ids(ids.map(|(name, id)| (name.into(), id.into())).into());
-    update(&args, spec.clone(), &home, &ids)
+    update(&args, spec.clone(), &home, &known())
 }
 
 fn json(spec: &ServiceSpec) -> String {
@@ -307,4 +330,47 @@ fn a_port_is_published_on_one_address() {
     let open = updated(&spec, &["--publish-rm=80", "--publish-add=8080:80"]).unwrap();
     assert_eq!(open.labels.get(&label), None);
     assert_eq!(open.endpoint_spec.unwrap().ports[1].host_ip, "");
+}
+
+#[test]
+fn secrets_and_configs_are_added_and_removed() {
+    let line = [
+        "--secret=s1",
+        "--config=source=c1,target=/etc/c,uid=7",
+        "busybox",
+    ];
+    let spec = created(&line).unwrap();
+    let container = spec.task_template.container_spec.clone().unwrap();
+    assert_eq!(container.secrets[0].id, "id1");
+    let file = container.configs[0].file.clone().unwrap();
+    assert_eq!((&*file.name, &*file.uid, file.mode), ("/etc/c", "7", 0o444));
+
+    let line = [
+        "--secret-rm=s1",
+        "--secret-add=source=s2,target=s1",
+        "--config-rm=c1",
+    ];
+    let spec = updated(&spec, &line).unwrap();
+    let container = spec.task_template.container_spec.unwrap();
+    let [secret] = container.secrets.as_slice() else {
+        panic!("{container:?}");
+    };
+    assert_eq!((&*secret.id, &*secret.name), ("id2", "s2"));
+    assert_eq!(secret.file.as_ref().unwrap().name, "s1");
+    assert!(container.configs.is_empty());
+}
+
+#[test]
+fn files_that_are_not_there_or_in_each_others_way_are_refused() {
+    for (line, why) in [
+        (&["--secret=nope"][..], "secret not found: nope"),
+        (&["--config=s1"], "config not found: s1"),
+        (
+            &["--secret=s1", "--secret=source=s2,target=s1"],
+            "duplicate secret target for s2 not allowed",
+        ),
+    ] {
+        let error = created(&[line, &["busybox"]].concat()).unwrap_err();
+        assert_eq!(error.to_string(), why);
+    }
 }

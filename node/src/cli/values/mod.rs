@@ -6,6 +6,7 @@
 //! and scripts keep working.
 
 mod duration;
+mod file;
 mod hosts;
 mod image;
 mod moment;
@@ -18,6 +19,7 @@ mod ulimit;
 mod words;
 
 pub use duration::{Nanos, duration};
+pub use file::{FileRequest, config, secret};
 pub use hosts::{ExtraHost, dns_search, extra_host, host_name, ip_address};
 pub use image::{has_tag, tagged};
 pub use moment::moment;

@@ -4,6 +4,7 @@
 //! Columns, wording and truncation are Docker's.
 
 mod doctor;
+mod file;
 mod human;
 mod image;
 mod info;
@@ -24,6 +25,7 @@ mod watch;
 mod tests;
 
 pub use doctor::{doctor_page, verdict};
+pub use file::{file_page, file_rows, file_table};
 pub use human::{short_id, shorten};
 pub use info::info;
 pub use json::indent;

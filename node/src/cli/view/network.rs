@@ -48,7 +48,7 @@ pub fn network_rows(networks: &[NetworkResource], truncate: bool) -> Vec<Network
         .collect()
 }
 
-fn labels(labels: Option<&Labels>) -> String {
+pub fn labels(labels: Option<&Labels>) -> String {
     let labels = labels.into_iter().flatten();
     let pairs: Vec<String> = labels
         .map(|(key, value)| format!("{key}={value}"))

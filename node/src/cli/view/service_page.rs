@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::human::{bytes, since};
+use super::human::bytes;
 use super::page::Page;
+use super::swarm::ago;
 use crate::api::dto::{
-    ContainerSpec, Healthcheck, Resources, Service, ServiceSpec, TaskSpec, Time, UpdateConfig,
+    ContainerSpec, FileTarget, Healthcheck, Resources, Service, ServiceSpec, TaskSpec, Time,
+    UpdateConfig,
 };
 use crate::cli::values::Nanos;
 
@@ -70,17 +72,13 @@ fn update_status(service: &Service, now: Time, page: &mut Page) {
     else {
         return;
     };
-    let ago = |then: Time| {
-        let nanos = now.0.0.saturating_sub(then.0.0);
-        format!("{} ago", since(std::time::Duration::from_nanos(nanos)))
-    };
     page.head("UpdateStatus");
     page.line(1, "State", &status.state);
     if let Some(started) = status.started_at {
-        page.line(1, "Started", &ago(started));
+        page.line(1, "Started", &ago(started, now));
     }
     if let Some(completed) = status.completed_at.filter(|_| status.state == "completed") {
-        page.line(1, "Completed", &ago(completed));
+        page.line(1, "Completed", &ago(completed, now));
     }
     page.line(1, "Message", &status.message);
 }
@@ -167,6 +165,24 @@ fn container(spec: &ContainerSpec, page: &mut Page) {
             page.line(2, "ReadOnly", &mount.read_only.to_string());
             page.line(2, "Type", &mount.kind);
         }
+    }
+    let configs = spec.configs.iter().map(|it| (it.file.as_ref(), &it.name));
+    files("Configs", configs, page);
+    let secrets = spec.secrets.iter().map(|it| (it.file.as_ref(), &it.name));
+    files("Secrets", secrets, page);
+}
+
+fn files<'a>(
+    head: &str,
+    files: impl ExactSizeIterator<Item = (Option<&'a FileTarget>, &'a String)>,
+    page: &mut Page,
+) {
+    if files.len() > 0 {
+        page.head(head);
+    }
+    for (target, name) in files {
+        page.line(1, "Target", target.map_or("", |it| it.name.as_str()));
+        page.line(2, "Source", name);
     }
 }
 

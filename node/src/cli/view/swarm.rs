@@ -1,5 +1,8 @@
 //! What `init`, `join`, `join-token`, `promote` and `demote` say.
 
+use std::time::Duration;
+
+use super::human::since;
 use crate::api::dto::Time;
 use crate::cli::args::RoleName;
 
@@ -9,6 +12,12 @@ pub fn time(time: Time) -> String {
         Ok(time) => time.strftime("%Y-%m-%d %H:%M:%S%.f UTC").to_string(),
         Err(_) => String::new(),
     }
+}
+
+/// How long it is since then, as Docker words it.
+pub fn ago(then: Time, now: Time) -> String {
+    let nanos = now.0.0.saturating_sub(then.0.0);
+    format!("{} ago", since(Duration::from_nanos(nanos)))
 }
 
 /// How to join as `role`: what to type on the other node.

@@ -23,7 +23,7 @@ use services::{Assignment, Id};
 
 use super::label;
 use super::networks::Connection;
-use crate::runtime::{Result, RuntimeError, dns};
+use crate::runtime::{FileMount, Result, RuntimeError, dns};
 
 /// The body that makes the assignment's container on `node`.
 ///
@@ -77,6 +77,22 @@ pub(super) fn connect(
     let sysctls = host.sysctls.get_or_insert_default();
     let sysctl = sysctls.entry("net.ipv4.conf.all.rp_filter".to_owned());
     sysctl.or_insert_with(|| "2".to_owned());
+}
+
+/// Gives the container these files of the host, read-only.
+pub(super) fn mount_files(body: &mut ContainerCreateBody, files: &[FileMount]) {
+    if files.is_empty() {
+        return;
+    }
+    let host = body.host_config.get_or_insert_default();
+    let mounts = files.iter().map(|file| EngineMount {
+        typ: Some(MountType::BIND),
+        source: Some(file.source.to_string_lossy().into_owned()),
+        target: Some(file.target.clone()),
+        read_only: Some(true),
+        ..Default::default()
+    });
+    host.mounts.get_or_insert_default().extend(mounts);
 }
 
 /// Has ports of the host lead to the container.

@@ -38,7 +38,8 @@ use services::{Assignment, Id};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{
-    Called, Container, Listed, LogFrame, LogOptions, Networks, Result, Runtime, RuntimeError,
+    Called, Container, FileMount, Listed, LogFrame, LogOptions, Networks, Result, Runtime,
+    RuntimeError,
 };
 use crate::routes;
 
@@ -156,10 +157,15 @@ impl DockerRuntime {
         self.call(CALL_TIMEOUT, request).await
     }
 
-    async fn create_container(&self, assignment: &Assignment) -> Result<String> {
+    async fn create_container(
+        &self,
+        assignment: &Assignment,
+        files: &[FileMount],
+    ) -> Result<String> {
         let name = assignment.container_name(self.config.node);
         let connections = self.connections(&assignment.networks).await?;
         let mut body = create::container_body(assignment, self.config.node)?;
+        create::mount_files(&mut body, files);
         if let Some(first) = connections.first() {
             create::connect(&mut body, assignment, first, self.config.names.gateway);
             let mut ports = create::host_ports(assignment);
@@ -300,8 +306,12 @@ impl Runtime for DockerRuntime {
         self.list_containers().boxed()
     }
 
-    fn create<'a>(&'a self, assignment: &'a Assignment) -> BoxFuture<'a, Result<String>> {
-        self.create_container(assignment).boxed()
+    fn create<'a>(
+        &'a self,
+        assignment: &'a Assignment,
+        files: &'a [FileMount],
+    ) -> BoxFuture<'a, Result<String>> {
+        self.create_container(assignment, files).boxed()
     }
 
     fn pull<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<()>> {

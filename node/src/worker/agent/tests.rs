@@ -13,6 +13,7 @@ use crate::runtime::fake::{Call, FakeRuntime, Kind};
 use crate::runtime::{Health, Phase};
 use crate::worker::links::fake::FakeLinks;
 
+mod files;
 mod overlay;
 
 const IMAGE: &str = "busybox:latest";
@@ -36,6 +37,7 @@ fn assignment(number: u128, desired: TaskState) -> Assignment {
         spec: spec.into(),
         desired,
         networks: Vec::new(),
+        files: BTreeMap::new(),
     }
 }
 
@@ -73,6 +75,7 @@ impl Node {
             dir: dir.path().to_owned(),
             data_key: DataKey::generate().unwrap(),
             links: Arc::new(links.clone()),
+            files: TaskFiles::in_directory(&dir.path().join("tasks")),
             directory: directory.subscribe(),
         };
         let agent = start(&config, &runtime).await;

@@ -30,7 +30,7 @@ impl Tasks {
                 Some((id, Step::Prepare(assignment)))
             }
             Op::Start(id) => {
-                let networks = self.assigned.as_ref()?.get(&id)?.networks.clone();
+                let assignment = self.assigned.as_ref()?.get(&id)?.clone();
                 let local = self.local.get_mut(&id)?;
                 let Some(container) = local.container.clone() else {
                     self.end_with(id, TaskState::Failed, outcome::REMOVED.to_owned(), now);
@@ -41,7 +41,7 @@ impl Tasks {
                 local.busy = Some(Busy::Start);
                 let status = outcome::begun(&local.status, TaskState::Starting, now);
                 self.set(id, status);
-                Some((id, Step::Start(container, networks)))
+                Some((id, Step::Start(container, assignment)))
             }
             Op::Stop(id) if self.must_drain(id, now) => None,
             Op::Stop(id) => {

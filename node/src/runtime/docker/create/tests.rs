@@ -27,6 +27,7 @@ fn assignment(change: impl FnOnce(&mut ServiceSpec)) -> Assignment {
         spec: Arc::new(spec),
         desired: TaskState::Running,
         networks: Vec::new(),
+        files: BTreeMap::new(),
     }
 }
 

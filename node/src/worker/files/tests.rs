@@ -1,0 +1,106 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use services::file::FileContent;
+use services::object::TaskState;
+use services::spec::ServiceSpec;
+use tempfile::TempDir;
+
+use super::*;
+use crate::worker::testing;
+
+fn on_disk() -> (TempDir, TaskFiles) {
+    let dir = tempfile::tempdir().unwrap();
+    let files = TaskFiles::in_directory(&dir.path().join("tasks"));
+    (dir, files)
+}
+
+/// Of one secret and one config, which it has.
+fn assignment(task: u128) -> Assignment {
+    let mut assignment = Assignment {
+        task: Id::from_u128(task),
+        service: Id::from_u128(2),
+        slot: 1,
+        spec: Arc::new(ServiceSpec::default()),
+        desired: TaskState::Running,
+        networks: Vec::new(),
+        files: BTreeMap::new(),
+    };
+    testing::give(&mut assignment, FileKind::Secret, "s1", b"hunter2");
+    testing::give(&mut assignment, FileKind::Config, "etc/c1", b"#!/bin/sh");
+    assignment
+}
+
+fn names(dir: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(dir).unwrap();
+    let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+fn set_mode(assignment: &mut Assignment, mode: u32) {
+    let spec = Arc::make_mut(&mut assignment.spec);
+    spec.task.container.secrets[0].mode = mode;
+}
+
+#[test]
+fn a_task_has_its_files_and_nobody_else_may_look() {
+    let (_dir, files) = on_disk();
+    let mut assignment = assignment(1);
+    set_mode(&mut assignment, 0o100_440);
+    let placed = files.place(&assignment).unwrap();
+    let targets: Vec<_> = placed.iter().map(|it| it.target.as_str()).collect();
+    assert_eq!(targets, ["/run/secrets/s1", "/etc/c1"]);
+    assert_eq!(fs::read(&placed[0].source).unwrap(), b"hunter2");
+    assert_eq!(fs::read(&placed[1].source).unwrap(), b"#!/bin/sh");
+    let mode = |path: &Path| path.metadata().unwrap().mode() & 0o7777;
+    assert_eq!(mode(&placed[0].source), 0o440);
+    assert_eq!(mode(&placed[1].source), 0o444);
+    let dir = placed[0].source.parent().unwrap();
+    assert_eq!(mode(dir), 0o700);
+    assert_eq!(mode(dir.parent().unwrap()), 0o700);
+}
+
+#[test]
+fn files_are_made_anew_whatever_a_crash_left() {
+    let (_dir, files) = on_disk();
+    let assignment = assignment(1);
+    let placed = files.place(&assignment).unwrap();
+    fs::write(&placed[0].source, "half").unwrap();
+    fs::remove_file(&placed[1].source).unwrap();
+    assert_eq!(files.place(&assignment).unwrap(), placed);
+    assert_eq!(fs::read(&placed[0].source).unwrap(), b"hunter2");
+    assert_eq!(fs::read(&placed[1].source).unwrap(), b"#!/bin/sh");
+}
+
+#[test]
+fn what_is_of_no_task_goes() {
+    let (dir, files) = on_disk();
+    files.keep(&BTreeSet::new()).unwrap();
+    files.place(&assignment(1)).unwrap();
+    files.place(&assignment(2)).unwrap();
+    fs::create_dir(files.root.join("stray")).unwrap();
+    let kept = Id::from_u128(2);
+    files.keep(&BTreeSet::from([kept])).unwrap();
+    assert_eq!(names(&files.root), BTreeSet::from([kept.to_string()]));
+    files.clear().unwrap();
+    assert_eq!(names(dir.path()), BTreeSet::new());
+    files.clear().unwrap();
+}
+
+#[test]
+fn a_task_without_files_leaves_no_trace() {
+    let (dir, files) = on_disk();
+    let mut assignment = assignment(1);
+    assignment.spec = Arc::default();
+    assert_eq!(files.place(&assignment).unwrap(), []);
+    assert_eq!(names(dir.path()), BTreeSet::new());
+}
+
+#[test]
+fn a_secret_that_is_gone_is_named_and_no_bytes_are_told() {
+    let (_dir, files) = on_disk();
+    let mut assignment = assignment(1);
+    assignment.files = BTreeMap::<Id, Arc<FileContent>>::new();
+    let error = files.place(&assignment).unwrap_err().to_string();
+    assert_eq!(error, "secret s1 is not in the swarm any more");
+}
