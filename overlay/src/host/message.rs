@@ -15,6 +15,12 @@ pub fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     Some((kind, body, next))
 }
 
+/// The port of the socket that the message tells of: the process's id, of a
+/// process with one netlink socket.
+pub fn port(message: &[u8]) -> Option<u32> {
+    Some(u32::from_ne_bytes(*message.get(12..)?.first_chunk()?))
+}
+
 /// The payload of the first attribute of that type.
 pub fn find(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
     loop {

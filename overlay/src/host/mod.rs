@@ -201,22 +201,26 @@ impl Host {
 
     /// The size of what was said. A difference that the kernel refuses means
     /// that someone else touched the table: then everything is said.
-    async fn say(&self, rules: &Ruleset) -> Result<usize> {
+    async fn say(&mut self, rules: &Ruleset) -> Result<usize> {
         if let Some(before) = &self.rules {
             let change = rules.since(before);
             if change.is_empty() {
                 return Ok(0);
             }
-            match nft::run(&change).await {
-                Ok(_) => return Ok(change.len()),
+            match self.commit(&change).await {
+                Ok(()) => return Ok(change.len()),
                 Err(error) => {
                     tracing::warn!(%error, "rules are not as they were left: writing all of them")
                 }
             }
         }
         let whole = rules.whole();
-        nft::run(&whole).await?;
+        self.commit(&whole).await?;
         Ok(whole.len())
+    }
+
+    async fn commit(&mut self, script: &str) -> Result<()> {
+        nft::commit(script, |process| self.watch.committed(process)).await
     }
 }
 

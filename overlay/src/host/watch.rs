@@ -12,7 +12,7 @@ use rtnetlink::sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 use rustix::io::Errno;
 
-use super::message::{find, message};
+use super::message::{find, message, port};
 use super::routes::PROTOCOL;
 use crate::names::Names;
 
@@ -22,6 +22,8 @@ const NFTABLES_GROUP: u32 = 7;
 const ROUTE_GROUPS: u32 = 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 18;
 /// NFNL_SUBSYS_NFTABLES << 8, with NFT_MSG_DEL{TABLE,CHAIN,RULE,SET,SETELEM}.
 const DEL_OF_NFTABLES: [u16; 5] = [0x0a02, 0x0a05, 0x0a08, 0x0a0b, 0x0a0e];
+/// The same, with NFT_MSG_NEWGEN: the end of a transaction.
+const NEWGEN: u16 = 0x0a0f;
 /// NFTA_{TABLE_NAME,CHAIN_TABLE,RULE_TABLE,SET_TABLE,SET_ELEM_LIST_TABLE}.
 const NFTA_TABLE: u16 = 1;
 const RTM_DELADDR: u16 = 21;
@@ -78,6 +80,19 @@ impl Watch {
         }
     }
 
+    /// Waits for a transaction of this process. What is told before is thrown
+    /// away.
+    pub async fn committed(&mut self, process: u32) {
+        loop {
+            match self.rules.recv_from_full().await {
+                Ok((datagram, _)) if commits(&datagram, process) => return,
+                Ok(_) => {}
+                // It may have been told to nobody.
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
+
     /// The greatest loss that has been told and not been waited for.
     pub fn drain(&self) -> io::Result<Option<Loss>> {
         let mut greatest = None;
@@ -103,6 +118,16 @@ fn loss_in(told: io::Result<(Vec<u8>, SocketAddr)>, names: &Names) -> io::Result
         }
         Err(error) => Err(error),
     }
+}
+
+fn commits(mut datagram: &[u8], process: u32) -> bool {
+    while let Some((kind, _, next)) = message(datagram) {
+        if kind == NEWGEN && port(datagram) == Some(process) {
+            return true;
+        }
+        datagram = next;
+    }
+    false
 }
 
 /// The greatest loss that a datagram of the kernel tells of.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::host::{Applied, Finding, Host, nft};
+use crate::host::{Applied, Finding, Host};
 use crate::kit::{Site, ip, names};
 use crate::netns::{enter_new_network, in_new_network};
 use crate::rules::ruleset;
@@ -83,8 +83,19 @@ impl Stage {
         let before = host.rules.replace(rules.clone()).unwrap();
         let text = rules.since(&before);
         let begun = Instant::now();
-        self.runtime.block_on(nft::run(&text)).unwrap();
+        self.runtime.block_on(host.commit(&text)).unwrap();
         (text, begun.elapsed())
+    }
+
+    /// Whether the host hears within [`PATIENCE`] of the transaction that `nft`
+    /// makes of this script.
+    pub fn hears_commit(&mut self, script: &str) -> bool {
+        let host = self.host.as_mut().unwrap();
+        let mut nft = Command::new("nft").arg(script).spawn().unwrap();
+        let heard = async { tokio::time::timeout(PATIENCE, host.watch.committed(nft.id())).await };
+        let heard = self.runtime.block_on(heard).is_ok();
+        assert!(nft.wait().unwrap().success());
+        heard
     }
 
     /// Whether the host hears within [`PATIENCE`] that it was disturbed.

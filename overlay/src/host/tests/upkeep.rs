@@ -337,6 +337,14 @@ fn changes_in_sequence_leave_what_the_whole_would() {
 }
 
 #[test]
+fn what_nft_has_done_is_heard_of_before_it_ends() {
+    on_host(|stage| {
+        assert!(stage.hears_commit("add table inet other"));
+        assert!(stage.hears_commit("delete table inet other"));
+    });
+}
+
+#[test]
 fn one_endpoint_of_a_thousand_changes_by_one_small_transaction() {
     on_host(|stage| {
         stage.site = crate::kit::Site::large();
