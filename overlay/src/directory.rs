@@ -41,6 +41,25 @@ pub struct Service {
     pub networks: BTreeMap<NetworkId, Attachment>,
     /// On every node, by `mode=ingress`. The tasks answer on the ingress network.
     pub ports: BTreeSet<Port>,
+    /// Of tasks that an update has not replaced yet, where theirs differ.
+    pub outdated: Vec<OutdatedPorts>,
+}
+
+/// Tasks that answer elsewhere than their service's specification says now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OutdatedPorts {
+    pub tasks: BTreeSet<TaskId>,
+    /// Of the service's published ports those that they answer for, with their
+    /// own targets.
+    pub ports: BTreeSet<Port>,
+}
+
+impl Service {
+    /// The published ports that a task of it answers for.
+    pub fn ports_of(&self, task: TaskId) -> &BTreeSet<Port> {
+        let outdated = self.outdated.iter().find(|it| it.tasks.contains(&task));
+        outdated.map_or(&self.ports, |it| &it.ports)
+    }
 }
 
 /// A service on one of its networks.

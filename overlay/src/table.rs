@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use certs::NodeId;
 use ipnet::IpNet;
 
-use crate::directory::{NO_SERVICE, Network, NetworkId, Port, Protocol, Service};
+use crate::directory::{NO_SERVICE, Network, NetworkId, Port, Protocol, Service, TaskId};
 use crate::view::{Endpoint, Local, View};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,11 +67,11 @@ pub struct PublishedPort {
 }
 
 /// Where a published port leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Target {
-    pub port: u16,
-    /// Those that take new connections; both families. Maybe none.
-    pub backends: BTreeSet<IpAddr>,
+    /// Those that take new connections, each with its port; both families.
+    /// Maybe none.
+    pub backends: BTreeMap<IpAddr, u16>,
 }
 
 /// What a name means on one network. Services may share an alias: then it is
@@ -115,7 +115,7 @@ impl Table {
         for (id, service) in &directory.services {
             let ready = |network| endpoints.ready(*id, network);
             table.add_vips_and_names(service, ready);
-            table.add_ports(service, ready);
+            table.add_ports(service, |network| endpoints.backends(*id, network));
             table.add_ingress(service, |network| endpoints.local(view.me, *id, network));
         }
         let is_own = |port: &PublishedPort| {
@@ -162,7 +162,7 @@ impl Table {
         for (addr, local) in &self.locals {
             for port in &local.ports {
                 let target = target(&mut self.ports, port);
-                target.backends.insert(*addr);
+                target.backends.insert(*addr, port.target);
             }
         }
     }
@@ -201,26 +201,31 @@ impl Table {
         }
     }
 
-    fn add_ports(&mut self, service: &Service, ready: impl Fn(NetworkId) -> BTreeSet<IpAddr>) {
-        let ingress = self.networks.iter().filter(|(_, network)| network.ingress);
-        let backends: BTreeSet<_> = ingress.flat_map(|(id, _)| ready(*id)).collect();
+    fn add_ports(&mut self, service: &Service, ready: impl Fn(NetworkId) -> Vec<Backend>) {
         for port in &service.ports {
-            target(&mut self.ports, port).backends.extend(&backends);
+            target(&mut self.ports, port);
+        }
+        let ingress = self.networks.iter().filter(|(_, network)| network.ingress);
+        for (addr, task) in ingress.flat_map(|(id, _)| ready(*id)) {
+            for port in service.ports_of(task) {
+                let target = target(&mut self.ports, port);
+                target.backends.insert(addr, port.target);
+            }
         }
     }
 
-    fn add_ingress(&mut self, service: &Service, local: impl Fn(NetworkId) -> Vec<IpAddr>) {
+    fn add_ingress(&mut self, service: &Service, local: impl Fn(NetworkId) -> Vec<Backend>) {
         let ingress = self.networks.iter().filter(|(_, network)| network.ingress);
-        for addr in ingress.flat_map(|(id, _)| local(*id)) {
-            let targets = service
-                .ports
-                .iter()
-                .map(|port| (port.protocol, port.target));
+        for (addr, task) in ingress.flat_map(|(id, _)| local(*id)) {
+            let ports = service.ports_of(task).iter();
             self.ingress
-                .extend(targets.map(|(protocol, port)| (addr, protocol, port)));
+                .extend(ports.map(|port| (addr, port.protocol, port.target)));
         }
     }
 }
+
+/// A task, and where it is.
+type Backend = (IpAddr, TaskId);
 
 fn target<'a>(ports: &'a mut BTreeMap<PublishedPort, Target>, port: &Port) -> &'a mut Target {
     let published = PublishedPort {
@@ -228,10 +233,7 @@ fn target<'a>(ports: &'a mut BTreeMap<PublishedPort, Target>, port: &Port) -> &'
         number: port.published,
         host_ip: port.host_ip,
     };
-    ports.entry(published).or_insert_with(|| Target {
-        port: port.target,
-        backends: BTreeSet::new(),
-    })
+    ports.entry(published).or_default()
 }
 
 fn of_family(addrs: &BTreeSet<IpAddr>, like: IpAddr) -> impl Iterator<Item = IpAddr> {
@@ -271,11 +273,20 @@ impl<'a> Endpoints<'a> {
         found.cloned().unwrap_or_default()
     }
 
-    fn local(&self, me: NodeId, service: u128, network: NetworkId) -> Vec<IpAddr> {
+    fn backends(&self, service: u128, network: NetworkId) -> Vec<Backend> {
+        let ready = self.ready.get(&(service, network)).into_iter().flatten();
+        let known = ready.filter_map(|addr| self.by_addr.get(addr));
+        known
+            .map(|endpoint| (endpoint.addr, endpoint.task))
+            .collect()
+    }
+
+    fn local(&self, me: NodeId, service: u128, network: NetworkId) -> Vec<Backend> {
         let here = self.by_addr.values().filter(|endpoint| {
             (endpoint.node, endpoint.service, endpoint.network) == (me, service, network)
         });
-        here.map(|endpoint| endpoint.addr).collect()
+        here.map(|endpoint| (endpoint.addr, endpoint.task))
+            .collect()
     }
 
     fn containers(&self) -> BTreeMap<NetworkId, BTreeMap<String, BTreeSet<IpAddr>>> {

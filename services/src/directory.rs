@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
 use crate::object::{Network, Service, Subnet};
-use crate::spec::{PortSpec, Protocol, PublishMode};
+use crate::spec::{PortSpec, Protocol, PublishMode, ServiceSpec};
 use crate::state::State;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,6 +41,18 @@ pub struct DirectoryService {
     /// Of those that the node knows.
     pub networks: BTreeMap<Id, DirectoryAttachment>,
     /// By `mode=ingress`; the tasks answer on the ingress network.
+    pub ports: BTreeSet<DirectoryPort>,
+    /// Of tasks that an update has not replaced yet, where theirs differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outdated: Vec<OutdatedPorts>,
+}
+
+/// Tasks that answer elsewhere than their service's spec says now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OutdatedPorts {
+    pub tasks: BTreeSet<Id>,
+    /// Of the service's published ports those that they answer for, with their
+    /// own targets.
     pub ports: BTreeSet<DirectoryPort>,
 }
 
@@ -85,6 +97,8 @@ struct Sources {
     known: BTreeSet<Id>,
     networks: Vec<Arc<Network>>,
     services: Vec<Arc<Service>>,
+    /// What depends on tasks too.
+    outdated: Vec<Vec<OutdatedPorts>>,
 }
 
 impl Follower {
@@ -92,9 +106,15 @@ impl Follower {
     pub fn look(&mut self, state: &State, node: Id) -> Option<Directory> {
         let known = state.networks_of(node);
         let data_port = state.data_port();
+        let outdated: Vec<_> = state
+            .services()
+            .map(|it| state.outdated_ports(it))
+            .filter(|outdated| !outdated.is_empty())
+            .collect();
         if let Some(before) = &self.made_of
             && before.data_port == data_port
             && before.known == known
+            && before.outdated == outdated
             && are_the_same(&before.networks, state.networks())
             && are_the_same(&before.services, state.services())
         {
@@ -103,6 +123,7 @@ impl Follower {
         self.made_of = Some(Sources {
             data_port,
             known,
+            outdated,
             networks: state.networks().cloned().collect(),
             services: state.services().cloned().collect(),
         });
@@ -137,7 +158,7 @@ impl State {
             (network.id, shown)
         });
         let services = self.services().filter_map(|service| {
-            let shown = directory_service(service, &known)?;
+            let shown = self.directory_service(service, &known)?;
             Some((service.id, shown))
         });
         Directory {
@@ -162,34 +183,82 @@ impl State {
         let tasks = addresses.map(|it| it.network);
         tasks.chain(attached).chain(ingress).collect()
     }
+
+    /// `None`: the node has nothing to do with it.
+    fn directory_service(
+        &self,
+        service: &Service,
+        known: &BTreeSet<Id>,
+    ) -> Option<DirectoryService> {
+        let attachments = service.spec.task.networks.iter();
+        let networks: BTreeMap<Id, DirectoryAttachment> = attachments
+            .filter(|attachment| known.contains(&attachment.target))
+            .map(|attachment| {
+                let network = attachment.target;
+                let vips = service.endpoint.vips.iter();
+                let vips = vips.filter(|vip| vip.network == network);
+                let shown = DirectoryAttachment {
+                    vips: vips.map(|vip| vip.addr.addr()).collect(),
+                    aliases: attachment.aliases.iter().cloned().collect(),
+                };
+                (network, shown)
+            })
+            .collect();
+        let ports = ingress_ports(&service.endpoint.ports);
+        (!networks.is_empty() || !ports.is_empty()).then(|| DirectoryService {
+            name: service.spec.name.clone(),
+            networks,
+            outdated: self.outdated_ports(service),
+            ports,
+        })
+    }
+
+    /// None but while an update changes what published ports lead to.
+    fn outdated_ports(&self, service: &Service) -> Vec<OutdatedPorts> {
+        let ports = ingress_ports(&service.endpoint.ports);
+        if ports.is_empty() || !service.is_updating() {
+            return Vec::new();
+        }
+        let mut by_ports: BTreeMap<BTreeSet<DirectoryPort>, BTreeSet<Id>> = BTreeMap::new();
+        // Few specs, and many tasks of each.
+        let mut last = (&service.spec, ports.clone());
+        let tasks = self.tasks_of_service(service.id);
+        for task in tasks.filter(|task| !task.status.state.is_final()) {
+            if !Arc::ptr_eq(last.0, &task.spec) {
+                last = (&task.spec, outdated(&ports, &task.spec));
+            }
+            if last.1 != ports {
+                by_ports.entry(last.1.clone()).or_default().insert(task.id);
+            }
+        }
+        let grouped = by_ports.into_iter();
+        grouped
+            .map(|(ports, tasks)| OutdatedPorts { tasks, ports })
+            .collect()
+    }
 }
 
-/// `None`: the node has nothing to do with it.
-fn directory_service(service: &Service, known: &BTreeSet<Id>) -> Option<DirectoryService> {
-    let attachments = service.spec.task.networks.iter();
-    let networks: BTreeMap<Id, DirectoryAttachment> = attachments
-        .filter(|attachment| known.contains(&attachment.target))
-        .map(|attachment| {
-            let network = attachment.target;
-            let vips = service.endpoint.vips.iter();
-            let vips = vips.filter(|vip| vip.network == network);
-            let shown = DirectoryAttachment {
-                vips: vips.map(|vip| vip.addr.addr()).collect(),
-                aliases: attachment.aliases.iter().cloned().collect(),
-            };
-            (network, shown)
+/// The ports as the tasks of an older spec answer for them.
+fn outdated(ports: &BTreeSet<DirectoryPort>, spec: &ServiceSpec) -> BTreeSet<DirectoryPort> {
+    let own = ingress_ports(spec.ports());
+    let as_before = |port: &DirectoryPort| {
+        let found = own.iter().find(|it| {
+            // One that was picked is not in the spec.
+            let is_picked = it.published == 0 && it.target == port.target;
+            (it.protocol, it.host_ip) == (port.protocol, port.host_ip)
+                && (it.published == port.published || is_picked)
+        })?;
+        Some(DirectoryPort {
+            target: found.target,
+            ..*port
         })
-        .collect();
-    let ports = service.endpoint.ports.iter();
-    let ports: BTreeSet<DirectoryPort> = ports
-        .filter(|port| port.mode == PublishMode::Ingress)
-        .map(directory_port)
-        .collect();
-    (!networks.is_empty() || !ports.is_empty()).then(|| DirectoryService {
-        name: service.spec.name.clone(),
-        networks,
-        ports,
-    })
+    };
+    ports.iter().filter_map(as_before).collect()
+}
+
+fn ingress_ports(ports: &[PortSpec]) -> BTreeSet<DirectoryPort> {
+    let ingress = ports.iter().filter(|it| it.mode == PublishMode::Ingress);
+    ingress.map(directory_port).collect()
 }
 
 fn directory_port(port: &PortSpec) -> DirectoryPort {

@@ -173,6 +173,18 @@ impl JobStatus {
     }
 }
 
+impl Service {
+    /// Whether tasks of older specs may still be there: an update or a rollback
+    /// is under way, or was paused.
+    pub fn is_updating(&self) -> bool {
+        let state = self.update.as_ref().map(|update| update.state);
+        !matches!(
+            state,
+            None | Some(UpdateState::Completed | UpdateState::RollbackCompleted)
+        )
+    }
+}
+
 /// What a service was given of what its spec asks. While something is
 /// missing, new tasks wait and say why.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ use overlay::plugin::Locals;
 use overlay::view::{Endpoint, View};
 use services::directory::{
     Directory, DirectoryAttachment, DirectoryNetwork, DirectoryPort, DirectoryService,
+    OutdatedPorts,
 };
 use services::spec::Protocol;
 
@@ -175,6 +176,14 @@ fn service(service: &DirectoryService) -> plain::Service {
             .map(|(id, it)| (id.as_u128(), attachment(it)))
             .collect(),
         ports: service.ports.iter().map(port).collect(),
+        outdated: service.outdated.iter().map(outdated).collect(),
+    }
+}
+
+fn outdated(outdated: &OutdatedPorts) -> plain::OutdatedPorts {
+    plain::OutdatedPorts {
+        tasks: outdated.tasks.iter().map(|task| task.as_u128()).collect(),
+        ports: outdated.ports.iter().map(port).collect(),
     }
 }
 

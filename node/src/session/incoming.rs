@@ -124,6 +124,7 @@ mod tests {
                 name: (*name).to_owned(),
                 networks: BTreeMap::new(),
                 ports: Default::default(),
+                outdated: Vec::new(),
             };
             (Id::from_u128(id), service)
         });

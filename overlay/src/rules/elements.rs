@@ -61,7 +61,10 @@ fn containers(rules: &mut Ruleset, table: &Table) {
 
 /// The backends of published ports on other nodes, with these nodes' addresses.
 fn homeward(rules: &mut Ruleset, table: &Table) {
-    let backends = table.ports.values().flat_map(|target| &target.backends);
+    let backends = table
+        .ports
+        .values()
+        .flat_map(|target| target.backends.keys());
     for backend in backends {
         let node = table.node_of(*backend);
         let peer = node.and_then(|node| table.peers.get(&node));

@@ -2,6 +2,7 @@
 //! family, which picks a backend at random. Those without backends have none:
 //! a VIP is then refused in `forward`, a port by the host itself.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 
 use super::elements::of_family;
@@ -37,10 +38,12 @@ fn add_port(rules: &mut Ruleset, published: &PublishedPort, target: &Target) {
     } = published;
     let protocol = name_of(published.protocol);
     let at = |ipv4: bool| -> Option<String> {
-        let like = |addr: &&IpAddr| addr.is_ipv4() == ipv4;
-        let backends: Vec<_> = target.backends.iter().filter(like).copied().collect();
-        let pick = pick_with_port(&backends, target.port)?;
-        let ip = family(*backends.first()?);
+        let backends = target.backends.iter().map(|(addr, port)| (*addr, *port));
+        let backends: Vec<_> = backends
+            .filter(|(addr, _)| addr.is_ipv4() == ipv4)
+            .collect();
+        let pick = pick_with_port(&backends)?;
+        let ip = family(backends.first()?.0);
         Some(format!("meta l4proto {protocol} dnat {ip} to {pick}"))
     };
     let lines: Vec<_> = [at(true), at(false)].into_iter().flatten().collect();
@@ -69,18 +72,25 @@ fn pick(backends: &[IpAddr]) -> Option<String> {
     }
 }
 
-fn pick_with_port(backends: &[IpAddr], port: u16) -> Option<String> {
-    match backends {
-        [] => None,
-        [IpAddr::V6(only)] => Some(format!("[{only}]:{port}")),
-        [only] => Some(format!("{only}:{port}")),
-        several => Some(format!("{}:{port}", random(several))),
-    }
+fn pick_with_port(backends: &[(IpAddr, u16)]) -> Option<String> {
+    let (first, port) = *backends.first()?;
+    let addrs = backends.iter().map(|(addr, _)| addr);
+    Some(match backends {
+        [_] if first.is_ipv6() => format!("[{first}]:{port}"),
+        [_] => format!("{first}:{port}"),
+        // An update is about to change the port.
+        several if several.iter().any(|(_, other)| *other != port) => random(
+            several
+                .iter()
+                .map(|(addr, port)| format!("{addr} . {port}")),
+        ),
+        _ => format!("{}:{port}", random(addrs)),
+    })
 }
 
-fn random(backends: &[IpAddr]) -> String {
-    let numbered = backends.iter().enumerate();
-    let choices: Vec<_> = numbered.map(|(n, addr)| format!("{n} : {addr}")).collect();
+fn random<T: Display>(backends: impl IntoIterator<Item = T>) -> String {
+    let numbered = backends.into_iter().enumerate();
+    let choices: Vec<_> = numbered.map(|(n, it)| format!("{n} : {it}")).collect();
     let (count, choices) = (choices.len(), choices.join(", "));
     format!("numgen random mod {count} map {{ {choices} }}")
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::directory::OutdatedPorts;
 use crate::kit::{Site, ip, node, tcp};
 
 /// Network 5 with service 50 behind 10.0.5.2, a task here and one on node 2.
@@ -127,14 +128,46 @@ fn a_published_port_leads_to_the_tasks_on_the_ingress_network() {
     site.draining(50, 1, "10.0.0.4", 2);
     let table = site.table();
     let (port, target) = table.ports.first_key_value().unwrap();
-    assert_eq!((port.number, target.port), (8080, 80));
-    assert_eq!(target.backends, addrs(&["10.0.0.3"]));
+    assert_eq!(port.number, 8080);
+    assert_eq!(target.backends, BTreeMap::from([(ip("10.0.0.3"), 80)]));
     let reached = BTreeSet::from([(ip("10.0.0.3"), Protocol::Tcp, 80)]);
     assert_eq!(table.ingress, reached);
     assert!(
         !table.names.contains_key(&1),
         "the ingress network has no names"
     );
+}
+
+#[test]
+fn a_task_that_is_to_be_replaced_is_asked_at_its_own_port() {
+    let mut site = shop();
+    site.network(1, &["10.0.0.0/24"]).ingress = true;
+    site.task(50, 1, "10.0.0.3", 1);
+    site.local(1, "10.0.0.3", "swv00004");
+    site.task(50, 1, "10.0.0.4", 2);
+    let tasks = site.view.endpoints.iter();
+    let tasks = tasks.filter(|it| it.addr == ip("10.0.0.3"));
+    let tasks = tasks.map(|it| it.task).collect();
+    let service = site.service(50, 1, &[]);
+    service.ports = BTreeSet::from([tcp(8080, 81), tcp(9090, 90)]);
+    let ports = BTreeSet::from([tcp(8080, 80)]);
+    service.outdated = vec![OutdatedPorts { tasks, ports }];
+    let table = site.table();
+    let targets = table.ports.iter().map(|(port, target)| {
+        let backends = target.backends.iter();
+        let backends = backends.map(|(addr, port)| format!("{addr}:{port}"));
+        (port.number, backends.collect::<Vec<_>>())
+    });
+    let wanted = [
+        (
+            8080,
+            vec!["10.0.0.3:80".to_owned(), "10.0.0.4:81".to_owned()],
+        ),
+        (9090, vec!["10.0.0.4:90".to_owned()]),
+    ];
+    assert_eq!(targets.collect::<Vec<_>>(), wanted);
+    let reached = BTreeSet::from([(ip("10.0.0.3"), Protocol::Tcp, 80)]);
+    assert_eq!(table.ingress, reached);
 }
 
 #[test]
@@ -191,7 +224,7 @@ fn a_port_in_host_mode_leads_to_the_one_container() {
     local.ports = BTreeSet::from([tcp(9000, 90)]);
     let table = site.table();
     let target = table.ports.values().next().unwrap();
-    assert_eq!(target.backends, addrs(&["10.0.5.3"]));
+    assert_eq!(target.backends, BTreeMap::from([(ip("10.0.5.3"), 90)]));
     assert!(
         table.ingress.is_empty(),
         "nobody reaches it through the TUN"

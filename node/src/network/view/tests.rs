@@ -51,6 +51,7 @@ fn sources() -> Sources {
             host_ip: None,
         }]
         .into(),
+        outdated: Vec::new(),
     };
     let local = Local {
         network: WEB,

@@ -65,7 +65,7 @@ fn service(name: &str, on: &[(NetworkId, &[&str], &[&str])]) -> Service {
             .iter()
             .map(|(network, vips, aliases)| (*network, attachment(vips, aliases)))
             .collect(),
-        ports: BTreeSet::new(),
+        ..Service::default()
     }
 }
 

@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use super::stage::{
     PATIENCE, Stage, ask, ask_udp, on_host, serve, serve_udp, serve_udp_on, sh, veth,
 };
-use crate::directory::{Port, Protocol};
-use crate::kit::tcp;
+use crate::directory::{OutdatedPorts, Port, Protocol};
+use crate::kit::{ip, tcp};
 
 const DROPPED: Result<String, ErrorKind> = Err(ErrorKind::TimedOut);
 const REFUSED: Result<String, ErrorKind> = Err(ErrorKind::ConnectionRefused);
@@ -188,6 +188,30 @@ fn a_published_port_shows_the_task_its_client() {
         stage.apply();
         server.serve("task", 80);
         assert_eq!(outside.ask("192.0.2.1:8080"), said("task", "192.0.2.9"));
+    });
+}
+
+#[test]
+fn a_published_port_leads_to_each_task_at_its_own_port() {
+    on_host(|stage| {
+        published(stage);
+        let (old, new) = (stage.task(60, 1, "10.0.0.3"), stage.task(60, 1, "10.0.0.4"));
+        let tasks = stage.site.view.endpoints.iter();
+        let tasks = tasks.filter(|it| it.addr == ip("10.0.0.4"));
+        let outdated = OutdatedPorts {
+            tasks: tasks.map(|it| it.task).collect(),
+            ports: BTreeSet::from([tcp(8080, 79)]),
+        };
+        stage.site.service(60, 1, &[]).outdated = vec![outdated];
+        let outside = stage.outside();
+        stage.apply();
+        old.serve("at 80", 80);
+        new.serve("at 79", 79);
+        let answers: BTreeSet<_> = (0..40)
+            .map(|_| outside.ask("192.0.2.1:8080").unwrap())
+            .collect();
+        let wanted = ["at 79 192.0.2.9", "at 80 192.0.2.9"].map(str::to_owned);
+        assert_eq!(answers, wanted.into());
     });
 }
 

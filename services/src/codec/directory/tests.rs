@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::directory::{
     Directory, DirectoryAttachment, DirectoryNetwork, DirectoryPort, DirectoryService,
+    OutdatedPorts,
 };
 use crate::object::Subnet;
 use crate::spec::Protocol;
@@ -47,6 +48,13 @@ fn service(name: &str, networks: &[u128], port: u16) -> DirectoryService {
         name: name.to_owned(),
         networks: networks.collect(),
         ports: (port > 0).then(|| published(port)).into_iter().collect(),
+        outdated: match port.is_multiple_of(7) {
+            true => vec![OutdatedPorts {
+                tasks: BTreeSet::from([Id::from_u128(port.into())]),
+                ports: BTreeSet::from([published(port)]),
+            }],
+            false => Vec::new(),
+        },
     }
 }
 

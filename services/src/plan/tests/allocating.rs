@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::command::{Change, Command, RefusalKind};
+use crate::directory::DirectoryPort;
 use crate::id::Id;
 use crate::object::{Task, TaskAddress, TaskState};
 use crate::spec::{EndpointMode, NetworkSpec, PortSpec, Protocol, ServiceSpec};
@@ -556,6 +557,43 @@ fn a_node_knows_its_networks_and_every_published_port() {
     copy.apply(elsewhere.since(&known));
     assert_eq!(copy, elsewhere);
     assert!(copy.since(&elsewhere).is_empty());
+}
+
+#[test]
+fn tasks_keep_their_ports_until_an_update_replaces_them() {
+    let mut world = World::with_nodes(1);
+    let mut spec = named("web", web(2));
+    publish_ingress(&mut spec, &[8080, 0]);
+    let web = world.create(spec);
+    world.settle();
+    let h1 = world.node("h1");
+    let picked = published(&world, web)[1];
+    let old: BTreeSet<Id> = world.running(web).iter().map(|task| task.id).collect();
+    let directory = |world: &World| world.state.directory(h1).services[&web].clone();
+    assert_eq!(directory(&world).outdated, []);
+    world.update(web, |spec| {
+        let ports = &mut spec.endpoint.as_mut().unwrap().ports;
+        ports[0].target = 90;
+        ports.push(PortSpec {
+            published: 9090,
+            ..ports[0].clone()
+        });
+    });
+    // Who knows of the new ports at once knows that nobody answers there yet.
+    let known = directory(&world);
+    let targets = |ports: &BTreeSet<DirectoryPort>| {
+        let targets = ports.iter().map(|port| (port.published, port.target));
+        targets.collect::<BTreeSet<_>>()
+    };
+    let wanted = [(8080, 90), (9090, 90), (picked, 81)];
+    assert_eq!(targets(&known.ports), wanted.into());
+    let [outdated] = &known.outdated[..] else {
+        panic!("{:?}", known.outdated)
+    };
+    assert_eq!(outdated.tasks, old);
+    assert_eq!(targets(&outdated.ports), [(8080, 80), (picked, 81)].into());
+    world.settle();
+    assert_eq!(directory(&world).outdated, []);
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn large() -> Result<View> {
         let service = Service {
             name: format!("service{number}"),
             networks: BTreeMap::from([(network.into(), attachment)]),
-            ports: BTreeSet::new(),
+            ..Service::default()
         };
         directory.services.insert(number.into(), service);
         for task in 0..TASKS {
