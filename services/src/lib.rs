@@ -14,6 +14,7 @@ pub mod command;
 pub mod constraint;
 pub mod directory;
 mod endpoint;
+pub mod expand;
 pub mod file;
 pub mod id;
 pub mod managing;
@@ -24,6 +25,7 @@ pub mod reconcile;
 pub mod spec;
 mod state;
 mod subnets;
+mod template;
 #[cfg(test)]
 mod testing;
 pub mod time;

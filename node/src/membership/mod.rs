@@ -32,7 +32,9 @@ use crate::disk::{DataDir, NodeFile};
 use crate::doctor::{self, Diagnose};
 use crate::join;
 use crate::manager::machine::Machine;
-use crate::manager::{Manager, events::Events, hub::Hub, leader, observer::Observer, relay};
+use crate::manager::{
+    Manager, events::Events, hub::Hub, leader, node_key, observer::Observer, relay,
+};
 use crate::network::{self, Network};
 use crate::presence::{self, GossipDial};
 use crate::runtime::Runtime;
@@ -128,6 +130,7 @@ impl Membership {
         let examined = network.clone().map(|network| network as Arc<dyn Diagnose>);
         let directory = watch::Sender::new(directory.unwrap_or_default());
         let agent = AgentConfig {
+            node: node_key(me),
             dir: data.agent(),
             data_key,
             links: links.unwrap_or_else(|| Arc::new(Unlinked)),

@@ -21,6 +21,7 @@ use super::files::TaskFiles;
 use super::links::Links;
 use super::networks::Upkeep;
 use super::statuses::{Board, Statuses};
+use super::step::Tools;
 use super::tasks::Tasks;
 use crate::disk::kept::{self, KeptError, Writer};
 use crate::runtime::{LogFrame, LogOptions, Runtime, RuntimeError};
@@ -31,6 +32,8 @@ const NEWS: usize = 256;
 
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
+    /// This node.
+    pub node: Id,
     /// Where the assignments are kept; `<data directory>/agent`.
     pub dir: PathBuf,
     /// Seals them.
@@ -101,13 +104,16 @@ impl Agent {
         };
         let driver = Driver {
             tasks: record.map_or_else(Tasks::default, Tasks::restore),
-            runtime,
+            tools: Tools {
+                runtime,
+                links: config.links,
+                files: config.files,
+                node: config.node,
+            },
             inbox: Arc::clone(&agent.inbox),
             board: agent.board.clone(),
             writer: Writer::spawn(config.dir, config.data_key, kept::RETRY),
             doubt,
-            links: config.links,
-            files: config.files,
             with_files: None,
             told: Told::default(),
             directory: config.directory,

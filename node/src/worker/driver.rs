@@ -15,15 +15,14 @@ use tokio_util::sync::CancellationToken;
 use super::codec::Record;
 use super::endpoints;
 use super::engine::Seen;
-use super::files::TaskFiles;
-use super::links::{Endpoints, Expected, Links, Resolvers};
+use super::links::{Endpoints, Expected, Resolvers};
 use super::networks::{self, Upkeep};
 use super::statuses::Board;
-use super::step::{self, Done};
+use super::step::{self, Done, Tools};
 use super::tasks::Tasks;
 use crate::clock;
 use crate::disk::kept::Writer;
-use crate::runtime::{self, Runtime, RuntimeError};
+use crate::runtime::{self, RuntimeError};
 
 /// Assignments on their way to the agent. Merged, so that it is never larger
 /// than the assignments themselves.
@@ -67,14 +66,12 @@ impl Inbox {
 
 pub(super) struct Driver {
     pub tasks: Tasks,
-    pub runtime: Arc<dyn Runtime>,
+    pub tools: Tools,
     pub inbox: Arc<Inbox>,
     pub board: Board,
     pub writer: Writer<Record>,
     /// To the engine's watcher.
     pub doubt: Arc<Notify>,
-    pub links: Arc<dyn Links>,
-    pub files: TaskFiles,
     /// Whose files are there, at most; `None`: not known.
     pub with_files: Option<BTreeSet<Id>>,
     /// What the overlay knows; `None` of what it was never told.
@@ -107,20 +104,13 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    fn begin(
-        &mut self,
-        id: Id,
-        step: step::Step,
-        runtime: Arc<dyn Runtime>,
-        links: Arc<dyn Links>,
-        files: TaskFiles,
-    ) {
+    fn begin(&mut self, id: Id, step: step::Step, tools: Tools) {
         tracing::debug!(task = %id, ?step, "step");
         let cancel = CancellationToken::new();
         self.cancel.insert(id, cancel.clone());
         let handle = self
             .running
-            .spawn(async move { step::perform(&*runtime, &*links, &files, step, &cancel).await });
+            .spawn(async move { step::perform(&tools, step, &cancel).await });
         self.tasks.insert(handle.id(), id);
     }
 
@@ -243,9 +233,7 @@ impl Driver {
         self.tell_overlay();
         self.sweep_files();
         for (id, step) in steps {
-            let (runtime, links) = (Arc::clone(&self.runtime), Arc::clone(&self.links));
-            self.steps
-                .begin(id, step, runtime, links, self.files.clone());
+            self.steps.begin(id, step, self.tools.clone());
         }
         for id in self.tasks.pointless() {
             self.steps.cancel(id);
@@ -278,11 +266,11 @@ impl Driver {
         let Some(networks) = self.upkeep.ask(now) else {
             return;
         };
-        if !self.links.has_driver() {
+        if !self.tools.links.has_driver() {
             self.upkeep.answered(Err("no driver".to_owned()), now);
             return;
         }
-        let runtime = Arc::clone(&self.runtime);
+        let runtime = Arc::clone(&self.tools.runtime);
         self.settling
             .spawn(async move { runtime.settle_networks(&networks).await });
     }
@@ -296,17 +284,17 @@ impl Driver {
             resolvers,
         } = self.tasks.links();
         if news(&mut self.told.expected, &expected) {
-            self.links.expect(expected);
+            self.tools.links.expect(expected);
         }
         // What others know of this node stays until it knows better itself.
         if !self.tasks.is_oriented() {
             return;
         }
         if news(&mut self.told.endpoints, &endpoints) {
-            self.links.announce(endpoints);
+            self.tools.links.announce(endpoints);
         }
         if news(&mut self.told.resolvers, &resolvers) {
-            self.links.resolvers(resolvers);
+            self.tools.links.resolvers(resolvers);
         }
     }
 
@@ -319,7 +307,7 @@ impl Driver {
         if self.with_files.as_ref() == Some(&tasks) {
             return;
         }
-        let swept = self.files.keep(&tasks);
+        let swept = self.tools.files.keep(&tasks);
         if let Err(error) = &swept {
             tracing::warn!(%error, "files of tasks that ended cannot be removed");
         }

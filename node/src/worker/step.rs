@@ -1,16 +1,28 @@
 //! One step of one task: the only place where the agent asks something of the
 //! engine. A step has no retries of its own; it tells how it went.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use services::Assignment;
 use services::assignment::AssignedNetwork;
+use services::expand::{Place, expand, is_templated};
+use services::{Assignment, Id};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::files::TaskFiles;
 use super::links::Links;
 use crate::runtime::{self, Container, FileMount, Runtime, RuntimeError};
+
+/// What steps are taken with.
+#[derive(Debug, Clone)]
+pub(super) struct Tools {
+    pub runtime: Arc<dyn Runtime>,
+    pub links: Arc<dyn Links>,
+    pub files: TaskFiles,
+    /// This one.
+    pub node: Id,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
@@ -35,24 +47,17 @@ pub(super) enum Done {
     Failed(RuntimeError),
 }
 
-pub(super) async fn perform(
-    runtime: &dyn Runtime,
-    links: &dyn Links,
-    files: &TaskFiles,
-    step: Step,
-    cancel: &CancellationToken,
-) -> Done {
+pub(super) async fn perform(tools: &Tools, step: Step, cancel: &CancellationToken) -> Done {
+    let runtime = &*tools.runtime;
     match step {
-        Step::Prepare(assignment) => match connectable(links, &assignment.networks) {
-            Ok(()) => prepare(runtime, files, assignment, cancel).await,
+        Step::Prepare(assignment) => match connectable(&*tools.links, &assignment.networks) {
+            Ok(()) => prepare(tools, assignment, cancel).await,
             Err(error) => Done::Failed(error),
         },
-        Step::Start(container, assignment) => {
-            match start(runtime, links, files, &container, assignment).await {
-                Ok(()) => inspect(runtime, &container).await,
-                Err(error) => Done::Failed(error),
-            }
-        }
+        Step::Start(container, assignment) => match start(tools, &container, assignment).await {
+            Ok(()) => inspect(runtime, &container).await,
+            Err(error) => Done::Failed(error),
+        },
         Step::Stop(container, grace) => match runtime.stop(&container, grace).await {
             Ok(()) | Err(RuntimeError::ContainerMissing(_)) => inspect(runtime, &container).await,
             Err(error) => Done::Failed(error),
@@ -71,31 +76,42 @@ fn connectable(links: &dyn Links, networks: &[AssignedNetwork]) -> runtime::Resu
     fault.map_or(Ok(()), |fault| Err(RuntimeError::Unconnected(fault)))
 }
 
-async fn start(
-    runtime: &dyn Runtime,
-    links: &dyn Links,
-    files: &TaskFiles,
-    container: &str,
-    assignment: Assignment,
-) -> runtime::Result<()> {
-    connectable(links, &assignment.networks)?;
-    let (assignment, _) = place(files, assignment).await?;
-    runtime.start(container, &assignment.networks).await
+async fn start(tools: &Tools, container: &str, assignment: Assignment) -> runtime::Result<()> {
+    connectable(&*tools.links, &assignment.networks)?;
+    let (assignment, _) = equip(tools, assignment).await?;
+    tools.runtime.start(container, &assignment.networks).await
 }
 
-/// The container of a task finds the files that its assignment refers to.
-async fn place(
-    files: &TaskFiles,
+/// Fills in the placeholders of the task, and makes the files that it has.
+async fn equip(
+    tools: &Tools,
     assignment: Assignment,
 ) -> runtime::Result<(Assignment, Vec<FileMount>)> {
-    let files = files.clone();
+    let assignment = match is_templated(&assignment) {
+        true => filled_in(tools, &assignment).await?,
+        false => assignment,
+    };
+    let files = tools.files.clone();
     let place = move || {
         let placed = files.place(&assignment);
         placed.map(|placed| (assignment, placed))
     };
-    let placed = spawn_blocking(place).await;
-    let placed = placed.map_err(|error| RuntimeError::Refused(error.to_string()))?;
-    placed.map_err(|error| RuntimeError::Refused(error.to_string()))
+    let placed = spawn_blocking(place).await.map_err(refused)?;
+    placed.map_err(refused)
+}
+
+async fn filled_in(tools: &Tools, assignment: &Assignment) -> runtime::Result<Assignment> {
+    let described = tools.runtime.describe().await?;
+    let place = Place {
+        node: tools.node,
+        hostname: described.hostname,
+        platform: described.platform,
+    };
+    expand(assignment, &place).map_err(refused)
+}
+
+fn refused(error: impl ToString) -> RuntimeError {
+    RuntimeError::Refused(error.to_string())
 }
 
 async fn inspect(runtime: &dyn Runtime, container: &str) -> Done {
@@ -107,14 +123,10 @@ async fn inspect(runtime: &dyn Runtime, container: &str) -> Done {
 
 /// An image that is present is not pulled: asking for the container is the one
 /// test of presence that knows digests, tags and what the engine makes of them.
-async fn prepare(
-    runtime: &dyn Runtime,
-    files: &TaskFiles,
-    assignment: Assignment,
-    cancel: &CancellationToken,
-) -> Done {
-    let (assignment, placed) = match place(files, assignment).await {
-        Ok(placed) => placed,
+async fn prepare(tools: &Tools, assignment: Assignment, cancel: &CancellationToken) -> Done {
+    let runtime = &*tools.runtime;
+    let (assignment, placed) = match equip(tools, assignment).await {
+        Ok(equipped) => equipped,
         Err(error) => return Done::Failed(error),
     };
     let create = || runtime.create(&assignment, &placed);
@@ -150,7 +162,6 @@ async fn prepare(
 mod tests {
     use std::path::Path;
 
-    use services::Id;
     use services::object::TaskState;
 
     use super::*;
@@ -173,15 +184,17 @@ mod tests {
         })
     }
 
+    fn tools(runtime: &FakeRuntime) -> Tools {
+        Tools {
+            runtime: Arc::new(runtime.clone()),
+            links: Arc::new(FakeLinks::default()),
+            files: TaskFiles::of(Path::new("/nowhere")),
+            node: Id::from_u128(7),
+        }
+    }
+
     async fn run(runtime: &FakeRuntime, step: Step) -> Done {
-        perform(
-            runtime,
-            &FakeLinks::default(),
-            &TaskFiles::of(Path::new("/nowhere")),
-            step,
-            &CancellationToken::new(),
-        )
-        .await
+        perform(&tools(runtime), step, &CancellationToken::new()).await
     }
 
     #[tokio::test]
@@ -242,14 +255,7 @@ mod tests {
         let cancel = CancellationToken::new();
         cancel.cancel();
         assert_eq!(
-            perform(
-                &runtime,
-                &FakeLinks::default(),
-                &TaskFiles::of(Path::new("/nowhere")),
-                wants("a:1"),
-                &cancel
-            )
-            .await,
+            perform(&tools(&runtime), wants("a:1"), &cancel).await,
             Done::Cancelled
         );
     }

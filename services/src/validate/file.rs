@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::invalid;
 use crate::command::{Refusal, RefusalKind};
+use crate::expand;
 use crate::file::{FileKind, FileReference, FileSpec};
 
 const MAX_NAME: usize = 64;
@@ -30,8 +31,13 @@ pub fn validate_file(kind: FileKind, spec: &FileSpec) -> Result<(), Refusal> {
     let driver = spec.content.templating.as_ref().map(|it| it.name.as_str());
     match driver {
         None => Ok(()),
+        Some(expand::GOLANG) => expand::check_file(kind, spec).map_err(|error| {
+            let text = error.to_string();
+            invalid(text)
+        }),
         Some(driver) => Err(RefusalKind::Unimplemented.because(format!(
-            "template driver {driver:?} is not in this version; leave it out"
+            "template driver {driver:?} is not supported; the only one is {:?}",
+            expand::GOLANG
         ))),
     }
 }

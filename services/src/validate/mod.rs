@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::command::{Refusal, RefusalKind};
 use crate::constraint;
+use crate::expand;
 use crate::file::FileKind;
 use crate::spec::{
     ContainerSpec, EndpointMode, EndpointSpec, NetworkAttachment, PortSpec, PublishMode,
@@ -41,6 +42,7 @@ const MIN_HEALTH_PERIOD: Duration = Duration::from_millis(1);
 pub fn validate_service(spec: &ServiceSpec) -> Result<(), Refusal> {
     check_name(&spec.name)?;
     check_task(&spec.task)?;
+    expand::check_service(spec).map_err(|error| invalid(error.to_string()))?;
     check_mode(spec)?;
     check_update("update", spec.update.as_ref())?;
     check_update("rollback", spec.rollback.as_ref())?;

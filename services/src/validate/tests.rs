@@ -301,3 +301,52 @@ fn references_have_a_name_and_a_target_of_their_own() {
         |spec| spec.task.container.secrets = refer(&[("a", "t"), ("c", "u"), ("b", "t")]),
     );
 }
+
+#[test]
+fn placeholders_that_mean_nothing_are_refused() {
+    let env = |text: &str| {
+        let entry = format!("A={text}");
+        move |spec: &mut ServiceSpec| spec.task.container.env = vec![entry]
+    };
+    check_invalid(
+        "expanding env \"A={{.Task.Nope}}\" failed: template: expansion:1: can't evaluate field \
+         Nope",
+        env("{{.Task.Nope}}"),
+    );
+    check_invalid(
+        "expanding env \"A={{\" failed: template: expansion:1: unclosed action",
+        env("{{"),
+    );
+    let mut spec = web();
+    env("{{.Node.Hostname}}.{{.Task.Slot}}")(&mut spec);
+    assert_eq!(validate_service(&spec), Ok(()));
+}
+
+#[test]
+fn only_templates_that_can_be_read_are_accepted() {
+    let check = |driver: &str, data: &str, expected: Result<(), &str>| {
+        let mut spec = crate::testing::file("f", data.as_bytes());
+        let content = std::sync::Arc::make_mut(&mut spec.content);
+        content.templating = Some(crate::spec::Driver {
+            name: driver.to_owned(),
+            ..Default::default()
+        });
+        let outcome = validate_file(FileKind::Config, &spec);
+        assert_eq!(
+            outcome.map_err(|refusal| refusal.message),
+            expected.map_err(str::to_owned)
+        );
+    };
+    check(
+        "golang",
+        "{{secret \"s\"}} {{env \"E\"}} {{.Node.ID}}",
+        Ok(()),
+    );
+    check(
+        "golang",
+        "{{if true}}",
+        Err("failed to expand templated config f: template: expansion:1: unexpected EOF"),
+    );
+    let text = "template driver \"jinja\" is not supported; the only one is \"golang\"";
+    check("jinja", "x", Err(text));
+}

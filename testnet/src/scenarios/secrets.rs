@@ -74,6 +74,9 @@ pub fn secrets_reach_their_tasks_and_no_disk(context: &Context) -> Result<()> {
         refused(ask, "config rm script", "config 'script' is in use")
     })?;
     claim("a rotated secret arrives", || rotate(&swarm, ask))?;
+    claim("placeholders are filled in where the task runs", || {
+        templates(&swarm, ask)
+    })?;
     claim("Docker's own program sees them", || dockers_own(ask))?;
     claim("the files go with the task, and all with the node", || {
         swarmlet(ask, "service rm app")?;
@@ -132,6 +135,25 @@ fn rotate(swarm: &Swarm, ask: &Host) -> Result<()> {
     })?;
     swarmlet(ask, "secret rm first")?;
     nowhere(swarm, SECOND)
+}
+
+fn templates(swarm: &Swarm, ask: &Host) -> Result<()> {
+    let text = r#"{{secret "pw"}} on {{.Node.Hostname}} for {{.Service.Name}}"#;
+    create(ask, "config create --template-driver golang letter -", text)?;
+    let line = "service create -d --name filled --constraint node.hostname==h4 \
+                --env WHERE={{.Node.Hostname}}-{{.Task.Slot}} --hostname slot-{{.Task.Slot}} \
+                --secret source=second,target=pw --config source=letter,target=/letter \
+                busybox sleep 100000";
+    swarmlet(ask, line)?;
+    let filled = swarm.inside(ask, "filled", 1)?.remove(0);
+    let said = exec(&filled, &["sh", "-c", "echo $WHERE $(hostname)"])?;
+    ensure!(said.trim() == "h4-1 slot-1", "{said}");
+    let letter = format!("{SECOND} on h4 for filled");
+    has(&filled, "/letter", "0 0 444", &letter)?;
+    let env = "service create -d --name bad --env A={{.Node.Nope}} busybox";
+    refused(ask, env, "can't evaluate field Nope")?;
+    swarmlet(ask, "service rm filled")?;
+    swarmlet(ask, "config rm letter").map(drop)
 }
 
 fn dockers_own(ask: &Host) -> Result<()> {

@@ -72,6 +72,7 @@ impl Node {
         let links = FakeLinks::default();
         let directory = watch::Sender::default();
         let config = AgentConfig {
+            node: id(7),
             dir: dir.path().to_owned(),
             data_key: DataKey::generate().unwrap(),
             links: Arc::new(links.clone()),

@@ -146,3 +146,35 @@ async fn a_node_that_leaves_keeps_no_file() {
     node.agent.remove_all().await.unwrap();
     assert!(!holds(node.dir.path(), PLAIN));
 }
+
+#[tokio::test]
+async fn a_template_is_filled_in_on_the_node() {
+    let mut node = Node::boot().await;
+    let mut assignment = assignment(1, TaskState::Running);
+    let text = b"{{.Service.Name}} on {{.Node.Hostname}}, slot {{.Task.Slot}}";
+    give(&mut assignment, FileKind::Secret, "password", text);
+    for content in assignment.files.values_mut() {
+        let golang = services::spec::Driver {
+            name: "golang".to_owned(),
+            ..Default::default()
+        };
+        Arc::make_mut(content).templating = Some(golang);
+    }
+    node.agent.assign_all(set([assignment]));
+    node.reaches(1, TaskState::Running).await;
+    assert_eq!(read(&node, 1).unwrap(), b"web on fake, slot 1");
+}
+
+#[tokio::test]
+async fn a_placeholder_that_means_nothing_rejects_its_task() {
+    let mut node = Node::boot().await;
+    let mut assignment = assignment(1, TaskState::Running);
+    let spec = Arc::make_mut(&mut assignment.spec);
+    spec.task.container.env = vec!["A={{.Task.Nope}}".to_owned()];
+    node.agent.assign_all(set([assignment]));
+    let status = node.reaches(1, TaskState::Rejected).await;
+    assert_eq!(
+        error(&status),
+        "expanding env \"A={{.Task.Nope}}\" failed: template: expansion:1: can't evaluate field Nope"
+    );
+}
