@@ -62,7 +62,7 @@ impl Assignment {
             service: task.service,
             slot: task.slot.number(),
             spec: Arc::clone(&task.spec),
-            desired: task.desired,
+            desired: task.ordered(),
             networks: networks
                 .filter_map(|address| assigned_network(task, address, state))
                 .collect(),

@@ -289,11 +289,25 @@ pub struct TaskAddress {
 impl Task {
     /// `<service>.<slot>.<task id>`.
     pub fn container_name(&self) -> String {
-        let node = match self.slot {
+        let node = self.known_node();
+        container_name(&self.spec, self.slot.number(), node, self.id)
+    }
+
+    /// Where it is, or will be as its slot says.
+    pub fn known_node(&self) -> Option<Id> {
+        match self.slot {
             SlotId::Node(node) => Some(node),
             SlotId::Number(_) => self.node,
-        };
-        container_name(&self.spec, self.slot.number(), node, self.id)
+        }
+    }
+
+    /// Where its node is to take it. What is done is not done once more, even
+    /// by a node that remembers nothing.
+    pub fn ordered(&self) -> TaskState {
+        match self.status.state.is_final() {
+            true => self.desired.max(TaskState::Shutdown),
+            false => self.desired,
+        }
     }
 
     /// Where it shall get, as users are told: a job's task is to end.

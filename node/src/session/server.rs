@@ -150,11 +150,11 @@ impl Told {
         self.applied = applied;
         let told = &self.assignments;
         let (wanted, mut changed, files, directory) = manager.read_state(|state| {
-            let desired = state.assigned(id).map(|task| (task.id, task.desired));
+            let desired = state.assigned(id).map(|task| (task.id, task.ordered()));
             let wanted: BTreeMap<Id, TaskState> = desired.collect();
             let news = state
                 .assigned(id)
-                .filter(|task| told.get(&task.id) != Some(&task.desired));
+                .filter(|task| told.get(&task.id) != Some(&task.ordered()));
             let changed: Vec<_> = news.map(|task| Assignment::of(task, state)).collect();
             let files = state.files_of(id);
             (wanted, changed, files, self.following.look(state, id))

@@ -94,7 +94,7 @@ impl State {
     /// What the tasks of `node` need while they are to be prepared or to run.
     pub fn files_of(&self, node: Id) -> BTreeMap<Id, Arc<FileContent>> {
         let tasks = self.assigned(node);
-        let open = tasks.filter(|task| task.desired <= TaskState::Running);
+        let open = tasks.filter(|task| task.ordered() <= TaskState::Running);
         let references = open.flat_map(|task| task.spec.task.container.all_files());
         let contents = references.filter_map(|(kind, reference)| {
             let file = self.file(kind, reference.id)?;

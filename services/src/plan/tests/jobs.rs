@@ -3,6 +3,7 @@ use std::time::Duration;
 use crate::command::Command;
 use crate::id::Id;
 use crate::object::{JobStatus, SlotId, TaskState};
+use crate::observed::NodeHealth;
 use crate::spec::{RestartCondition, RestartPolicy, ServiceSpec};
 use crate::testing::{SECOND, World, job, scale, set_image};
 
@@ -73,6 +74,22 @@ fn a_task_of_a_job_is_to_complete() {
     finish(&mut world, job, 0);
     world.settle();
     assert_eq!(world.tasks(job)[0].shown_desired(), TaskState::Complete);
+}
+
+#[test]
+fn a_node_that_forgot_everything_does_not_run_it_again() {
+    let mut world = World::with_nodes(1);
+    let job = world.create(job(1, 1));
+    world.settle();
+    let before = world.tasks(job);
+    world.workers.clear();
+    world.forget_observed();
+    let node = world.node("h1");
+    world.set_health(node, NodeHealth::Ready);
+    world.settle();
+    assert_eq!(world.tasks(job), before);
+    let id = before[0].id;
+    assert_eq!(world.observed.tasks[&id].state, TaskState::Shutdown);
 }
 
 #[test]
