@@ -16,6 +16,7 @@ mod leader;
 mod logs;
 mod losses;
 mod members;
+mod modes;
 mod overlay;
 mod presence;
 mod refusals;
@@ -94,6 +95,14 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "nodes_take_the_tasks_that_they_should",
         run: rollout::nodes_take_the_tasks_that_they_should,
+    },
+    Scenario {
+        name: "a_global_service_is_on_every_node_that_suits",
+        run: modes::a_global_service_is_on_every_node_that_suits,
+    },
+    Scenario {
+        name: "jobs_run_to_their_end_and_no_further",
+        run: modes::jobs_run_to_their_end_and_no_further,
     },
     Scenario {
         name: "roles_change_and_removed_nodes_stay_out",

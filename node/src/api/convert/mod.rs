@@ -11,6 +11,7 @@ mod cluster;
 mod container;
 mod doctor;
 mod file;
+mod mode;
 mod network;
 mod node;
 mod placement;

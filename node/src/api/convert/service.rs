@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use services::object::{self, TaskState};
-use services::spec::{self, EndpointMode, Mode, Protocol, PublishMode};
-use services::{Id, NodeHealth, Observed, State};
+use services::Id;
+use services::object;
+use services::spec::{self, EndpointMode, Protocol, PublishMode};
 
-use super::{container, nanos, network, or_empty, placement, refuse_missing, said, task, update};
+use super::{
+    container, mode, nanos, network, or_empty, placement, refuse_missing, said, task, update,
+};
 use crate::api::backend::View;
 use crate::api::dto::{
-    self, Endpoint, EndpointSpec, HOST_IP_LABEL, Labels, PortConfig, ServiceMode, Time, VirtualIp,
+    self, Endpoint, EndpointSpec, HOST_IP_LABEL, Labels, PortConfig, Time, VirtualIp,
 };
 use crate::api::error::ApiError;
 
@@ -55,7 +57,7 @@ pub fn service_spec(
     Ok(spec::ServiceSpec {
         name: dto.name,
         labels,
-        mode: mode(dto.mode)?,
+        mode: mode::mode(dto.mode)?,
         task,
         update: dto
             .update_config
@@ -67,26 +69,6 @@ pub fn service_spec(
             .transpose()?,
         endpoint,
     })
-}
-
-fn mode(dto: ServiceMode) -> Result<Mode, ApiError> {
-    let others = [
-        ("global", dto.global.is_some()),
-        ("replicated-job", dto.replicated_job.is_some()),
-        ("global-job", dto.global_job.is_some()),
-    ];
-    let mut asked = others.iter().filter(|(_, asked)| *asked);
-    match (asked.next(), asked.next(), dto.replicated) {
-        (None, _, replicated) => Ok(Mode::Replicated {
-            replicas: replicated
-                .and_then(|replicated| replicated.replicas)
-                .or(Some(spec::defaults::REPLICAS)),
-        }),
-        (Some((name, _)), None, None) => Err(ApiError::unimplemented(format!(
-            "services of mode {name} are not in this version; use mode replicated"
-        ))),
-        _ => Err(ApiError::bad_request("must specify only one service mode")),
-    }
 }
 
 fn task_spec(dto: dto::TaskSpec, find: FindNetwork<'_>) -> Result<spec::TaskSpec, ApiError> {
@@ -223,7 +205,8 @@ pub fn service(service: &object::Service, view: View<'_>, with_status: bool) -> 
         previous_spec: service.previous_spec.as_deref().map(show_service_spec),
         endpoint: endpoint(service),
         update_status: service.update.as_ref().map(update::status),
-        service_status: with_status.then(|| status(service, view.state, view.observed)),
+        service_status: with_status.then(|| mode::status(service, view)),
+        job_status: service.job.map(mode::job_status),
     }
 }
 
@@ -250,22 +233,6 @@ fn endpoint(service: &object::Service) -> Endpoint {
     }
 }
 
-fn status(service: &object::Service, state: &State, observed: &Observed) -> dto::ServiceStatus {
-    // What a lost node still runs, if it does, is replaced already.
-    let is_there = |node: Option<Id>| {
-        let seen = node.and_then(|node| observed.nodes.get(&node));
-        !seen.is_some_and(|seen| matches!(seen.health, NodeHealth::Down { .. }))
-    };
-    let running = state.tasks_of_service(service.id).filter(|task| {
-        State::effective(task, observed).state == TaskState::Running && is_there(task.node)
-    });
-    dto::ServiceStatus {
-        running_tasks: running.count() as u64,
-        desired_tasks: service.spec.mode.slots().unwrap_or_default(),
-        completed_tasks: 0,
-    }
-}
-
 /// As Docker shows it.
 pub fn show_service_spec(spec: &spec::ServiceSpec) -> dto::ServiceSpec {
     let mut task_template = task::show_task_spec(&spec.task);
@@ -274,12 +241,7 @@ pub fn show_service_spec(spec: &spec::ServiceSpec) -> dto::ServiceSpec {
         name: spec.name.clone(),
         labels: spec.labels.clone(),
         task_template,
-        mode: ServiceMode {
-            replicated: Some(dto::ReplicatedService {
-                replicas: spec.mode.slots(),
-            }),
-            ..ServiceMode::default()
-        },
+        mode: mode::show_mode(&spec.mode),
         update_config: spec.update.as_ref().map(update::show_config),
         rollback_config: spec.rollback.as_ref().map(update::show_config),
         endpoint_spec: spec.endpoint.as_ref().map(show_endpoint_spec),
@@ -344,14 +306,17 @@ pub fn insert_defaults(spec: &mut dto::ServiceSpec) {
         .delay
         .get_or_insert(nanos(spec::defaults::RESTART_DELAY));
     restart.max_attempts.get_or_insert(0);
+    let endpoint = spec.endpoint_spec.get_or_insert_default();
+    if endpoint.mode.is_empty() {
+        endpoint.mode = "vip".into();
+    }
+    if mode::is_job(&spec.mode) {
+        return;
+    }
     for config in [&mut spec.update_config, &mut spec.rollback_config] {
         let config = config.get_or_insert_with(update::default_config);
         config
             .monitor
             .get_or_insert(nanos(spec::defaults::UPDATE_MONITOR));
-    }
-    let endpoint = spec.endpoint_spec.get_or_insert_default();
-    if endpoint.mode.is_empty() {
-        endpoint.mode = "vip".into();
     }
 }

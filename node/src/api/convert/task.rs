@@ -22,14 +22,18 @@ pub fn task(task: &object::Task, status: &TaskStatus, state: &State) -> Task {
         spec: show_task_spec(&task.spec.task),
         service_id: task.service.to_string(),
         slot: task.slot.number(),
-        node_id: task.node.map(|id| id.to_string()).unwrap_or_default(),
+        node_id: task
+            .known_node()
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
         status: show_status(status),
-        desired_state: task.desired.as_str().into(),
+        desired_state: task.shown_desired().as_str().into(),
         networks_attachments: task
             .addresses
             .iter()
             .filter_map(|address| network::show_attachment(address, state))
             .collect(),
+        job_iteration: task.job_iteration.map(|index| Version { index }),
     }
 }
 

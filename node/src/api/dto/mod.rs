@@ -44,8 +44,8 @@ pub use node::{
     EngineDescription, ManagerStatus, Node, NodeDescription, NodeSpec, NodeStatus, Plugin, TlsInfo,
 };
 pub use service::{
-    Endpoint, EndpointSpec, HOST_IP_LABEL, PortConfig, ReplicatedService, Service,
-    ServiceCreateResponse, ServiceMode, ServiceSpec, ServiceStatus, ServiceUpdateResponse,
+    Endpoint, EndpointSpec, HOST_IP_LABEL, JobStatus, PortConfig, ReplicatedJob, ReplicatedService,
+    Service, ServiceCreateResponse, ServiceMode, ServiceSpec, ServiceStatus, ServiceUpdateResponse,
     UpdateConfig, UpdateStatus, VIP_LABEL, VirtualIp,
 };
 pub use site::{Device, FoundSwarm, UpProgress, UpRequest};

@@ -21,6 +21,17 @@ pub struct Service {
     /// Only with `?status=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_status: Option<ServiceStatus>,
+    /// Of jobs only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_status: Option<JobStatus>,
+}
+
+/// A job runs once for each write of its spec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct JobStatus {
+    pub job_iteration: Version,
+    pub last_execution: Time,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -53,7 +64,7 @@ pub struct ServiceMode {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub global: Option<Extra>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub replicated_job: Option<Extra>,
+    pub replicated_job: Option<ReplicatedJob>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub global_job: Option<Extra>,
 }
@@ -63,6 +74,16 @@ pub struct ServiceMode {
 pub struct ReplicatedService {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u64>,
+}
+
+/// Shown whole; where one is not said, it is made from the other.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ReplicatedJob {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_completions: Option<u64>,
 }
 
 /// How an update or a rollback proceeds; times in nanoseconds.

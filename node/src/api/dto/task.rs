@@ -138,6 +138,9 @@ pub struct Task {
     pub desired_state: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub networks_attachments: Vec<NetworkAttachment>,
+    /// Which run of a job it is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_iteration: Option<Version>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

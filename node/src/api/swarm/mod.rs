@@ -54,7 +54,7 @@ pub(super) async fn answer(manager: Arc<dyn Manager>, route: SwarmRoute<'_>, cal
         SwarmRoute::Node(id) => nodes::inspect(swarm, id),
         SwarmRoute::NodeUpdate(id) => nodes::update(swarm, id, call).await,
         SwarmRoute::NodeRemove(id) => nodes::remove(swarm, id, &call.query).await,
-        SwarmRoute::ServiceList => services::list(swarm, &call.query),
+        SwarmRoute::ServiceList => services::list(swarm, &call),
         SwarmRoute::ServiceCreate => services::create(swarm, call).await,
         SwarmRoute::Service(id) => services::inspect(swarm, id, &call.query),
         SwarmRoute::ServiceUpdate(id) => services::update(swarm, id, call).await,

@@ -15,14 +15,18 @@ use crate::api::dto::{ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse}
 use crate::api::error::ApiError;
 use crate::api::json;
 use crate::api::query::{Filters, Query};
+use crate::api::route::ApiVersion;
 
 const FILTERS: &[&str] = &["id", "name", "label", "mode", "runtime"];
 const GO_TYPE: &str = "swarm.ServiceSpec";
 const REGISTRY_AUTH: &str = "X-Registry-Auth";
 
-pub(super) fn list(swarm: &dyn Manager, query: &Query) -> Reply {
-    let filters = query.filters(FILTERS)?;
-    let with_status = query.flag("status");
+/// From which on there are jobs, and counts of tasks in lists.
+const SINCE_JOBS: ApiVersion = ApiVersion(1, 41);
+
+pub(super) fn list(swarm: &dyn Manager, call: &Call) -> Reply {
+    let filters = call.query.filters(FILTERS)?;
+    let with_status = knows_jobs(call) && call.query.flag("status");
     let shown: Vec<_> = look(swarm, |view| {
         let services = view.state.services();
         let wanted = services.filter(|service| matches(&filters, service));
@@ -36,7 +40,7 @@ fn matches(filters: &Filters, service: &Service) -> bool {
     filters.prefix("id", &service.id.to_string())
         && filters.prefix("name", &service.spec.name)
         && filters.labels("label", &service.spec.labels)
-        && filters.equals("mode", "replicated")
+        && filters.equals("mode", service.spec.mode.as_str())
         && filters.equals("runtime", "container")
 }
 
@@ -52,8 +56,7 @@ pub(super) fn inspect(swarm: &dyn Manager, id: &str, query: &Query) -> Reply {
 }
 
 pub(super) async fn create(swarm: &dyn Manager, call: Call) -> Reply {
-    let wanted: ServiceSpec = json::decode(&call.body, GO_TYPE)?;
-    let mut spec = read(swarm, wanted)?;
+    let mut spec = read(swarm, wanted(&call)?)?;
     if spec.name.is_empty() {
         spec.name = free_name(swarm)?;
     }
@@ -66,6 +69,20 @@ pub(super) async fn create(swarm: &dyn Manager, call: Call) -> Reply {
         warnings: warnings(&call.headers),
     };
     Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+fn knows_jobs(call: &Call) -> bool {
+    call.version.is_none_or(|version| version >= SINCE_JOBS)
+}
+
+/// What was sent, without what its version of the API does not have.
+fn wanted(call: &Call) -> Result<ServiceSpec, ApiError> {
+    let mut wanted: ServiceSpec = json::decode(&call.body, GO_TYPE)?;
+    if !knows_jobs(call) {
+        wanted.mode.replicated_job = None;
+        wanted.mode.global_job = None;
+    }
+    Ok(wanted)
 }
 
 /// The spec that a user wants; a network that it names must be there.
@@ -95,7 +112,7 @@ fn warnings(headers: &HeaderMap) -> Vec<String> {
 }
 
 pub(super) async fn update(swarm: &dyn Manager, id: &str, call: Call) -> Reply {
-    let wanted: ServiceSpec = json::decode(&call.body, GO_TYPE)?;
+    let wanted = wanted(&call)?;
     let version = call.query.version("service")?;
     let id = find(swarm, id)?;
     let command = match call.query.text("rollback") {

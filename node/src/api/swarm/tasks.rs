@@ -80,14 +80,15 @@ fn is_state(state: TaskState, text: &str) -> bool {
 }
 
 fn matches(filters: &Filters, task: &Task, state: &State) -> bool {
-    let node = task.node.map(|id| id.to_string()).unwrap_or_default();
+    let node = task.known_node().map(|id| id.to_string());
+    let node = node.unwrap_or_default();
     filters.equals("service", &task.service.to_string())
         && filters.equals("node", &node)
         && filters.prefix("id", &task.id.to_string())
         && filters.prefix("name", &task.container_name())
         && filters.labels("label", &task.spec.labels)
         && filters.equals("runtime", "container")
-        && filters.any("desired-state", |text| is_state(task.desired, text))
+        && filters.any("desired-state", |text| is_state(task.shown_desired(), text))
         && (!filters.flag("_up-to-date") || is_up_to_date(task, state))
 }
 

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use services::object::{
-    Cluster, ClusterCa, ContainerStatus, JoinTokens, Meta, NodeDescription, TaskState, TaskStatus,
+    Cluster, ClusterCa, ContainerStatus, JoinTokens, Meta, NodeDescription, PublishedPort,
+    TaskState, TaskStatus,
 };
 use services::spec::{Labels, NodeSpec, Platform, ResourceAmounts, Role};
 use services::{
@@ -217,11 +218,37 @@ impl Swarm {
                     exit_code: 0,
                     oom_killed: false,
                 }),
-                ports: Vec::new(),
+                ports: self.published(id),
                 started: None,
             };
             self.observed.tasks.insert(id, status);
         }
+    }
+
+    /// As its engine would publish them.
+    fn published(&self, task: Id) -> Vec<PublishedPort> {
+        let spec = self.state.task(task).map(|task| Arc::clone(&task.spec));
+        let ports = spec.iter().flat_map(|spec| spec.host_ports());
+        ports
+            .map(|port| PublishedPort {
+                protocol: port.protocol,
+                target: port.target,
+                published: port.published,
+                host_ip: port.host_ip,
+            })
+            .collect()
+    }
+
+    /// Every task of a job that runs ends well.
+    pub fn end_jobs(&mut self) {
+        let jobs = self.state.tasks().filter(|task| task.spec.mode.is_job());
+        for id in jobs.map(|task| task.id) {
+            if let Some(status) = self.observed.tasks.get_mut(&id) {
+                status.state = TaskState::Complete;
+                status.message = "finished".into();
+            }
+        }
+        self.plan();
     }
 
     fn view(&self) -> View<'_> {

@@ -5,6 +5,7 @@ mod fake;
 mod files;
 mod logs;
 mod merged;
+mod modes;
 mod networks;
 mod proxy;
 mod recorded;

@@ -51,7 +51,9 @@ fn normal(value: &Value) -> Value {
                 .map(|(key, value)| {
                     let value = match key.as_str() {
                         "Index" => json!("<index>"),
-                        "CreatedAt" | "UpdatedAt" | "StartedAt" | "Timestamp" => json!("<time>"),
+                        "CreatedAt" | "UpdatedAt" | "StartedAt" | "Timestamp" | "LastExecution" => {
+                            json!("<time>")
+                        }
                         "TrustRoot" | "CertIssuerPublicKey" => json!("<certificate>"),
                         "Worker" | "Manager" => json!("<token>"),
                         "ContainerID" => json!("<container>"),
@@ -311,6 +313,57 @@ async fn services_and_tasks_are_shown_as_by_docker() {
     }
 }
 
+fn job() -> Value {
+    json!({
+        "Name": "job",
+        "TaskTemplate": {
+            "ContainerSpec": {"Image": "busybox:latest", "Command": ["true"]},
+            "RestartPolicy": {"Condition": "none"},
+        },
+        "Mode": {"ReplicatedJob": {}},
+    })
+}
+
+fn global() -> Value {
+    json!({
+        "Name": "glob",
+        "TaskTemplate": {
+            "ContainerSpec": {"Image": "busybox:latest", "Command": ["sleep", "1000"]},
+        },
+        "Mode": {"Global": {}},
+        "EndpointSpec": {"Mode": "vip", "Ports": [
+            {"TargetPort": 80, "PublishedPort": 8088, "PublishMode": "host"}
+        ]},
+    })
+}
+
+#[tokio::test]
+async fn other_modes_are_created_and_shown_as_by_docker() {
+    let fake = Fake::active();
+    let create = "POST /services/create";
+    let with_config = with(job(), &json!({"UpdateConfig": {"Parallelism": 1}}));
+    check(&fake, "job + updateconfig", create, &with_config).await;
+    check(&fake, "job ok", create, &job()).await;
+    check(&fake, "global ok", create, &global()).await;
+    fake.edit(|swarm| {
+        swarm.run_all();
+        swarm.end_jobs();
+    });
+    for label in ["job get", "tasks job", "tasks glob"] {
+        check_as_recorded(&fake, label).await;
+    }
+    let recording = Recording::read();
+    let (request, _, expected) = recording.one("svc list status");
+    let shown = get(&fake, request.split_once(' ').unwrap().1).await.json();
+    for name in ["job", "glob"] {
+        let named = |list: &Value| {
+            let mut services = list.as_array().unwrap().iter();
+            normal(services.find(|it| it["Spec"]["Name"] == name).unwrap())
+        };
+        assert_eq!(named(&shown), named(expected), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_list_with_status_is_as_by_docker() {
     let recording = Recording::read();
@@ -357,6 +410,9 @@ async fn services_are_updated_and_removed_as_by_docker() {
     check(&fake, "svc update stale", &stale, &spec("web")).await;
     check(&fake, "svc update nover", &update, &spec("web")).await;
     check(&fake, "svc update rename", &current, &spec("other")).await;
+    let mut mode = spec("web");
+    mode["Mode"] = json!({"Global": {}});
+    check(&fake, "svc update mode", &current, &mode).await;
     let rollback = format!("{current}&rollback=previous");
     check(&fake, "svc rollback noprev", &rollback, &spec("web")).await;
     let bad = format!("{current}&rollback=foo");

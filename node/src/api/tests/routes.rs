@@ -17,7 +17,7 @@ fn spec(name: &str) -> Value {
     json!({"Name": name, "TaskTemplate": {"ContainerSpec": {"Image": "busybox"}}})
 }
 
-async fn names(fake: &Fake, filters: &Value) -> Vec<String> {
+pub(super) async fn names(fake: &Fake, filters: &Value) -> Vec<String> {
     let text: String = filters
         .to_string()
         .bytes()
@@ -106,11 +106,6 @@ async fn what_is_not_there_yet_is_refused_and_says_what_to_use() {
     let container = |container: Value| json!({"TaskTemplate": {"ContainerSpec": container}});
     let runtime = json!([{"Runtime": {}, "ConfigID": "x", "ConfigName": "x"}]);
     for (asked, expected) in [
-        (json!({"Mode": {"Global": {}}}), "mode global"),
-        (
-            json!({"Mode": {"ReplicatedJob": {}}}),
-            "mode replicated-job",
-        ),
         (
             container(json!({"Image": "x", "configs": runtime})),
             "runtime target",

@@ -9,9 +9,12 @@ use crate::cli::values::{Nanos, Pair, Words, boolean, bytes, cpus, duration, pai
 
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct ServiceFlags {
-    /// How many replicas there are
+    /// How many replicas there are, or how many tasks of a job complete
     #[arg(long, value_name = "N")]
     pub replicas: Option<u64>,
+    /// How many tasks of a job run at a time
+    #[arg(long, value_name = "N")]
+    pub max_concurrent: Option<u64>,
     /// How many of them a node may have at most (0: any number)
     #[arg(long, value_name = "N")]
     pub replicas_max_per_node: Option<u64>,

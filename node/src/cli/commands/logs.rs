@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::Session;
-use crate::api::dto::{Node, Service, Task, TaskSpec};
+use crate::api::dto::{Node, Service, ServiceMode, Task, TaskSpec};
 use crate::cli::args::LogsArgs;
 use crate::cli::client::{Client, Target};
 use crate::cli::error::CliError;
@@ -52,11 +52,10 @@ impl Source {
             .await
         {
             Ok(service) => {
-                let mode = service.spec.mode.replicated.as_ref();
                 return Ok(Self {
                     kind: "services",
                     tty: has_tty(&service.spec.task_template),
-                    highest_slot: mode.and_then(|mode| mode.replicas).unwrap_or(1),
+                    highest_slot: highest_slot(&service.spec.mode),
                 });
             }
             Err(error) if error.is_not_found() => {}
@@ -74,6 +73,14 @@ impl Source {
             Err(error) => Err(error),
         }
     }
+}
+
+fn highest_slot(mode: &ServiceMode) -> u64 {
+    let replicas = mode.replicated.as_ref().and_then(|it| it.replicas);
+    let job = mode.replicated_job.as_ref();
+    // Those of a job begin at zero.
+    let last = job.and_then(|it| it.total_completions?.checked_sub(1));
+    replicas.or(last).unwrap_or(1)
 }
 
 fn has_tty(spec: &TaskSpec) -> bool {

@@ -80,6 +80,7 @@ fn draw(bar: &ProgressBar, line: &Line) {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
+    bar.set_length(line.of as u64);
     bar.set_prefix(line.id.clone());
     bar.set_message(line.text.clone());
     bar.set_position(line.reached.unwrap_or(0) as u64);

@@ -3,10 +3,11 @@
 //! [`Progress`] is the pure half: each [`Look`] at the service and its tasks
 //! becomes lines to show and an [`Outcome`]. A service has converged when every
 //! slot's task has been running for the monitor period; a task that falls over
-//! meanwhile starts the period anew. [`wait`] looks again and again, and
+//! meanwhile starts the period anew. A job has when its tasks are complete. [`wait`] looks again and again, and
 //! [`draw`] shows the lines as bars on a terminal or one by one elsewhere.
 
 mod draw;
+mod job;
 mod wait;
 
 #[cfg(test)]
@@ -57,9 +58,11 @@ pub struct Look<'a> {
 pub struct Line {
     pub id: String,
     pub text: String,
-    /// How many of [`STATES`] a task has reached, where that is all there is
-    /// to say about it.
+    /// How many of the states a task, or how many completions a job has
+    /// reached, where that is all there is to say about it.
     pub reached: Option<usize>,
+    /// How many there are to reach.
+    pub of: usize,
 }
 
 impl Line {
@@ -68,6 +71,7 @@ impl Line {
             id: id.into(),
             text: text.into(),
             reached: None,
+            of: STATES.len(),
         }
     }
 }
@@ -89,6 +93,9 @@ pub struct Progress {
     running_since: Option<Duration>,
     rolling_back: bool,
     rolled_back: Option<String>,
+    /// The nodes that a global job began on: those that come later are not
+    /// waited for.
+    job_nodes: Option<BTreeSet<String>>,
 }
 
 /// A replica's number, or the node of a task that each node has one of.
@@ -103,6 +110,9 @@ impl Progress {
         let mut lines = Vec::new();
         if let Some(reason) = self.update_status(look.service, &mut lines) {
             return (lines, Outcome::Stuck(reason));
+        }
+        if look.service.job_status.is_some() {
+            return job::look(look, &mut self.job_nodes);
         }
         let current = current_tasks(look);
         let replicated = look.service.spec.mode.global.is_none();
@@ -278,7 +288,13 @@ fn slot_line(id: String, task: &Task, error: Option<&str>) -> Option<Line> {
     };
     let place = STATES.iter().position(|known| *known == state);
     let reached = place.filter(|_| error.is_none()).map(|place| place + 1);
-    Some(Line { id, text, reached })
+    let of = STATES.len();
+    Some(Line {
+        id,
+        text,
+        reached,
+        of,
+    })
 }
 
 /// Why the slot of `task` does not run: the task's own error, or that of the

@@ -36,7 +36,7 @@ fn look(progress: &mut Progress, service: &Service, tasks: &[Task], at: u64) -> 
         at: Duration::from_secs(at),
     });
     let shown = lines.iter().map(|line| match line.reached {
-        Some(reached) => format!("{}: {} {reached}/9\n", line.id, line.text),
+        Some(reached) => format!("{}: {} {reached}/{}\n", line.id, line.text, line.of),
         None => format!("{}: {}\n", line.id, line.text),
     });
     (shown.collect(), outcome)
@@ -238,4 +238,93 @@ fn a_global_service_has_a_task_on_each_node() {
     n1: running 9/9
     n3: starting 8/9
     ");
+}
+
+fn job(mode: serde_json::Value) -> Service {
+    serde_json::from_value(json!({
+        "ID": "mgmz3jbcp5bs", "Spec": {"Mode": mode},
+        "JobStatus": {"JobIteration": {"Index": 1}},
+    }))
+    .unwrap()
+}
+
+fn of_run(run: u64, task: Task) -> Task {
+    let job_iteration = serde_json::from_value(json!({"Index": run})).unwrap();
+    Task {
+        id: format!("{run}{}", task.id),
+        job_iteration: Some(job_iteration),
+        ..task
+    }
+}
+
+#[test]
+fn a_job_is_over_when_its_tasks_are_complete() {
+    let job = job(json!({"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 3}}));
+    let mut progress = Progress::default();
+    let tasks = [
+        of_run(0, task(0, "shutdown", "complete", "")),
+        of_run(1, task(0, "complete", "complete", "")),
+        of_run(1, task(1, "shutdown", "failed", "task: non-zero exit (1)")),
+        of_run(1, task(1, "ready", "ready", "")),
+        of_run(1, task(2, "complete", "running", "")),
+    ];
+    let (lines, outcome) = look(&mut progress, &job, &tasks, 0);
+    assert_eq!(outcome, Outcome::Pending);
+    insta::assert_snapshot!(lines, @"
+    job progress: 1 out of 3 complete 1/3
+    active tasks: 2 out of 2 tasks
+    1/3: complete 10/10
+    2/3: task: non-zero exit (1)
+    3/3: running 9/10
+    ");
+    let tasks = [0, 1, 2].map(|slot| of_run(1, task(slot, "complete", "complete", "")));
+    let (lines, outcome) = look(&mut progress, &job, &tasks, 1);
+    assert_eq!(outcome, Outcome::Converged, "and is not watched any longer");
+    insta::assert_snapshot!(lines, @"
+    job progress: 3 out of 3 complete 3/3
+    active tasks: 0 out of 0 tasks
+    1/3: complete 10/10
+    2/3: complete 10/10
+    3/3: complete 10/10
+    job: complete
+    ");
+}
+
+#[test]
+fn a_job_that_was_given_up_is_stuck() {
+    let job = job(json!({"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 2}}));
+    let mut progress = Progress::default();
+    let failed = of_run(1, task(0, "shutdown", "failed", "task: non-zero exit (1)"));
+    let running = of_run(1, task(1, "complete", "running", ""));
+    let tasks = [failed.clone(), running];
+    assert_eq!(look(&mut progress, &job, &tasks, 0).1, Outcome::Pending);
+    let tasks = [failed, of_run(1, task(1, "complete", "complete", ""))];
+    let reason = "1 of 2 tasks of the job failed and are not run again";
+    let stuck = Outcome::Stuck(reason.to_owned());
+    assert_eq!(look(&mut progress, &job, &tasks, 1).1, stuck);
+}
+
+#[test]
+fn a_global_job_is_over_when_the_nodes_that_it_began_on_are_done() {
+    let job = job(json!({"GlobalJob": {}}));
+    let mut progress = Progress::default();
+    let (lines, outcome) = look(&mut progress, &job, &[], 0);
+    assert_eq!(outcome, Outcome::Pending);
+    assert_eq!(lines, "job progress: waiting for tasks\n");
+    let on = |node, state| of_run(1, task_on(node, 0, "complete", state, ""));
+    let tasks = [on("n1", "running"), on("n3", "complete")];
+    let (lines, outcome) = look(&mut progress, &job, &tasks, 1);
+    assert_eq!(outcome, Outcome::Pending);
+    insta::assert_snapshot!(lines, @"
+    job progress: 1 out of 2 complete 1/2
+    n1: running 9/10
+    n3: complete 10/10
+    ");
+    let tasks = [
+        on("n1", "complete"),
+        on("n3", "complete"),
+        on("n4", "preparing"),
+    ];
+    let (_, outcome) = look(&mut progress, &job, &tasks, 2);
+    assert_eq!(outcome, Outcome::Converged, "later ones are not waited for");
 }

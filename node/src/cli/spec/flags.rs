@@ -12,9 +12,6 @@ const RESTART_DELAY: Nanos = Nanos::from_secs(5);
 const MONITOR: Nanos = Nanos::from_secs(5);
 
 pub fn apply(flags: &ServiceFlags, spec: &mut ServiceSpec) -> Result<(), Invalid> {
-    if let (Some(replicas), Some(replicated)) = (flags.replicas, &mut spec.mode.replicated) {
-        replicated.replicas = Some(replicas);
-    }
     if let Some(max) = flags.replicas_max_per_node {
         spec.task_template
             .placement

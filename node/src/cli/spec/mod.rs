@@ -7,18 +7,19 @@
 mod files;
 mod flags;
 mod lists;
+mod mode;
 mod network;
 
 #[cfg(test)]
 mod tests;
 
+pub use mode::scale;
 pub use network::{Ids, network};
 
-use super::args::{CreateArgs, ListChanges, ModeName, ServiceFlags, UpdateArgs};
+use super::args::{CreateArgs, ListChanges, ServiceFlags, UpdateArgs};
 use super::values::{Invalid, Pair, env_file, merge_env, resolve_env, tagged};
 use crate::api::dto::{
-    ContainerSpec, DnsConfig, EndpointSpec, Extra, Labels, PlacementPreference, ReplicatedService,
-    ServiceMode, ServiceSpec, SpreadOver,
+    ContainerSpec, DnsConfig, EndpointSpec, Labels, PlacementPreference, ServiceSpec, SpreadOver,
 };
 
 /// Looks up a variable of the caller's environment.
@@ -56,7 +57,7 @@ pub fn create(
     let mut spec = ServiceSpec {
         name: args.name.clone().unwrap_or_default(),
         labels: labels(&args.label),
-        mode: mode(args.mode, &args.flags)?,
+        mode: mode::of(args.mode, &args.flags)?,
         ..ServiceSpec::default()
     };
     spec.task_template.container_spec = Some(ContainerSpec {
@@ -104,9 +105,7 @@ pub fn update(
     lookup: Lookup<'_>,
     known: &Known,
 ) -> Result<ServiceSpec, Invalid> {
-    if args.flags.replicas.is_some() && spec.mode.global.is_some() {
-        return Err(not_replicated("replicas"));
-    }
+    mode::change(&mut spec.mode, &args.flags)?;
     let container = container(&mut spec);
     if let Some(image) = &args.image {
         container.image = tagged(image);
@@ -145,50 +144,6 @@ pub fn only_rolls_back(args: &UpdateArgs) -> Result<(), Invalid> {
             "other flags may not be combined with --rollback",
         )),
     }
-}
-
-/// What `service scale` sends instead of `spec`.
-pub fn scale(mut spec: ServiceSpec, replicas: u64) -> Result<ServiceSpec, Invalid> {
-    if let Some(job) = &mut spec.mode.replicated_job {
-        job.insert("TotalCompletions".into(), replicas.into());
-        return Ok(spec);
-    }
-    if spec.mode.global.is_some() || spec.mode.global_job.is_some() {
-        return Err(not_replicated("scale"));
-    }
-    spec.mode.replicated.get_or_insert_default().replicas = Some(replicas);
-    Ok(spec)
-}
-
-fn not_replicated(what: &str) -> Invalid {
-    Invalid::new(format!(
-        "{what} can only be used with replicated or replicated-job mode"
-    ))
-}
-
-fn mode(name: ModeName, flags: &ServiceFlags) -> Result<ServiceMode, Invalid> {
-    let mut mode = ServiceMode::default();
-    match name {
-        ModeName::Replicated => mode.replicated = Some(ReplicatedService::default()),
-        ModeName::ReplicatedJob => {
-            let mut job = Extra::new();
-            let tasks = flags.replicas.unwrap_or(1);
-            job.insert("MaxConcurrent".into(), tasks.into());
-            job.insert("TotalCompletions".into(), tasks.into());
-            mode.replicated_job = Some(job);
-        }
-        ModeName::Global | ModeName::GlobalJob => {
-            if flags.replicas.is_some() {
-                return Err(not_replicated("replicas"));
-            }
-            let slot = match name {
-                ModeName::Global => &mut mode.global,
-                _ => &mut mode.global_job,
-            };
-            *slot = Some(Extra::new());
-        }
-    }
-    Ok(mode)
 }
 
 fn dns(args: &CreateArgs) -> Option<DnsConfig> {

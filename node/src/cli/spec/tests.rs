@@ -150,6 +150,22 @@ fn flags_that_contradict_each_other_are_refused() {
             "replicas can only be used with replicated or replicated-job mode",
         ),
         (
+            &["--mode=global-job", "--replicas=2", "busybox"],
+            "replicas can only be used with replicated or replicated-job mode",
+        ),
+        (
+            &["--mode=global", "--replicas-max-per-node=1", "busybox"],
+            "replicas-max-per-node can only be used with replicated or replicated-job mode",
+        ),
+        (
+            &["--max-concurrent=2", "busybox"],
+            "max-concurrent can only be used with replicated-job mode",
+        ),
+        (
+            &["--mode=global-job", "--update-delay=1s", "busybox"],
+            "update and rollback configuration is not supported for jobs",
+        ),
+        (
             &["--no-healthcheck", "--health-cmd=true", "busybox"],
             "--no-healthcheck conflicts with --health-* options",
         ),
@@ -261,6 +277,55 @@ fn a_rollback_stands_alone() {
         };
         assert_eq!(only_rolls_back(&args).is_ok(), alone, "{line:?}");
     }
+}
+
+#[test]
+fn each_mode_says_how_many_tasks_there_are() {
+    let mode = |line: &[&str]| {
+        let spec = created(&[line, &["busybox"]].concat()).unwrap();
+        serde_json::to_string(&spec.mode).unwrap()
+    };
+    for (line, expected) in [
+        (&["--mode=global"][..], r#"{"Global":{}}"#),
+        (&["--mode=global-job"], r#"{"GlobalJob":{}}"#),
+        (&["--mode=replicated-job"], r#"{"ReplicatedJob":{}}"#),
+        (
+            &["--mode=replicated-job", "--replicas=5"],
+            r#"{"ReplicatedJob":{"MaxConcurrent":5,"TotalCompletions":5}}"#,
+        ),
+        (
+            &[
+                "--mode=replicated-job",
+                "--replicas=5",
+                "--max-concurrent=2",
+            ],
+            r#"{"ReplicatedJob":{"MaxConcurrent":2,"TotalCompletions":5}}"#,
+        ),
+        (
+            &["--mode=replicated-job", "--max-concurrent=2"],
+            r#"{"ReplicatedJob":{"MaxConcurrent":2}}"#,
+        ),
+    ] {
+        assert_eq!(mode(line), expected, "{line:?}");
+    }
+}
+
+#[test]
+fn a_jobs_numbers_are_changed_one_by_one() {
+    let job = created(&["--mode=replicated-job", "--replicas=5", "busybox"]).unwrap();
+    let changed = |flag: &str| {
+        let ServiceCommand::Update(args) = service(&["update", flag, "job"]) else {
+            panic!("not update");
+        };
+        let spec = update(&args, job.clone(), &|_| None, &Known::default()).unwrap();
+        let job = spec.mode.replicated_job.unwrap();
+        (job.max_concurrent, job.total_completions)
+    };
+    assert_eq!(changed("--replicas=9"), (Some(5), Some(9)));
+    assert_eq!(changed("--max-concurrent=1"), (Some(1), Some(5)));
+    let scaled = scale(job.clone(), 7).unwrap().mode.replicated_job.unwrap();
+    assert_eq!(scaled.total_completions, Some(7));
+    assert_eq!(scaled.max_concurrent, Some(5));
 }
 
 #[test]

@@ -56,13 +56,23 @@ fn mode(service: &Service) -> &'static str {
     }
 }
 
-/// `running/desired`, and the most that a node may have.
+/// `running/desired`, and the most that a node may have, or how far a job is.
 fn replicas(service: &Service) -> String {
     let wanted = service.spec.mode.replicated.as_ref();
     let (running, desired) = match &service.service_status {
         Some(status) => (status.running_tasks, status.desired_tasks),
         None => (0, wanted.and_then(|mode| mode.replicas).unwrap_or(1)),
     };
+    let completed = service.service_status.map_or(0, |it| it.completed_tasks);
+    let mode = &service.spec.mode;
+    let total = match &mode.replicated_job {
+        Some(job) => job.total_completions,
+        // What is complete is no longer desired.
+        None => mode.global_job.as_ref().map(|_| desired + completed),
+    };
+    if let Some(total) = total {
+        return format!("{running}/{desired} ({completed}/{total} completed)");
+    }
     let placement = service.spec.task_template.placement.as_ref();
     match placement.map(|placement| placement.max_replicas) {
         Some(max) if max > 0 && wanted.is_some() => {

@@ -20,6 +20,7 @@ pub fn service_page(service: &Service, now: Time, networks: &BTreeMap<String, St
     page.line(0, "Name", &spec.name);
     page.pairs("Labels", &spec.labels);
     mode(spec, &mut page);
+    job(service, now, &mut page);
     update_status(service, now, &mut page);
     placement(task, &mut page);
     if let Some(config) = &spec.update_config {
@@ -54,13 +55,30 @@ pub fn service_page(service: &Service, now: Time, networks: &BTreeMap<String, St
 }
 
 fn mode(spec: &ServiceSpec, page: &mut Page) {
-    match (&spec.mode.global, &spec.mode.replicated) {
-        (Some(_), _) => page.line(0, "Service Mode", "Global"),
-        (_, replicated) => {
-            page.line(0, "Service Mode", "Replicated");
-            let replicas = replicated.as_ref().and_then(|mode| mode.replicas);
-            page.line(1, "Replicas", &replicas.unwrap_or(1).to_string());
-        }
+    let mode = &spec.mode;
+    let number = |page: &mut Page, name: &str, number: Option<u64>| {
+        page.line(1, name, &number.unwrap_or(1).to_string());
+    };
+    if mode.global.is_some() {
+        page.line(0, "Service Mode", "Global");
+    } else if mode.global_job.is_some() {
+        page.line(0, "Service Mode", "Global Job");
+    } else if let Some(job) = &mode.replicated_job {
+        page.line(0, "Service Mode", "Replicated Job");
+        number(page, "Max Concurrent", job.max_concurrent);
+        number(page, "Total Completions", job.total_completions);
+    } else {
+        page.line(0, "Service Mode", "Replicated");
+        let replicated = mode.replicated.as_ref();
+        number(page, "Replicas", replicated.and_then(|mode| mode.replicas));
+    }
+}
+
+fn job(service: &Service, now: Time, page: &mut Page) {
+    if let Some(status) = &service.job_status {
+        page.head("JobStatus");
+        page.line(1, "Iteration", &status.job_iteration.index.to_string());
+        page.line(1, "Last Execution", &ago(status.last_execution, now));
     }
 }
 

@@ -217,6 +217,54 @@ fn services_are_listed_by_name() {
 }
 
 #[test]
+fn jobs_are_listed_with_what_is_done() {
+    let mut job = service("batch");
+    job.spec.mode = serde_json::from_value(
+        json!({"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 5}}),
+    )
+    .unwrap();
+    job.service_status =
+        serde_json::from_value(json!({"RunningTasks": 1, "DesiredTasks": 2, "CompletedTasks": 3}))
+            .unwrap();
+    let mut global = service("check");
+    global.spec.mode = serde_json::from_value(json!({"GlobalJob": {}})).unwrap();
+    global.service_status = job.service_status;
+    let rows = service_rows(&[job, global]);
+    insta::assert_snapshot!(trimmed(&service_table(&rows)), @"
+    ID             NAME      MODE             REPLICAS              IMAGE            PORTS
+    mgmz3jbcp5bs   batch     replicated job   1/2 (3/5 completed)   busybox:latest   *:8080->80/tcp
+    mgmz3jbcp5bs   check     global job       1/2 (3/5 completed)   busybox:latest   *:8080->80/tcp
+    ");
+}
+
+#[test]
+fn a_page_says_how_often_a_job_ran() {
+    let mut job = service("batch");
+    job.spec.mode = serde_json::from_value(
+        json!({"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 5}}),
+    )
+    .unwrap();
+    job.job_status = serde_json::from_value(
+        json!({"JobIteration": {"Index": 1}, "LastExecution": job.update_status
+            .as_ref().unwrap().started_at}),
+    )
+    .unwrap();
+    let page = service_page(&job, time(NOW), &networks());
+    let lines = page
+        .lines()
+        .skip_while(|line| !line.starts_with("Service Mode"));
+    let lines: Vec<&str> = lines.take(6).collect();
+    insta::assert_snapshot!(lines.join("\n"), @"
+    Service Mode:        Replicated Job
+     Max Concurrent:     2
+     Total Completions:  5
+    JobStatus:
+     Iteration:          1
+     Last Execution:     4 minutes ago
+    ");
+}
+
+#[test]
 fn nothing_is_a_header_alone() {
     insta::assert_snapshot!(trimmed(&service_table(&[])), @"ID        NAME      MODE      REPLICAS   IMAGE     PORTS");
 }
