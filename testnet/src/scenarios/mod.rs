@@ -149,6 +149,10 @@ pub const ALL: &[Scenario] = &[
         run: overlay::restarts::restarts_cut_no_traffic_and_leaving_leaves_nothing,
     },
     Scenario {
+        name: "the_doctor_finds_what_keeps_devices_apart",
+        run: overlay::doctor::the_doctor_finds_what_keeps_devices_apart,
+    },
+    Scenario {
         name: "what_hands_and_crashes_break_is_mended",
         run: overlay::mends::what_hands_and_crashes_break_is_mended,
     },

@@ -57,27 +57,36 @@ pub fn an_update_under_load_drops_no_request(context: &Context) -> Result<()> {
             Ok(())
         })
     })?;
+    claim("another port in the containers", || {
+        all_answered_while(vec![by_ingress(&swarm)?], || {
+            let line = "service update --publish-rm 80 --publish-add 8080:81";
+            let mut argv = kit::argv("swarmlet", line);
+            argv.extend(["--args=--port 81", "web"]);
+            Ok(ask.ok(&argv)?)
+        })
+    })?;
     claim("a task that is not yet healthy is asked nothing", || {
         starting(&swarm, &client)
     })
 }
 
-/// Not one request fails while `change` is made.
+/// Not one request fails while `change` is made, by the VIP or by a published port.
 fn unnoticed<T>(swarm: &Swarm, client: &Inside, change: impl FnOnce() -> Result<T>) -> Result<()> {
     let vip = client
         .resolve("web")?
         .into_iter()
         .next()
         .context("no VIP")?;
-    let entry = swarm.host(2).ip().into();
-    let loads = [
-        Load::on(&client.netns()?, SocketAddr::new(vip, 80), CLIENTS),
-        Load::on(
-            &swarm.host(1).netns()?,
-            SocketAddr::new(entry, 8080),
-            CLIENTS,
-        ),
-    ];
+    let by_vip = Load::on(&client.netns()?, SocketAddr::new(vip, 80), CLIENTS);
+    all_answered_while(vec![by_vip, by_ingress(swarm)?], change)
+}
+
+fn by_ingress(swarm: &Swarm) -> Result<Load> {
+    let entry = SocketAddr::new(swarm.host(2).ip().into(), 8080);
+    Ok(Load::on(&swarm.host(1).netns()?, entry, CLIENTS))
+}
+
+fn all_answered_while<T>(loads: Vec<Load>, change: impl FnOnce() -> Result<T>) -> Result<()> {
     for load in &loads {
         load.flows()?;
     }
