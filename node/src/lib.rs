@@ -26,4 +26,5 @@ mod session;
 mod site;
 mod streams;
 mod swarm;
+mod waiting;
 pub mod worker;

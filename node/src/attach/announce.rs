@@ -5,7 +5,6 @@
 //! and it says so once it has started the container.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,18 +13,17 @@ use futures::stream::FuturesUnordered;
 use gossip::facts::{MAX_NAMES, MAX_TEXT};
 use gossip::{Endpoint, Ticket};
 use overlay::directory::NO_SERVICE;
-use overlay::dns::resolv::Wanted;
 use overlay::plugin::{Attached, AttachmentId};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::runtime::{Called, Runtime};
+use crate::worker::Resolvers;
 
 /// By task and network, as in gossip's facts.
 pub type Endpoints = BTreeMap<(u128, u128), Endpoint>;
-/// By one address of each container that has servers of its own.
-pub type Resolvers = BTreeMap<IpAddr, Wanted>;
-type Attachments = Arc<BTreeMap<AttachmentId, Attached>>;
+/// Containers of users.
+pub type Attachments = Arc<BTreeMap<AttachmentId, Attached>>;
 /// By what the engine calls the container's place on the network.
 type Known = BTreeMap<String, Called>;
 
@@ -142,6 +140,8 @@ fn is_here(attached: &Attachments, endpoint: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use overlay::dns::resolv::Wanted;
+
     use super::*;
 
     fn attached(endpoint: &str) -> Attached {

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::{Answer, Ask};
 use crate::control::message::{Open, SwarmNews};
 use crate::control::{Control, frame};
+use crate::waiting::or_never;
 
 /// For all managers together, while a user waits at his `docker run`.
 const GIVE_WITHIN: Duration = Duration::from_secs(14);
@@ -82,7 +83,7 @@ impl Client {
             }
             tokio::select! {
                 changed = held.changed() => if changed.is_err() { return },
-                () = sleep_or_never(again) => {}
+                () = or_never(again.map(sleep)) => {}
             }
         }
     }
@@ -185,13 +186,6 @@ fn unexpected(answer: Answer) -> String {
     match answer {
         Answer::Refused { reason } => reason,
         _ => "the manager answers something else".to_owned(),
-    }
-}
-
-async fn sleep_or_never(time: Option<Duration>) {
-    match time {
-        Some(time) => sleep(time).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -41,6 +41,7 @@ use crate::runtime::Runtime;
 use crate::session::Farewell;
 use crate::session::client::SessionClient;
 use crate::site::lan::Lan;
+use crate::waiting::or_never;
 use crate::worker::{Agent, AgentConfig, Links, TaskFiles, Unlinked};
 use protocols::RaftDial;
 
@@ -422,7 +423,7 @@ impl Membership {
             tokio::select! {
                 changed = news.changed() => if changed.is_err() { return },
                 Ok(()) = addr.changed() => {}
-                () = sleep_or_never(retry) => {}
+                () = or_never(retry.map(tokio::time::sleep)) => {}
             }
         }
     }
@@ -474,13 +475,6 @@ async fn follow_members(
         if status.changed().await.is_err() {
             return;
         }
-    }
-}
-
-async fn sleep_or_never(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -4,14 +4,10 @@
 //! before it tells anybody that the container died, and while the engine itself
 //! restarts nobody is told at all. So a container is ready only with a link.
 
-use std::collections::BTreeMap;
-
-use gossip::Endpoint;
 use overlay::plugin::Locals;
 use tokio::sync::watch;
 
-/// By task or attached container, and network.
-pub type Endpoints = BTreeMap<(u128, u128), Endpoint>;
+use crate::attach::announce::Endpoints;
 
 /// By who says it.
 #[derive(Debug, Default)]
@@ -47,7 +43,7 @@ mod tests {
     use std::net::IpAddr;
     use std::sync::Arc;
 
-    use gossip::Ticket;
+    use gossip::{Endpoint, Ticket};
     use overlay::view::Local;
 
     use super::*;

@@ -12,7 +12,8 @@ use overlay::table::Table;
 use overlay::tunnel::Tunnel;
 use services::Id;
 
-use super::{Network, lock};
+use super::Network;
+use crate::control::lock;
 use crate::doctor::{self, Diagnose, Diagnosis};
 
 /// What runs, and what it was told, as the keeper says after every look.

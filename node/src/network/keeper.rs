@@ -4,41 +4,39 @@
 //! It takes whatever has changed for a reason to look at everything again. What
 //! is already so costs nothing; what fails is tried again by itself.
 
+mod opening;
+mod reasons;
+
 use std::collections::BTreeSet;
-use std::future::pending;
-use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use overlay::dns::{self, NameServer, Zone};
-use overlay::host::{self, Host};
-use overlay::plugin::{Attach, Locals, Plugin};
+use overlay::dns::{NameServer, Zone};
+use overlay::host::Host;
+use overlay::plugin::Locals;
 use overlay::table::Table;
-use overlay::tunnel::{self, Routing, Tunnel};
+use overlay::tunnel::{Routing, Tunnel};
 use overlay::view::View;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::diagnose::Seen;
 use super::part::Part;
 use super::view::{Sources, Viewer, host_addresses, peers};
-use super::{Config, Faults, Inputs, Shared, Told, Upstreams, lock};
+use super::{Config, Faults, Inputs, Shared, Told, Upstreams};
 use crate::address;
+use crate::control::lock;
 use crate::worker::EngineState;
 
 /// Changes come in bursts: a task that starts is three of them.
 const COALESCE: Duration = Duration::from_millis(10);
-/// How long a program that takes away rules of ours has to finish.
-const SETTLE: Duration = Duration::from_millis(100);
 /// How long rules of an earlier run stay as they are, until it is known again
 /// what runs here and elsewhere: containers use them meanwhile.
 const REMEMBER_WITHIN: Duration = Duration::from_secs(5);
 /// Of that, for the other nodes to be heard.
 const MEET_WITHIN: Duration = Duration::from_secs(1);
-/// Other programs that keep a firewall load the engine's anew, without a word.
-const PASS_EVERY: Duration = Duration::from_secs(15);
 /// How old the list of this device's addresses may be.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -125,120 +123,6 @@ impl Keeper {
         let stopped = stop.run_until_cancelled(kept).await;
         debug_assert!(stopped.is_none());
         self.close().await;
-    }
-
-    /// Begins what does not run and is due.
-    async fn open(&mut self) {
-        let now = Instant::now();
-        if self.host.running().is_none() && self.host.is_due(now) {
-            match Host::open(self.config.names.clone()) {
-                Ok(host) => {
-                    self.inherited &= host.has_rules().await;
-                    self.host.runs(host);
-                    self.pass_engine().await;
-                }
-                Err(error) => self.host.failed(now, &error),
-            }
-        }
-        if self.plugin.running().is_none() && self.plugin.is_due(now) {
-            self.open_plugin(now).await;
-        }
-        if self
-            .tunnel
-            .running()
-            .is_some_and(|tunnel| tunnel.ended().is_cancelled())
-        {
-            self.tunnel.take();
-            tracing::warn!("the tunnel's device is gone; making another");
-        }
-        let port = self.inputs.directory.borrow().data_port;
-        if port != 0 && self.tunnel.running().is_none() && self.tunnel.is_due(now) {
-            match self.open_tunnel(port) {
-                Ok(tunnel) => {
-                    self.tunnel.runs(Arc::new(tunnel));
-                    self.untold.tunnel = true;
-                    // The routes went with the device before this one.
-                    self.untold.routes = true;
-                    self.untold.host = true;
-                }
-                Err(error) => self.tunnel.failed(now, &error),
-            }
-        }
-        if self.names.running().is_none() && self.names.is_due(now) {
-            let names = &self.config.names;
-            let v6 = host::has_ipv6().then_some(IpAddr::V6(names.gateway6));
-            let gateways = [IpAddr::V4(names.gateway)].into_iter().chain(v6);
-            match NameServer::start(dns::Config::on(gateways)) {
-                Ok(server) => {
-                    self.names.runs(server);
-                    self.untold.names = true;
-                }
-                Err(error) => self.names.failed(now, &error),
-            }
-        }
-    }
-
-    async fn open_plugin(&mut self, now: Instant) {
-        if lock(&self.shared.gate).expected.is_none() {
-            return;
-        }
-        let attach = Arc::clone(&self.inputs.attach) as Arc<dyn Attach>;
-        match Plugin::open(self.config.plugin(Some(attach))).await {
-            Ok(plugin) => {
-                self.plugin.runs(plugin.locals());
-                let links = Some(plugin.locals());
-                self.shared.announce(|announced| announced.links = links);
-                self.shared.attached.send_replace(Some(plugin.attached()));
-                let mut gate = lock(&self.shared.gate);
-                plugin.expect(gate.expected.clone().unwrap_or_default());
-                gate.plugin = Some(plugin);
-            }
-            Err(error) => self.plugin.failed(now, &error),
-        }
-    }
-
-    fn open_tunnel(&self, port: u16) -> io::Result<Tunnel> {
-        let open = |ip| {
-            Tunnel::open(tunnel::Config {
-                device: self.config.names.tun.clone(),
-                mtu: self.config.mtu,
-                listen: SocketAddr::new(ip, port),
-                credentials: self.inputs.credentials.clone(),
-            })
-        };
-        let ip = self.inputs.listen.ip();
-        let opened = match ip.is_unspecified() {
-            false => open(ip),
-            // Both families, where the kernel has both.
-            true => open(Ipv6Addr::UNSPECIFIED.into()).or_else(|error| match error.kind() {
-                io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied => Err(error),
-                _ => open(ip),
-            }),
-        };
-        opened.map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                let text = format!(
-                    "udp port {port} is used by another program (a VXLAN, say that of Docker's \
-                     own swarm): end that, or choose another --data-path-port for the swarm"
-                );
-                io::Error::new(error.kind(), text)
-            }
-            _ => error,
-        })
-    }
-
-    async fn pass_engine(&mut self) {
-        self.passed = Instant::now();
-        let Some(host) = self.host.running_mut() else {
-            self.engine.succeeded();
-            return;
-        };
-        // Nobody tells of the end of another's route.
-        self.untold.host |= !host.rivals().is_empty();
-        match host.pass_engine().await {
-            Ok(()) => self.engine.succeeded(),
-            Err(error) => self.engine.failed(Instant::now(), &error),
-        }
     }
 
     /// Tells every part what it is to do, where that is not what it was told.
@@ -380,62 +264,6 @@ impl Keeper {
         };
     }
 
-    /// Waits until there is a reason to look again.
-    async fn change(&mut self) {
-        let parts = [
-            self.plugin.again(),
-            self.host.again(),
-            self.tunnel.again(),
-            self.names.again(),
-            self.engine.again(),
-        ];
-        let remembered = [MEET_WITHIN, REMEMBER_WITHIN]
-            .map(|within| self.begun + within)
-            .into_iter()
-            .find(|at| self.inherited && self.untold.host && *at > Instant::now());
-        let pass = self.engine.again().unwrap_or(self.passed + PASS_EVERY);
-        let times = parts.into_iter().flatten().chain(remembered);
-        let again = times.chain([pass]).min();
-        let ended = self.tunnel.running().map(|tunnel| tunnel.ended());
-        let engine_is_due = tokio::select! {
-            () = changed(&mut self.inputs.directory) => false,
-            () = changed(&mut self.inputs.addr) => false,
-            () = changed(&mut self.gossip) => false,
-            () = changed(&mut self.told) => false,
-            () = changed(&mut self.inputs.engine) => true,
-            () = changed_or_never(self.plugin.running_mut()) => {
-                self.shared.announce(|_| {});
-                false
-            }
-            () = ended_or_never(ended) => false,
-            disturbed = disturbed_or_never(self.host.running_mut()) => {
-                self.disturbed(disturbed).await;
-                false
-            }
-            () = until_or_never(again) => pass <= Instant::now(),
-        };
-        let ready = matches!(*self.inputs.engine.borrow(), EngineState::Ready(_));
-        match engine_is_due {
-            true if ready => self.pass_engine().await,
-            // Its return is a reason of its own.
-            true => {
-                self.passed = Instant::now();
-                self.engine.succeeded();
-            }
-            false => {}
-        }
-    }
-
-    /// Another program has taken away what the kernel had of ours.
-    async fn disturbed(&mut self, told: host::Result<()>) {
-        self.untold.host = true;
-        if let Err(error) = told {
-            self.host.failed(Instant::now(), &error);
-            self.host.take();
-        }
-        sleep(SETTLE).await;
-    }
-
     async fn close(mut self) {
         let plugin = lock(&self.shared.gate).plugin.take();
         if let Some(plugin) = plugin {
@@ -447,40 +275,5 @@ impl Keeper {
         // A diagnosis may hold it a moment longer.
         *lock(&self.shared.seen) = Seen::default();
         drop(self.tunnel.take());
-    }
-}
-
-/// Who has gone says nothing any more.
-async fn changed<T>(watched: &mut watch::Receiver<T>) {
-    if watched.changed().await.is_err() {
-        pending().await
-    }
-}
-
-async fn changed_or_never<T>(watched: Option<&mut watch::Receiver<T>>) {
-    match watched {
-        Some(watched) => changed(watched).await,
-        None => pending().await,
-    }
-}
-
-async fn disturbed_or_never(host: Option<&mut Host>) -> host::Result<()> {
-    match host {
-        Some(host) => host.disturbed().await,
-        None => pending().await,
-    }
-}
-
-async fn ended_or_never(ended: Option<CancellationToken>) {
-    match ended {
-        Some(ended) => ended.cancelled().await,
-        None => pending().await,
-    }
-}
-
-async fn until_or_never(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => pending().await,
     }
 }

@@ -18,7 +18,7 @@ pub mod view;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use certs::Credentials;
 use gossip::Gossip;
@@ -27,7 +27,7 @@ use overlay::dns::Upstream;
 use overlay::dns::resolv::Resolv;
 use overlay::host::Host;
 use overlay::names::Names;
-use overlay::plugin::{self, Attach, Attached, AttachmentId, Plugin};
+use overlay::plugin::{self, Attach, Plugin};
 use services::Id;
 use services::directory::Directory;
 use tokio::sync::watch;
@@ -35,6 +35,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::attach;
+use crate::attach::announce::Attachments;
+use crate::control::lock;
 use crate::runtime::Runtime;
 use crate::worker::{Endpoints, EngineState, Expected, Links, Resolvers};
 use announced::Announced;
@@ -110,9 +112,6 @@ struct Gate {
     expected: Option<plugin::Expected>,
     plugin: Option<Plugin>,
 }
-
-/// Containers of users.
-type Attachments = Arc<BTreeMap<AttachmentId, Attached>>;
 
 /// By one address of each container that does not ask whom the host asks.
 type Upstreams = BTreeMap<IpAddr, Upstream>;
@@ -288,8 +287,4 @@ impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
