@@ -22,9 +22,11 @@ use crate::spec::Availability;
 pub(super) enum Standing {
     /// It has its task, and gets a new one.
     Open,
-    /// What runs stays and nothing new comes: it is paused, or was not heard
-    /// of yet.
+    /// What runs stays and nothing new comes: it is paused.
     Held,
+    /// The same, until it is known whether it is there: this leader has not
+    /// heard of it yet.
+    Unheard,
     /// Nothing of the service runs there.
     Closed,
     /// Removed from the swarm.
@@ -53,6 +55,14 @@ impl Sites {
         }
     }
 
+    /// Whether it is about to be known what becomes of the slot.
+    pub(super) fn are_unheard(&self, draft: &Draft, slot: SlotId) -> bool {
+        match slot {
+            SlotId::Number(_) => false,
+            SlotId::Node(node) => self.standing(draft, node) == Standing::Unheard,
+        }
+    }
+
     fn standing(&self, draft: &Draft, id: Id) -> Standing {
         let Some(node) = draft.state().node(id) else {
             return Standing::Gone;
@@ -64,6 +74,7 @@ impl Sites {
             (Some(NodeHealth::Ready), Availability::Active) if node.description.is_some() => {
                 Standing::Open
             }
+            (None | Some(NodeHealth::Unknown), Availability::Active) => Standing::Unheard,
             _ => Standing::Held,
         }
     }
@@ -89,7 +100,7 @@ pub(super) fn follow_nodes(draft: &mut Draft, service: &Service) {
             filled.insert(node);
         }
         match sites.standing(draft, node) {
-            Standing::Open | Standing::Held => {}
+            Standing::Open | Standing::Held | Standing::Unheard => {}
             Standing::Closed => stop(draft, slot),
             Standing::Gone => remove(draft, slot),
         }

@@ -15,7 +15,6 @@ use super::per_node::Sites;
 use super::slot::Slot;
 use crate::object::{Service, Task, TaskState, TaskStatus};
 use crate::spec::{Mode, RestartCondition};
-use crate::time::Timestamp;
 
 /// An attempt that lasts so long has not failed at once.
 const SETTLED_AFTER: Duration = Duration::from_secs(30);
@@ -107,8 +106,7 @@ fn backoff(failures: u32) -> Duration {
 pub(super) fn may_restart(draft: &Draft, slot: &Slot, newest: &Task) -> bool {
     let status = draft.effective(newest);
     let mode = &newest.spec.mode;
-    let is_replica = matches!(mode, Mode::Replicated { .. });
-    if !is_replica && !ended_by_itself(status) {
+    if !is_replica(newest) && !ended_by_itself(status) {
         return true;
     }
     let allowed = match newest.spec.task.restart_condition() {
@@ -122,7 +120,7 @@ pub(super) fn may_restart(draft: &Draft, slot: &Slot, newest: &Task) -> bool {
         None | Some(0) => allowed,
         Some(max) => {
             let window = policy.and_then(|policy| policy.window).unwrap_or_default();
-            allowed && restarts(slot, newest, status.at, window) < max
+            allowed && restarts(draft, slot, newest, window) < max
         }
     }
 }
@@ -137,15 +135,20 @@ pub(super) fn ended_by_itself(status: &TaskStatus) -> bool {
 }
 
 /// How often the slot was restarted with the spec of `newest`; within
-/// `window` of its end, if there is one.
-fn restarts(slot: &Slot, newest: &Task, ended: Timestamp, window: Duration) -> u64 {
-    let counts =
-        |task: &&std::sync::Arc<Task>| window.is_zero() || ended.since(task.meta.created) < window;
+/// `window` of its end, if there is one. What its node has ended is not counted
+/// where the policy was not asked about it.
+fn restarts(draft: &Draft, slot: &Slot, newest: &Task, window: Duration) -> u64 {
+    let ended = draft.effective(newest).at;
+    let is_asked = |task: &Task| is_replica(task) || ended_by_itself(draft.effective(task));
     slot.members()
-        .filter(|task| task.spec_version == newest.spec_version)
-        .skip(1)
-        .filter(counts)
+        .filter(|task| task.spec_version == newest.spec_version && task.id != newest.id)
+        .filter(|task| window.is_zero() || ended.since(task.meta.created) < window)
+        .filter(|task| is_asked(task))
         .count() as u64
+}
+
+fn is_replica(task: &Task) -> bool {
+    matches!(task.spec.mode, Mode::Replicated { .. })
 }
 
 #[cfg(test)]

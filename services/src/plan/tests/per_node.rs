@@ -383,6 +383,66 @@ fn a_new_leader_does_nothing_before_it_heard_the_nodes() {
 }
 
 #[test]
+fn a_new_leader_ends_no_update_before_it_heard_the_nodes() {
+    for roll_back in [false, true] {
+        let (mut world, service) = running(|_| {});
+        world.update(service, |spec| set_image(spec, "web:2"));
+        if roll_back {
+            world.run_for(SECOND * 60);
+            let version = world.service(service).meta.version;
+            let back = Command::RollbackService {
+                id: service,
+                version,
+            };
+            world.command(back).unwrap();
+        }
+        let state = |world: &World| {
+            let update = world.service(service).update.as_ref();
+            update.map(|update| update.state)
+        };
+        let under_way = state(&world);
+        let seen = std::mem::take(&mut world.observed);
+        world.plan();
+        assert_eq!(state(&world), under_way);
+        // Nor while it knows of one only.
+        let h1 = world.node("h1");
+        world.set_health(h1, NodeHealth::Ready);
+        world.plan();
+        assert_eq!(state(&world), under_way);
+        world.observed = seen;
+        world.run_for(SECOND * 60);
+        let wanted = match roll_back {
+            true => UpdateState::RollbackCompleted,
+            false => UpdateState::Completed,
+        };
+        assert_eq!(state(&world), Some(wanted));
+    }
+}
+
+#[test]
+fn what_its_node_ended_is_no_attempt_of_a_task() {
+    let (mut world, service) = running(|spec| {
+        spec.task.restart = Some(RestartPolicy {
+            max_attempts: Some(1),
+            ..RestartPolicy::default()
+        });
+    });
+    for _ in 0..3 {
+        drain(&mut world, "h1");
+        world.settle();
+        activate(&mut world, "h1");
+        world.settle();
+    }
+    check_on(&world, service, &["h1", "h2", "h3"]);
+    let h1 = world.node("h1");
+    let task = world.running(service);
+    let task = task.iter().find(|task| task.node == Some(h1)).unwrap().id;
+    world.fail(task);
+    world.run_for(SECOND * 60);
+    check_on(&world, service, &["h1", "h2", "h3"]);
+}
+
+#[test]
 fn a_global_job_runs_once_on_each_node_and_on_those_that_come() {
     let mut world = World::with_nodes(2);
     let job = world.create(global_job());

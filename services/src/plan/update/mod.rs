@@ -44,6 +44,9 @@ pub(super) fn roll_out(draft: &mut Draft) {
                 }
             }
             Some(UpdateState::Paused | UpdateState::RollbackPaused) => {}
+            // How many have failed, and whether all is done, is known when all
+            // nodes are.
+            Some(_) if is_blind(draft, &service) => {}
             Some(UpdateState::Updating | UpdateState::RollbackStarted) => {
                 advance(draft, &service, &rollout, &slots);
             }
@@ -65,6 +68,13 @@ fn slots(draft: &mut Draft, service: &Service) -> Vec<SlotUpdate> {
         .filter(|slot| slot.exists() && sites.are_open(draft, slot.id))
         .map(|slot| SlotUpdate::new(slot, began, &mut is_dirty))
         .collect()
+}
+
+fn is_blind(draft: &mut Draft, service: &Service) -> bool {
+    let sites = Sites::of(service);
+    let slots = draft.slots(service.id);
+    let mut slots = slots.iter();
+    slots.any(|slot| slot.exists() && sites.are_unheard(draft, slot.id))
 }
 
 /// One slot runs one task of the wanted spec. The older one goes before it
