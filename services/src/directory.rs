@@ -219,21 +219,28 @@ impl State {
         if ports.is_empty() || !service.is_updating() {
             return Vec::new();
         }
-        let mut by_ports: BTreeMap<BTreeSet<DirectoryPort>, BTreeSet<Id>> = BTreeMap::new();
         // Few specs, and many tasks of each.
-        let mut last = (&service.spec, ports.clone());
+        let specs = self.specs_of_tasks(service.id);
+        let older: BTreeMap<u64, BTreeSet<DirectoryPort>> = specs
+            .map(|(version, spec)| (version, outdated(&ports, spec)))
+            .filter(|(_, own)| *own != ports)
+            .collect();
+        if older.is_empty() {
+            return Vec::new();
+        }
+        let mut by_ports: BTreeMap<&BTreeSet<DirectoryPort>, BTreeSet<Id>> = BTreeMap::new();
         let tasks = self.tasks_of_service(service.id);
         for task in tasks.filter(|task| !task.status.state.is_final()) {
-            if !Arc::ptr_eq(last.0, &task.spec) {
-                last = (&task.spec, outdated(&ports, &task.spec));
-            }
-            if last.1 != ports {
-                by_ports.entry(last.1.clone()).or_default().insert(task.id);
+            if let Some(own) = older.get(&task.spec_version) {
+                by_ports.entry(own).or_default().insert(task.id);
             }
         }
         let grouped = by_ports.into_iter();
         grouped
-            .map(|(ports, tasks)| OutdatedPorts { tasks, ports })
+            .map(|(ports, tasks)| OutdatedPorts {
+                tasks,
+                ports: ports.clone(),
+            })
             .collect()
     }
 }
@@ -242,12 +249,15 @@ impl State {
 fn outdated(ports: &BTreeSet<DirectoryPort>, spec: &ServiceSpec) -> BTreeSet<DirectoryPort> {
     let own = ingress_ports(spec.ports());
     let as_before = |port: &DirectoryPort| {
-        let found = own.iter().find(|it| {
-            // One that was picked is not in the spec.
-            let is_picked = it.published == 0 && it.target == port.target;
-            (it.protocol, it.host_ip) == (port.protocol, port.host_ip)
-                && (it.published == port.published || is_picked)
-        })?;
+        let like = || {
+            let asked = (port.protocol, port.host_ip);
+            own.iter()
+                .filter(move |it| (it.protocol, it.host_ip) == asked)
+        };
+        let same = like().find(|it| it.published == port.published);
+        // One that was picked is not in the spec.
+        let picked = || like().find(|it| it.published == 0 && it.target == port.target);
+        let found = same.or_else(picked)?;
         Some(DirectoryPort {
             target: found.target,
             ..*port

@@ -17,6 +17,7 @@ use crate::command::{Refusal, RefusalKind};
 use crate::id::Id;
 use crate::object::{Cluster, Endpoint, Node, Service, Task, TaskAddress, TaskState, TaskStatus};
 use crate::observed::Observed;
+use crate::spec::ServiceSpec;
 use files::Files;
 use networks::Networks;
 
@@ -33,9 +34,14 @@ pub struct State {
     service_by_name: BTreeMap<String, Id>,
     tasks_by_service: BTreeMap<Id, BTreeSet<Id>>,
     tasks_by_node: BTreeMap<Id, BTreeSet<Id>>,
+    specs_of_tasks: BTreeMap<Id, Specs>,
     networks: Networks,
     files: Files,
 }
+
+/// What the tasks of a service were made of, by the spec's version, and how
+/// many of each.
+type Specs = BTreeMap<u64, (Arc<ServiceSpec>, usize)>;
 
 impl State {
     /// `None` before `CreateCluster`.
@@ -71,6 +77,14 @@ impl State {
     /// Also those of a service that was removed and whose tasks still stop.
     pub fn tasks_of_service(&self, id: Id) -> impl Iterator<Item = &Arc<Task>> {
         self.indexed(&self.tasks_by_service, id)
+    }
+
+    /// What its tasks were made of, the ended ones too, by the spec's version.
+    pub fn specs_of_tasks(&self, service: Id) -> impl Iterator<Item = (u64, &ServiceSpec)> {
+        let specs = self.specs_of_tasks.get(&service).into_iter();
+        specs
+            .flatten()
+            .map(|(version, (spec, _))| (*version, &**spec))
     }
 
     pub fn tasks_of_node(&self, id: Id) -> impl Iterator<Item = &Arc<Task>> {
@@ -248,6 +262,9 @@ impl State {
         if let Some(node) = task.node {
             self.tasks_by_node.entry(node).or_default().insert(task.id);
         }
+        let specs = self.specs_of_tasks.entry(task.service).or_default();
+        let spec = specs.entry(task.spec_version);
+        spec.or_insert_with(|| (Arc::clone(&task.spec), 0)).1 += 1;
         self.settle_addresses(&task);
         self.tasks.insert(task.id, Arc::new(task));
     }
@@ -290,6 +307,15 @@ impl State {
         };
         self.release_addresses(&task);
         unindex(&mut self.tasks_by_service, task.service, id);
+        if let Some(specs) = self.specs_of_tasks.get_mut(&task.service) {
+            if let Some((_, tasks)) = specs.get_mut(&task.spec_version) {
+                *tasks -= 1;
+            }
+            specs.retain(|_, (_, tasks)| *tasks > 0);
+            if specs.is_empty() {
+                self.specs_of_tasks.remove(&task.service);
+            }
+        }
         if let Some(node) = task.node {
             unindex(&mut self.tasks_by_node, node, id);
         }
