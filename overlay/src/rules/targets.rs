@@ -42,9 +42,9 @@ fn add_port(rules: &mut Ruleset, published: &PublishedPort, target: &Target) {
         let backends: Vec<_> = backends
             .filter(|(addr, _)| addr.is_ipv4() == ipv4)
             .collect();
-        let pick = pick_with_port(&backends)?;
+        let to_one = to_one_with_port(&backends)?;
         let ip = family(backends.first()?.0);
-        Some(format!("meta l4proto {protocol} dnat {ip} to {pick}"))
+        Some(format!("meta l4proto {protocol} dnat {ip} {to_one}"))
     };
     let lines: Vec<_> = [at(true), at(false)].into_iter().flatten().collect();
     if lines.is_empty() {
@@ -72,19 +72,22 @@ fn pick(backends: &[IpAddr]) -> Option<String> {
     }
 }
 
-fn pick_with_port(backends: &[(IpAddr, u16)]) -> Option<String> {
+/// `to …`: one of the addresses, with its port.
+fn to_one_with_port(backends: &[(IpAddr, u16)]) -> Option<String> {
     let (first, port) = *backends.first()?;
     let addrs = backends.iter().map(|(addr, _)| addr);
     Some(match backends {
-        [_] if first.is_ipv6() => format!("[{first}]:{port}"),
-        [_] => format!("{first}:{port}"),
-        // An update is about to change the port.
-        several if several.iter().any(|(_, other)| *other != port) => random(
-            several
+        [_] if first.is_ipv6() => format!("to [{first}]:{port}"),
+        [_] => format!("to {first}:{port}"),
+        // An update is about to change the port. From version 1.0 on, nft
+        // would do without being told what is in the map.
+        several if several.iter().any(|(_, other)| *other != port) => {
+            let both = several
                 .iter()
-                .map(|(addr, port)| format!("{addr} . {port}")),
-        ),
-        _ => format!("{}:{port}", random(addrs)),
+                .map(|(addr, port)| format!("{addr} . {port}"));
+            format!("addr . port to {}", random(both))
+        }
+        _ => format!("to {}:{port}", random(addrs)),
     })
 }
 
