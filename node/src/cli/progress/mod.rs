@@ -114,8 +114,12 @@ impl Progress {
         if look.service.job_status.is_some() {
             return job::look(look, &mut self.job_nodes);
         }
-        let current = current_tasks(look);
+        let mut current = current_tasks(look);
         let replicated = look.service.spec.mode.global.is_none();
+        if !replicated {
+            // The node was drained, or suits no more.
+            current.retain(|_, task| !ended(&task.desired_state));
+        }
         let wanted = match &look.service.spec.mode.replicated {
             Some(mode) => mode.replicas.unwrap_or(1),
             None if replicated => 1,

@@ -232,6 +232,8 @@ fn a_global_service_has_a_task_on_each_node() {
     let tasks = [
         task_on("n1", 0, "running", "running", ""),
         task_on("n3", 0, "running", "starting", ""),
+        // Drained meanwhile: nothing is to come there.
+        task_on("n4", 0, "shutdown", "shutdown", ""),
     ];
     insta::assert_snapshot!(look(&mut progress, &global, &tasks, 1).0, @"
     overall progress: 1 out of 2 tasks
