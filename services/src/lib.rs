@@ -9,6 +9,7 @@
 mod address;
 mod apply;
 pub mod assignment;
+pub mod bound;
 pub mod codec;
 pub mod command;
 pub mod constraint;

@@ -2,6 +2,7 @@
 //! for them.
 
 use services::Timestamp;
+use services::bound::{MAX_ERROR, truncate};
 use services::object::{ContainerStatus, TaskState, TaskStatus};
 
 use crate::runtime::{Container, Exit, Phase, RuntimeError};
@@ -28,12 +29,14 @@ pub(super) fn begun(last: &TaskStatus, state: TaskState, at: Timestamp) -> TaskS
     }
 }
 
+/// The error is bounded here, as hundreds of statuses are sent in one frame.
 pub(super) fn failed(
     last: &TaskStatus,
     state: TaskState,
     at: Timestamp,
-    error: String,
+    mut error: String,
 ) -> TaskStatus {
+    truncate(&mut error, MAX_ERROR);
     TaskStatus {
         error: Some(error),
         ..moved(last, state, at)
@@ -140,6 +143,14 @@ mod tests {
             unhealthy_error(&exit(137, false, None)),
             "task: non-zero exit (137): dockerexec: unhealthy container"
         );
+    }
+
+    #[test]
+    fn an_error_without_end_is_cut() {
+        let last = accepted(Timestamp::default());
+        let error = "é".repeat(4 << 20);
+        let status = failed(&last, TaskState::Rejected, last.at, error);
+        assert_eq!(status.error, Some("é".repeat(MAX_ERROR / 2)));
     }
 
     #[test]
