@@ -18,6 +18,7 @@ use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::statfs;
 use rustix::io::Errno;
@@ -25,6 +26,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use services::file::{FileKind, FileReference};
 use services::{Assignment, Id};
 
+use crate::control::lock;
 use crate::runtime::FileMount;
 
 /// `TMPFS_MAGIC` of `linux/magic.h`.
@@ -38,6 +40,9 @@ pub struct TaskFiles {
     root: PathBuf,
     /// Files are on a tmpfs of their own.
     in_memory: bool,
+    /// Held by who looks whether it is mounted and changes that: steps of tasks
+    /// are taken at the same time.
+    mounting: Arc<Mutex<()>>,
 }
 
 /// Why a task has not its files; some of them may be there.
@@ -55,6 +60,7 @@ impl TaskFiles {
         Self {
             root: run_dir.join("tasks"),
             in_memory: true,
+            mounting: Arc::default(),
         }
     }
 
@@ -64,6 +70,7 @@ impl TaskFiles {
         Self {
             root: root.to_owned(),
             in_memory: false,
+            mounting: Arc::default(),
         }
     }
 
@@ -92,6 +99,7 @@ impl TaskFiles {
     }
 
     fn make_room(&self, dir: &Path) -> io::Result<()> {
+        let _mounting = lock(&self.mounting);
         make_private(&self.root)?;
         if self.in_memory && !is_mounted(&self.root)? {
             mount_tmpfs(&self.root)?;
@@ -119,13 +127,16 @@ impl TaskFiles {
 
     /// Leaves nothing on the host.
     pub fn clear(&self) -> io::Result<()> {
+        let _mounting = lock(&self.mounting);
         self.keep(&BTreeSet::new())?;
         if !self.root.exists() {
             return Ok(());
         }
-        if self.in_memory && is_mounted(&self.root)? {
+        // One may hide another, if something else has mounted it as well.
+        while self.in_memory && is_mounted(&self.root)? {
             // A container that runs on still sees its own files.
             unmount(&self.root, UnmountFlags::DETACH)?;
+            self.keep(&BTreeSet::new())?;
         }
         fs::remove_dir(&self.root)
     }

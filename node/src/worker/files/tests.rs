@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::thread;
 
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::thread::UnshareFlags;
 use services::file::FileContent;
 use services::object::TaskState;
 use services::spec::ServiceSpec;
@@ -103,4 +106,67 @@ fn a_secret_that_is_gone_is_named_and_no_bytes_are_told() {
     assignment.files = BTreeMap::<Id, Arc<FileContent>>::new();
     let error = files.place(&assignment).unwrap_err().to_string();
     assert_eq!(error, "secret s1 is not in the swarm any more");
+}
+
+/// On a thread with mounts of its own, which end with it.
+fn with_own_mounts(test: impl FnOnce() + Send + 'static) {
+    let run = || {
+        #[expect(
+            deprecated,
+            reason = "the new one is unsafe for the sake of file descriptors"
+        )]
+        let entered = rustix::thread::unshare(UnshareFlags::NEWNS);
+        entered.expect("mount namespaces need root: run as root");
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).unwrap();
+        test();
+    };
+    if let Err(panic) = thread::spawn(run).join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn mounted(root: &Path) -> usize {
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    let at = |line: &&str| line.split(' ').nth(4) == root.to_str();
+    mounts.lines().filter(at).count()
+}
+
+#[test]
+fn tasks_that_begin_at_once_have_one_file_system() {
+    with_own_mounts(|| {
+        const TASKS: u128 = 16;
+        let dir = tempfile::tempdir().unwrap();
+        let files = TaskFiles::of(dir.path());
+        let start = Barrier::new(TASKS as usize);
+        thread::scope(|scope| {
+            for task in 1..=TASKS {
+                let (files, start) = (&files, &start);
+                scope.spawn(move || {
+                    let assignment = assignment(task);
+                    start.wait();
+                    files.place(&assignment).unwrap();
+                });
+            }
+        });
+        assert_eq!(mounted(&files.root), 1);
+        assert_eq!(names(&files.root).len(), TASKS as usize);
+        files.clear().unwrap();
+        assert_eq!(names(dir.path()), BTreeSet::new());
+    });
+}
+
+#[test]
+fn what_another_file_system_hides_goes_too() {
+    with_own_mounts(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let files = TaskFiles::of(dir.path());
+        files.place(&assignment(1)).unwrap();
+        mount_tmpfs(&files.root).unwrap();
+        files.place(&assignment(2)).unwrap();
+        assert_eq!(mounted(&files.root), 2);
+        files.clear().unwrap();
+        assert_eq!(mounted(&files.root), 0);
+        assert_eq!(names(dir.path()), BTreeSet::new());
+    });
 }
