@@ -94,12 +94,14 @@ pub struct AssignmentBatch {
     pub complete: bool,
 }
 
-/// The content of a secret or a config.
+/// A part of the content of a secret or a config; those of one follow each
+/// other.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct FileBatch {
     pub id: Id,
-    /// In the encoding of `services::codec`.
+    /// Of the encoding of `services::codec`, which is all parts together.
     pub content: Vec<u8>,
+    pub complete: bool,
 }
 
 impl fmt::Debug for FileBatch {

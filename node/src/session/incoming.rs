@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use services::codec::{CodecError, decode_assignments, decode_directory, decode_file};
+use services::codec::{CodecError, MAX_FILE};
+use services::codec::{decode_assignments, decode_directory, decode_file};
 use services::directory::{Directory, DirectoryDelta};
 use services::file::FileContent;
 use services::{Assignment, Id};
@@ -27,6 +28,8 @@ pub struct Assignments {
     /// Secrets and configs of theirs that this node did not have.
     files: BTreeMap<Id, Arc<FileContent>>,
     file_bytes: usize,
+    /// The one of which a part is still missing, with what is there.
+    arriving: Option<(Id, Vec<u8>)>,
 }
 
 impl Assignments {
@@ -42,14 +45,21 @@ impl Assignments {
 
     pub fn take_file(&mut self, batch: FileBatch) -> io::Result<()> {
         self.file_bytes += batch.content.len();
-        if self.file_bytes > MAX_FILES {
-            return Err(invalid(CodecError::TooLarge {
-                size: self.file_bytes,
-                limit: MAX_FILES,
-            }));
+        check_size(self.file_bytes, MAX_FILES)?;
+        let begun = self.arriving.take();
+        let (id, mut content) = begun.unwrap_or((batch.id, Vec::new()));
+        if id != batch.id {
+            let mixed = "a file began before the one before it was complete";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, mixed));
         }
-        let content = decode_file(&batch.content).map_err(invalid)?;
-        self.files.insert(batch.id, Arc::new(content));
+        check_size(content.len() + batch.content.len(), MAX_FILE)?;
+        content.extend(batch.content);
+        if !batch.complete {
+            self.arriving = Some((id, content));
+            return Ok(());
+        }
+        let content = decode_file(&content).map_err(invalid)?;
+        self.files.insert(id, Arc::new(content));
         Ok(())
     }
 
@@ -82,12 +92,7 @@ impl DirectoryChange {
         known: impl FnOnce() -> Directory,
     ) -> io::Result<Option<Directory>> {
         self.bytes += batch.delta.len();
-        if self.bytes > MAX_DIRECTORY {
-            return Err(invalid(CodecError::TooLarge {
-                size: self.bytes,
-                limit: MAX_DIRECTORY,
-            }));
-        }
+        check_size(self.bytes, MAX_DIRECTORY)?;
         self.reset |= batch.reset;
         self.delta
             .extend(decode_directory(&batch.delta).map_err(invalid)?);
@@ -104,19 +109,27 @@ impl DirectoryChange {
     }
 }
 
+fn check_size(size: usize, limit: usize) -> io::Result<()> {
+    match size > limit {
+        true => Err(invalid(CodecError::TooLarge { size, limit })),
+        false => Ok(()),
+    }
+}
+
 fn invalid(error: CodecError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 #[cfg(test)]
 mod tests {
-    use services::codec::{encode_assignments, encode_directory, encode_file};
+    use services::codec::{encode_assignments, encode_directory};
     use services::directory::DirectoryService;
     use services::file::FileReference;
     use services::object::TaskState;
     use services::spec::ServiceSpec;
 
     use super::*;
+    use crate::session::server::file_batches;
 
     fn directory(names: &[&str]) -> Directory {
         let services = names.iter().zip(1..).map(|(name, id)| {
@@ -161,15 +174,20 @@ mod tests {
         }
     }
 
-    fn file(id: u128) -> FileBatch {
-        let content = FileContent {
-            data: vec![7; 1000].into(),
+    fn content(bytes: usize) -> FileContent {
+        FileContent {
+            data: vec![7; bytes].into(),
             ..FileContent::default()
-        };
-        FileBatch {
-            id: Id::from_u128(id),
-            content: encode_file(&content).unwrap(),
         }
+    }
+
+    fn parts(id: u128, bytes: usize) -> Vec<FileBatch> {
+        file_batches(Id::from_u128(id), &content(bytes)).unwrap()
+    }
+
+    fn file(id: u128) -> FileBatch {
+        let [part]: [FileBatch; 1] = parts(id, 1000).try_into().unwrap();
+        part
     }
 
     fn set(assignments: &[Assignment]) -> AssignmentBatch {
@@ -213,12 +231,42 @@ mod tests {
     }
 
     #[test]
+    fn a_large_file_comes_in_parts_that_a_slow_link_carries() {
+        let mut incoming = Assignments::default();
+        let parts = parts(1, 1_023_999);
+        assert!(parts.len() > 1);
+        for part in parts {
+            assert!(part.content.len() <= 64 << 10);
+            assert!(incoming.files.is_empty(), "it is there when it is complete");
+            incoming.take_file(part).unwrap();
+        }
+        assert_eq!(*incoming.files[&Id::from_u128(1)], content(1_023_999));
+    }
+
+    #[test]
+    fn parts_of_two_files_are_not_mixed() {
+        let mut incoming = Assignments::default();
+        incoming.take_file(parts(1, 100_000).remove(0)).unwrap();
+        assert!(incoming.take_file(file(2)).is_err());
+    }
+
+    #[test]
     fn files_without_end_are_refused() {
         let mut incoming = Assignments::default();
-        let mut batch = file(1);
-        batch.content = vec![0xff; 3 << 20];
-        assert!(incoming.take_file(batch).is_err(), "one too large");
-        incoming.file_bytes = MAX_FILES;
+        let part = FileBatch {
+            complete: false,
+            ..parts(1, 100_000).remove(0)
+        };
+        let times = MAX_FILE / part.content.len();
+        for _ in 0..times {
+            incoming.take_file(part.clone()).unwrap();
+        }
+        assert!(incoming.take_file(part).is_err(), "one too large");
+
+        let mut incoming = Assignments {
+            file_bytes: MAX_FILES,
+            ..Assignments::default()
+        };
         assert!(incoming.take_file(file(1)).is_err());
     }
 

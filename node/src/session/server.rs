@@ -23,6 +23,9 @@ use crate::manager::{Manager, node_key};
 
 /// Assignments in one frame; a spec may be some kilobytes.
 const ASSIGNMENTS_PER_FRAME: usize = 200;
+/// Of a secret or a config in one frame: what a slow link carries well within
+/// [`PATIENCE`], in which a worker wants to have heard a whole frame.
+const FILE_BYTES_PER_FRAME: usize = 64 << 10;
 
 /// Serves one session until it breaks, is superseded, or this manager has lost
 /// its leader: then another manager may know more.
@@ -92,8 +95,11 @@ async fn tell(
         for batch in update.directory {
             frame::send(&mut down, &Down::Directory(batch)).await?;
         }
-        for file in update.files {
-            frame::send(&mut down, &Down::File(file)).await?;
+        // One after the other: all of them may be more than memory has room for.
+        for (id, content) in update.files {
+            for batch in file_batches(id, &content)? {
+                frame::send(&mut down, &Down::File(batch)).await?;
+            }
         }
         for batch in update.assignments {
             frame::send(&mut down, &Down::Assign(batch)).await?;
@@ -134,7 +140,7 @@ struct Told {
 #[derive(Default)]
 struct Update {
     directory: Vec<DirectoryBatch>,
-    files: Vec<FileBatch>,
+    files: Vec<(Id, Arc<FileContent>)>,
     assignments: Vec<AssignmentBatch>,
     /// Tasks that are assigned no more.
     removed: Vec<Id>,
@@ -177,7 +183,8 @@ impl Told {
             let before = std::mem::replace(&mut self.directory, directory);
             update.directory = directory_batches(reset, &before, &self.directory)?;
         }
-        update.files = new_files(&self.files, &files)?;
+        let new = files.iter().filter(|(id, _)| !self.files.contains(id));
+        update.files = new.map(|(id, it)| (*id, Arc::clone(it))).collect();
         self.files = files.into_keys().collect();
         if reset || !changed.is_empty() || !removed.is_empty() {
             update.assignments = batches(reset, &changed, &removed)?;
@@ -200,16 +207,16 @@ impl Told {
     }
 }
 
-fn new_files(
-    told: &BTreeSet<Id>,
-    needed: &BTreeMap<Id, Arc<FileContent>>,
-) -> io::Result<Vec<FileBatch>> {
-    let new = needed.iter().filter(|(id, _)| !told.contains(id));
-    let batches = new.map(|(&id, content)| {
-        let content = encode_file(content).map_err(io::Error::other)?;
-        Ok(FileBatch { id, content })
+pub(super) fn file_batches(id: Id, content: &FileContent) -> io::Result<Vec<FileBatch>> {
+    let bytes = encode_file(content).map_err(io::Error::other)?;
+    let count = bytes.len().div_ceil(FILE_BYTES_PER_FRAME);
+    let parts = (1..).zip(bytes.chunks(FILE_BYTES_PER_FRAME));
+    let batches = parts.map(|(number, part)| FileBatch {
+        id,
+        content: part.to_vec(),
+        complete: number == count,
     });
-    batches.collect()
+    Ok(batches.collect())
 }
 
 fn directory_batches(
