@@ -76,6 +76,17 @@ pub struct FileContent {
     pub data: Payload,
 }
 
+impl FileContent {
+    /// Of all that it holds, in bytes.
+    pub fn size(&self) -> usize {
+        let driver = self.templating.as_ref();
+        let options = driver.into_iter().flat_map(|it| &it.options);
+        let options = options.map(|(name, value)| name.len() + value.len());
+        let name = driver.map_or(0, |it| it.name.len());
+        self.data.bytes().len() + name + options.sum::<usize>()
+    }
+}
+
 /// Bytes that no log, no error and no JSON shows. Only ever in sealed files and
 /// memory, and in the files of running tasks.
 #[derive(Clone, PartialEq, Eq)]

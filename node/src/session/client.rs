@@ -291,7 +291,7 @@ impl SessionClient {
 impl SessionClient {
     fn assign(&self, mut set: Assignments) {
         let mut held = lock(&self.held);
-        set.provide(&held);
+        set.provide(&held, &mut self.agent.files().left_out());
         tickets::keep(&mut set.changed, &held, self.me, |granted, ticket| {
             self.credentials.root_verifies(granted, ticket)
         });

@@ -1,6 +1,6 @@
 //! What a manager sends in several frames and what counts only as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -11,12 +11,10 @@ use services::file::FileContent;
 use services::{Assignment, Id};
 
 use crate::control::message::{AssignmentBatch, DirectoryBatch, FileBatch};
+use crate::worker::MAX_FILES;
 
 /// Of all the pieces of a directory, in bytes: far above ten thousand services.
 const MAX_DIRECTORY: usize = 64 << 20;
-
-/// Of the files that come before one set of assignments, in bytes.
-const MAX_FILES: usize = 256 << 20;
 
 /// A set of assignments that is still arriving.
 #[derive(Debug, Default)]
@@ -25,9 +23,12 @@ pub struct Assignments {
     pub reset: bool,
     pub changed: BTreeMap<Id, Assignment>,
     pub removed: Vec<Id>,
-    /// Secrets and configs of theirs that this node did not have.
+    /// Secrets and configs of theirs that this node did not have; no more
+    /// than [`MAX_FILES`].
     files: BTreeMap<Id, Arc<FileContent>>,
     file_bytes: usize,
+    /// Those beyond.
+    dropped: BTreeSet<Id>,
     /// The one of which a part is still missing, with what is there.
     arriving: Option<(Id, Vec<u8>)>,
 }
@@ -44,8 +45,6 @@ impl Assignments {
     }
 
     pub fn take_file(&mut self, batch: FileBatch) -> io::Result<()> {
-        self.file_bytes += batch.content.len();
-        check_size(self.file_bytes, MAX_FILES)?;
         let begun = self.arriving.take();
         let (id, mut content) = begun.unwrap_or((batch.id, Vec::new()));
         if id != batch.id {
@@ -58,21 +57,64 @@ impl Assignments {
             self.arriving = Some((id, content));
             return Ok(());
         }
+        if self.file_bytes + content.len() > MAX_FILES {
+            self.dropped.insert(id);
+            return Ok(());
+        }
+        self.file_bytes += content.len();
         let content = decode_file(&content).map_err(invalid)?;
         self.files.insert(id, Arc::new(content));
         Ok(())
     }
 
     /// Gives each what it refers to, of what came with it and of what this node
-    /// `held` before: a file that some task needs is sent once.
-    pub fn provide(&mut self, held: &BTreeMap<Id, Assignment>) {
-        let mut known = std::mem::take(&mut self.files);
-        for (id, content) in held.values().flat_map(|it| &it.files) {
-            known.entry(*id).or_insert_with(|| Arc::clone(content));
+    /// `held` before: a file that some task needs is sent once. Of more than
+    /// [`MAX_FILES`] in all, some are `left_out`: new ones rather than others.
+    pub fn provide(&mut self, held: &BTreeMap<Id, Assignment>, left_out: &mut BTreeSet<Id>) {
+        self.provide_at_most(MAX_FILES, held, left_out);
+    }
+
+    fn provide_at_most(
+        &mut self,
+        limit: usize,
+        held: &BTreeMap<Id, Assignment>,
+        left_out: &mut BTreeSet<Id>,
+    ) {
+        let ends = |task: &Id| self.changed.contains_key(task) || self.removed.contains(task);
+        let as_before = held.values().filter(|it| !self.reset && !ends(&it.task));
+        let tasks = as_before.chain(self.changed.values());
+        let references = tasks.flat_map(Assignment::references);
+        let needed: BTreeSet<Id> = references.map(|(_, it)| it.id).collect();
+
+        let before = held.values().flat_map(|it| &it.files);
+        let before = before.map(|(&id, it)| (id, Arc::clone(it))).collect();
+        let mut known: BTreeMap<Id, Arc<FileContent>> = BTreeMap::new();
+        let mut dropped = std::mem::take(&mut self.dropped);
+        let mut bytes = 0;
+        for files in [before, std::mem::take(&mut self.files)] {
+            for (id, content) in files {
+                if !needed.contains(&id) || known.contains_key(&id) {
+                    continue;
+                }
+                if bytes + content.size() > limit {
+                    dropped.insert(id);
+                    continue;
+                }
+                bytes += content.size();
+                known.insert(id, content);
+            }
         }
         for assignment in self.changed.values_mut() {
             assignment.provide(|_, id| known.get(&id).cloned());
         }
+        if !self.reset {
+            dropped.extend(left_out.iter());
+        }
+        dropped.retain(|id| needed.contains(id) && !known.contains_key(id));
+        for file in dropped.difference(left_out) {
+            tracing::warn!(%file, limit, "too many secrets and configs: one is left out");
+        }
+        *left_out = dropped;
     }
 }
 
@@ -214,7 +256,7 @@ mod tests {
             with_files(11, Running, &[1]),
         ];
         let mut first = incoming.take(set(&first)).unwrap().unwrap();
-        first.provide(&BTreeMap::new());
+        first.provide(&BTreeMap::new(), &mut BTreeSet::new());
         assert_eq!(
             (needed(&first, 10), needed(&first, 11)),
             (vec![1, 2], vec![1])
@@ -225,7 +267,7 @@ mod tests {
             with_files(12, Running, &[2, 3]),
         ];
         let mut then = incoming.take(set(&then)).unwrap().unwrap();
-        then.provide(&first.changed);
+        then.provide(&first.changed, &mut BTreeSet::new());
         assert_eq!(needed(&then, 10), [], "it is to stop");
         assert_eq!(needed(&then, 12), [2], "what nobody sent is not there");
     }
@@ -262,12 +304,61 @@ mod tests {
             incoming.take_file(part.clone()).unwrap();
         }
         assert!(incoming.take_file(part).is_err(), "one too large");
+    }
 
+    fn ids(ids: impl IntoIterator<Item = u128>) -> BTreeSet<Id> {
+        ids.into_iter().map(Id::from_u128).collect()
+    }
+
+    #[test]
+    fn a_file_that_there_is_no_memory_for_ends_no_session() {
         let mut incoming = Assignments {
             file_bytes: MAX_FILES,
             ..Assignments::default()
         };
-        assert!(incoming.take_file(file(1)).is_err());
+        incoming.take_file(file(1)).unwrap();
+        let needs = [with_files(10, TaskState::Running, &[1])];
+        let mut set = incoming.take(set(&needs)).unwrap().unwrap();
+        let mut left_out = BTreeSet::new();
+        set.provide(&BTreeMap::new(), &mut left_out);
+        assert_eq!(left_out, ids([1]));
+    }
+
+    #[test]
+    fn beyond_the_limit_new_tasks_have_no_files_and_others_keep_theirs() {
+        use TaskState::{Running, Shutdown};
+        let mut left_out = BTreeSet::new();
+        let mut held = BTreeMap::new();
+        let mut told = |reset, files: &[u128], tasks: &[Assignment]| {
+            let mut incoming = Assignments::default();
+            for id in files {
+                incoming.take_file(file(*id)).unwrap();
+            }
+            let batch = AssignmentBatch {
+                reset,
+                ..set(tasks)
+            };
+            let mut set = incoming.take(batch).unwrap().unwrap();
+            set.provide_at_most(2500, &held, &mut left_out);
+            if reset {
+                held.clear();
+            }
+            held.extend(set.changed);
+            let has = held.values().flat_map(|it| it.files.keys().copied());
+            (has.collect::<BTreeSet<Id>>(), left_out.clone())
+        };
+        let (first, second) = (
+            with_files(11, Running, &[1, 2]),
+            with_files(10, Running, &[2, 3]),
+        );
+        let both = [first.clone(), second.clone()];
+        let (all, none) = ([1, 2, 3], ids([]));
+        assert_eq!(told(true, &[1, 2], &both[..1]), (ids([1, 2]), none.clone()));
+        assert_eq!(told(false, &[3], &both[1..]), (ids([1, 2]), ids([3])));
+        assert_eq!(told(true, &all, &both), (ids([1, 2]), ids([3])));
+
+        let stopped = with_files(11, Shutdown, &[1, 2]);
+        assert_eq!(told(true, &[2, 3], &[stopped, second]), (ids([2, 3]), none));
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub struct Agent {
     inbox: Arc<Inbox>,
     board: Board,
     inherited: Arc<Assigned>,
+    files: TaskFiles,
     engine: watch::Receiver<EngineState>,
     leave: mpsc::Sender<oneshot::Sender<()>>,
     stop: CancellationToken,
@@ -91,6 +92,7 @@ impl Agent {
             inbox: Arc::default(),
             board: Board::default(),
             inherited: Arc::new(inherited.unwrap_or_default()),
+            files: config.files.clone(),
             engine,
             leave,
             stop: CancellationToken::new(),
@@ -148,6 +150,11 @@ impl Agent {
     /// What was assigned when it started, as an earlier run has left it.
     pub fn inherited(&self) -> &Assigned {
         &self.inherited
+    }
+
+    /// Where the files of tasks are made.
+    pub fn files(&self) -> &TaskFiles {
+        &self.files
     }
 
     /// A reader of statuses of its own.

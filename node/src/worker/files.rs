@@ -18,7 +18,7 @@ use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::fs::statfs;
 use rustix::io::Errno;
@@ -31,6 +31,9 @@ use crate::runtime::FileMount;
 
 /// `TMPFS_MAGIC` of `linux/magic.h`.
 const TMPFS: i64 = 0x0102_1994;
+/// Of the different secrets and configs of all tasks of this node, in bytes:
+/// half of what the agent's record may have.
+pub const MAX_FILES: usize = 128 << 20;
 /// What a mode may say; set-uid bits have no meaning in a file that is mounted.
 const PERMISSIONS: u32 = 0o777;
 
@@ -43,6 +46,8 @@ pub struct TaskFiles {
     /// Held by who looks whether it is mounted and changes that: steps of tasks
     /// are taken at the same time.
     mounting: Arc<Mutex<()>>,
+    /// See [`left_out`](Self::left_out).
+    left_out: Arc<Mutex<BTreeSet<Id>>>,
 }
 
 /// Why a task has not its files; some of them may be there.
@@ -50,6 +55,11 @@ pub struct TaskFiles {
 pub enum FilesError {
     #[error("{kind} {name} is not in the swarm any more")]
     Gone { kind: FileKind, name: String },
+    #[error(
+        "{kind} {name} is left out: a node has no more than {} MiB of secrets and configs",
+        MAX_FILES >> 20
+    )]
+    LeftOut { kind: FileKind, name: String },
     #[error("no files in memory for the task at {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
 }
@@ -61,6 +71,7 @@ impl TaskFiles {
             root: run_dir.join("tasks"),
             in_memory: true,
             mounting: Arc::default(),
+            left_out: Arc::default(),
         }
     }
 
@@ -71,6 +82,7 @@ impl TaskFiles {
             root: root.to_owned(),
             in_memory: false,
             mounting: Arc::default(),
+            left_out: Arc::default(),
         }
     }
 
@@ -81,10 +93,7 @@ impl TaskFiles {
         let dir = self.root.join(assignment.task.to_string());
         for (number, (kind, reference)) in assignment.references().enumerate() {
             let content = assignment.files.get(&reference.id);
-            let content = content.ok_or_else(|| FilesError::Gone {
-                kind,
-                name: reference.name.clone(),
-            })?;
+            let content = content.ok_or_else(|| self.missing(kind, reference))?;
             if number == 0 {
                 self.make_room(&dir).map_err(at(&dir))?;
             }
@@ -96,6 +105,20 @@ impl TaskFiles {
             });
         }
         Ok(placed)
+    }
+
+    /// Secrets and configs that tasks of this node refer to and that it did not
+    /// take, as with them it would have more than [`MAX_FILES`].
+    pub fn left_out(&self) -> MutexGuard<'_, BTreeSet<Id>> {
+        lock(&self.left_out)
+    }
+
+    fn missing(&self, kind: FileKind, reference: &FileReference) -> FilesError {
+        let name = reference.name.clone();
+        match self.left_out().contains(&reference.id) {
+            true => FilesError::LeftOut { kind, name },
+            false => FilesError::Gone { kind, name },
+        }
     }
 
     fn make_room(&self, dir: &Path) -> io::Result<()> {

@@ -60,6 +60,6 @@ pub const DRAIN: Duration = Duration::from_secs(1);
 
 pub use agent::{Agent, AgentConfig, AgentError};
 pub use engine::EngineState;
-pub use files::TaskFiles;
+pub use files::{MAX_FILES, TaskFiles};
 pub use links::{Endpoints, Expected, Links, Resolvers, Unlinked};
 pub use statuses::Statuses;

@@ -13,6 +13,8 @@ const MAX_NAME: usize = 64;
 /// Bytes; so many are one too many.
 const MAX_SECRET: usize = 500 << 10;
 const MAX_CONFIG: usize = 1000 << 10;
+/// Of one kind; each is a file of its own for each task.
+const MAX_REFERENCES: usize = 500;
 
 /// # Errors
 /// Why the spec is refused, with the kind and text that Docker answers.
@@ -67,6 +69,11 @@ pub(super) fn check_references(
     kind: FileKind,
     references: &[FileReference],
 ) -> Result<(), Refusal> {
+    if references.len() > MAX_REFERENCES {
+        return Err(invalid(format!(
+            "ContainerSpec: a service cannot have more than {MAX_REFERENCES} {kind}s"
+        )));
+    }
     let mut targets: BTreeMap<&str, &str> = BTreeMap::new();
     for FileReference { name, target, .. } in references {
         if name.is_empty() {

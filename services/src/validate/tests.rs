@@ -303,6 +303,25 @@ fn references_have_a_name_and_a_target_of_their_own() {
 }
 
 #[test]
+fn references_have_a_limit() {
+    let refer = |count: usize| {
+        let reference = |number: usize| crate::file::FileReference {
+            name: "c".to_owned(),
+            target: number.to_string(),
+            ..Default::default()
+        };
+        (0..count).map(reference).collect::<Vec<_>>()
+    };
+    let mut spec = web();
+    spec.task.container.configs = refer(500);
+    assert_eq!(validate_service(&spec), Ok(()));
+    let text = "ContainerSpec: a service cannot have more than 500 configs";
+    check_invalid(text, |spec| spec.task.container.configs = refer(501));
+    let text = "ContainerSpec: a service cannot have more than 500 secrets";
+    check_invalid(text, |spec| spec.task.container.secrets = refer(501));
+}
+
+#[test]
 fn placeholders_that_mean_nothing_are_refused() {
     let env = |text: &str| {
         let entry = format!("A={text}");

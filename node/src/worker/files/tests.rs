@@ -108,6 +108,17 @@ fn a_secret_that_is_gone_is_named_and_no_bytes_are_told() {
     assert_eq!(error, "secret s1 is not in the swarm any more");
 }
 
+#[test]
+fn a_secret_that_the_node_did_not_take_is_named() {
+    let (_dir, files) = on_disk();
+    let mut assignment = assignment(1);
+    let (id, _) = assignment.files.pop_first().unwrap();
+    files.left_out().insert(id);
+    let error = files.place(&assignment).unwrap_err().to_string();
+    let text = "secret s1 is left out: a node has no more than 128 MiB of secrets and configs";
+    assert_eq!(error, text);
+}
+
 /// On a thread with mounts of its own, which end with it.
 fn with_own_mounts(test: impl FnOnce() + Send + 'static) {
     let run = || {
