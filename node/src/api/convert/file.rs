@@ -138,14 +138,18 @@ fn of_kind(
 
 /// Numbers, as on the node: names of users are the container's own business.
 fn owner(kind: FileKind, name: &str, what: &str, text: &str) -> Result<u32, ApiError> {
-    match text {
-        "" => Ok(0),
-        text => text.parse().map_err(|_| {
-            ApiError::invalid_argument(format!(
-                "invalid {what} {text:?} of {kind} reference '{name}': it must be a number"
-            ))
-        }),
+    if text.is_empty() {
+        return Ok(0);
     }
+    // The largest means nobody: the kernel would leave the file to root.
+    let id = text.parse().ok().filter(|id| *id < u32::MAX);
+    id.ok_or_else(|| {
+        let limit = u32::MAX;
+        ApiError::invalid_argument(format!(
+            "invalid {what} {text:?} of {kind} reference '{name}': it must be a number below \
+             {limit}"
+        ))
+    })
 }
 
 pub(super) fn show_secret_reference(reference: &FileReference) -> SecretReference {

@@ -143,8 +143,12 @@ async fn references_that_mean_nothing_are_refused() {
     let with = |file: Value| json!({"SecretID": id, "SecretName": "s1", "File": file});
     let text = "malformed file secret reference, invalid target file name provided";
     refused(with(json!({"Name": ""})), text).await;
-    let text = "invalid UID \"root\" of secret reference 's1': it must be a number";
-    refused(with(json!({"Name": "s1", "UID": "root"})), text).await;
+    for (field, id) in [("UID", "root"), ("GID", "4294967295")] {
+        let text = format!(
+            "invalid {field} {id:?} of secret reference 's1': it must be a number below 4294967295"
+        );
+        refused(with(json!({"Name": "s1", field: id})), &text).await;
+    }
     let other = json!({"SecretID": id, "SecretName": "s2", "File": {"Name": "s2"}});
     refused(other, "secret not found: s2").await;
 }
