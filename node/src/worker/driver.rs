@@ -72,7 +72,7 @@ pub(super) struct Driver {
     pub writer: Writer<Record>,
     /// To the engine's watcher.
     pub doubt: Arc<Notify>,
-    /// Whose files are there, at most; `None`: not known.
+    /// Whose files were left when others were last removed; `None`: never.
     pub with_files: Option<BTreeSet<Id>>,
     /// What the overlay knows; `None` of what it was never told.
     pub told: Told,
@@ -307,11 +307,10 @@ impl Driver {
         if self.with_files.as_ref() == Some(&tasks) {
             return;
         }
-        let swept = self.tools.files.keep(&tasks);
-        if let Err(error) = &swept {
+        if let Err(error) = self.tools.files.keep(&tasks) {
             tracing::warn!(%error, "files of tasks that ended cannot be removed");
         }
-        self.with_files = swept.is_ok().then_some(tasks);
+        self.with_files = Some(tasks);
     }
 
     fn pause(&self) -> Duration {

@@ -14,7 +14,7 @@
 //! ended, by whoever finds them without one: so a crash leaves nothing for long.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, DirEntry, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -130,22 +130,23 @@ impl TaskFiles {
         make_private(dir)
     }
 
-    /// Removes the files of all tasks but these.
+    /// Removes the files of all tasks but these. What cannot be removed keeps
+    /// nothing else; the first error is told.
     pub fn keep(&self, tasks: &BTreeSet<Id>) -> io::Result<()> {
         let is_kept = |name: &str| name.parse().is_ok_and(|task: Id| tasks.contains(&task));
         let entries = match fs::read_dir(&self.root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries?,
         };
+        let mut swept = Ok(());
         for entry in entries {
-            let entry = entry?;
-            if entry.file_name().to_str().is_some_and(is_kept) {
-                continue;
-            }
-            tracing::debug!(path = %entry.path().display(), "the files of a task are removed");
-            fs::remove_dir_all(entry.path())?;
+            let gone = entry.and_then(|entry| match entry.file_name().to_str() {
+                Some(name) if is_kept(name) => Ok(()),
+                _ => remove(&entry),
+            });
+            swept = swept.and(gone);
         }
-        Ok(())
+        swept
     }
 
     /// Leaves nothing on the host.
@@ -162,6 +163,15 @@ impl TaskFiles {
             self.keep(&BTreeSet::new())?;
         }
         fs::remove_dir(&self.root)
+    }
+}
+
+fn remove(entry: &DirEntry) -> io::Result<()> {
+    let path = entry.path();
+    tracing::debug!(path = %path.display(), "the files of a task are removed");
+    match entry.file_type()?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
     }
 }
 

@@ -82,6 +82,7 @@ fn what_is_of_no_task_goes() {
     files.place(&assignment(1)).unwrap();
     files.place(&assignment(2)).unwrap();
     fs::create_dir(files.root.join("stray")).unwrap();
+    fs::write(files.root.join("file"), "").unwrap();
     let kept = Id::from_u128(2);
     files.keep(&BTreeSet::from([kept])).unwrap();
     assert_eq!(names(&files.root), BTreeSet::from([kept.to_string()]));
@@ -117,6 +118,20 @@ fn a_secret_that_the_node_did_not_take_is_named() {
     let error = files.place(&assignment).unwrap_err().to_string();
     let text = "secret s1 is left out: a node has no more than 128 MiB of secrets and configs";
     assert_eq!(error, text);
+}
+
+#[test]
+fn what_cannot_be_removed_keeps_nothing_else() {
+    with_own_mounts(|| {
+        let (_dir, files) = on_disk();
+        for task in 1..=9 {
+            files.place(&assignment(task)).unwrap();
+        }
+        let stuck = Id::from_u128(5).to_string();
+        mount_tmpfs(&files.root.join(&stuck)).unwrap();
+        files.keep(&BTreeSet::new()).unwrap_err();
+        assert_eq!(names(&files.root), BTreeSet::from([stuck]));
+    });
 }
 
 /// On a thread with mounts of its own, which end with it.
