@@ -171,18 +171,10 @@ fn check_container(container: &ContainerSpec) -> Result<(), Refusal> {
             container.image
         )));
     }
-    let mut targets = BTreeSet::new();
-    for mount in &container.mounts {
-        if !targets.insert(&mount.target) {
-            return Err(invalid(format!(
-                "ContainerSpec: duplicate mount point: {}",
-                mount.target
-            )));
-        }
-    }
     for kind in FileKind::ALL {
         file::check_references(kind, container.files(kind))?;
     }
+    check_mount_points(container)?;
     let Some(check) = &container.healthcheck else {
         return Ok(());
     };
@@ -200,6 +192,37 @@ fn check_container(container: &ContainerSpec) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Each is once, however it is written: the engine would refuse every task.
+fn check_mount_points(container: &ContainerSpec) -> Result<(), Refusal> {
+    let mounts = container.mounts.iter().map(|it| it.target.clone());
+    let files = container.all_files().map(|(kind, it)| it.path(kind));
+    let targets: Vec<String> = mounts.chain(files).collect();
+    let mut known = BTreeSet::new();
+    for target in &targets {
+        if !known.insert(resolved(target)) {
+            return Err(invalid(format!(
+                "ContainerSpec: duplicate mount point: {target}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The names on the way to an absolute path, where no link is on it.
+fn resolved(path: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => {
+                names.pop();
+            }
+            name => names.push(name),
+        }
+    }
+    names
 }
 
 fn check_update(what: &str, config: Option<&UpdateConfig>) -> Result<(), Refusal> {

@@ -303,6 +303,38 @@ fn references_have_a_name_and_a_target_of_their_own() {
 }
 
 #[test]
+fn a_path_is_given_to_one_mount_or_file() {
+    let refer = |target: &str| {
+        let reference = crate::file::FileReference {
+            name: "f".to_owned(),
+            target: target.to_owned(),
+            ..Default::default()
+        };
+        vec![reference]
+    };
+    let text = "ContainerSpec: duplicate mount point: /run/secrets/x";
+    check_invalid(text, |spec| {
+        spec.task.container.secrets = [refer("x"), refer("/run/secrets/x")].concat();
+    });
+    check_invalid("ContainerSpec: duplicate mount point: /./a", |spec| {
+        spec.task.container.configs = [refer("a"), refer("./a")].concat();
+    });
+    check_invalid("ContainerSpec: duplicate mount point: /a//b", |spec| {
+        spec.task.container.secrets = refer("/a/b");
+        spec.task.container.configs = refer("a//b");
+    });
+    check_invalid("ContainerSpec: duplicate mount point: /b/../a", |spec| {
+        spec.task.container.mounts = vec![mount("/a/")];
+        spec.task.container.configs = refer("b/../a");
+    });
+    let mut spec = web();
+    spec.task.container.mounts = vec![mount("/a")];
+    spec.task.container.secrets = [refer("a"), refer("b")].concat();
+    spec.task.container.configs = [refer("/a/b"), refer("b")].concat();
+    assert_eq!(validate_service(&spec), Ok(()));
+}
+
+#[test]
 fn references_have_a_limit() {
     let refer = |count: usize| {
         let reference = |number: usize| crate::file::FileReference {
