@@ -292,7 +292,7 @@ impl Membership {
             doctor: Arc::clone(&self.doctor),
             news: self.news.clone(),
             credentials: self.credentials.clone(),
-            held: Mutex::new(self.agent.inherited().clone()),
+            held: Mutex::new(self.agent.take_inherited()),
             directory: self.directory.clone(),
             removed: self.removed.clone(),
             farewell: self.farewell.subscribe(),

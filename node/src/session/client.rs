@@ -159,6 +159,7 @@ impl SessionClient {
                  `swarmlet leave --force` forgets the swarm"
             );
         }
+        lock(&self.held).clear();
         self.agent.assign_all(BTreeMap::new());
         self.learn(Directory::default());
     }

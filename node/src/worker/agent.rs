@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use certs::seal::DataKey;
 use futures::stream::BoxStream;
@@ -23,6 +23,7 @@ use super::networks::Upkeep;
 use super::statuses::{Board, Statuses};
 use super::step::Tools;
 use super::tasks::Tasks;
+use crate::control::lock;
 use crate::disk::kept::{self, KeptError, Writer};
 use crate::runtime::{LogFrame, LogOptions, Runtime, RuntimeError};
 
@@ -65,7 +66,7 @@ pub struct Agent {
     runtime: Arc<dyn Runtime>,
     inbox: Arc<Inbox>,
     board: Board,
-    inherited: Arc<Assigned>,
+    inherited: Arc<Mutex<Assigned>>,
     files: TaskFiles,
     engine: watch::Receiver<EngineState>,
     leave: mpsc::Sender<oneshot::Sender<()>>,
@@ -91,7 +92,7 @@ impl Agent {
             runtime: Arc::clone(&runtime),
             inbox: Arc::default(),
             board: Board::default(),
-            inherited: Arc::new(inherited.unwrap_or_default()),
+            inherited: Arc::new(Mutex::new(inherited.unwrap_or_default())),
             files: config.files.clone(),
             engine,
             leave,
@@ -147,9 +148,10 @@ impl Agent {
         self.inbox.assign_delta(changed, removed);
     }
 
-    /// What was assigned when it started, as an earlier run has left it.
-    pub fn inherited(&self) -> &Assigned {
-        &self.inherited
+    /// What was assigned when it started, as an earlier run has left it. Given
+    /// once: it has secrets, which may be withdrawn later.
+    pub fn take_inherited(&self) -> Assigned {
+        std::mem::take(&mut *lock(&self.inherited))
     }
 
     /// Where the files of tasks are made.

@@ -142,12 +142,13 @@ async fn what_ran_is_still_announced_by_a_daemon_that_finds_no_engine() {
 #[tokio::test]
 async fn tickets_are_known_to_the_next_daemon() {
     let mut node = Node::boot().await;
-    assert!(node.agent.inherited().is_empty());
+    assert!(node.agent.take_inherited().is_empty());
     let assigned = set([on_network(1, TaskState::Running)]);
     node.agent.assign_all(assigned.clone());
     node.reaches(1, TaskState::Running).await;
     node.restart_daemon().await;
-    assert_eq!(*node.agent.inherited(), assigned);
+    assert_eq!(node.agent.take_inherited(), assigned);
+    assert!(node.agent.take_inherited().is_empty(), "nobody keeps it");
 }
 
 #[tokio::test]
