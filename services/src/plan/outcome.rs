@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::draft::{Draft, Place};
 use super::slot::is_live;
+use crate::bound::{MAX_ERROR, truncate};
 use crate::object::{Task, TaskState, TaskStatus};
 
 /// What one task may put into the replicated state, in bytes and entries.
-const MAX_ERROR: usize = 1024;
 const MAX_MESSAGE: usize = 256;
 const MAX_CONTAINER_ID: usize = 128;
 const MAX_PORTS: usize = 64;
@@ -81,11 +81,4 @@ fn bounded(mut status: TaskStatus) -> TaskStatus {
         truncate(&mut container.id, MAX_CONTAINER_ID);
     }
     status
-}
-
-fn truncate(text: &mut String, limit: usize) {
-    if text.len() > limit {
-        let at = (0..=limit).rev().find(|at| text.is_char_boundary(*at));
-        text.truncate(at.unwrap_or(0));
-    }
 }
