@@ -3,17 +3,19 @@
 //! are templates (swarmkit's `template/{context,expand,getter}.go`).
 //!
 //! What a secret's template says is not told either: of what is wrong with it
-//! there is only the line.
+//! there is only the line. All templates of a task share one [`Budget`], here and
+//! where a service is checked.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::assignment::Assignment;
 use crate::file::{FileContent, FileKind, FileSpec};
 use crate::id::Id;
 use crate::spec::{ContainerSpec, Labels, Mount, Platform, ServiceSpec};
-use crate::template::{self, Lookup, TemplateError, Value};
+use crate::template::{self, Budget, Lookup, TemplateError, Value};
 
 /// The one template driver.
 pub const GOLANG: &str = "golang";
@@ -57,7 +59,8 @@ pub fn is_templated(assignment: &Assignment) -> bool {
     has_placeholders(container) || files.into_iter().any(|file| file.templating.is_some())
 }
 
-/// The assignment with all that is known at `place` filled in.
+/// The assignment with all that is known at `place` filled in. It may take 100 ms:
+/// nothing for a thread that others wait for.
 ///
 /// # Errors
 /// Which template is wrong; the task cannot run.
@@ -74,11 +77,12 @@ pub fn expand(assignment: &Assignment, place: &Place) -> Result<Assignment, Expa
         },
         place,
     });
+    let mut budget = Budget::default();
     let mut expanded = assignment.clone();
-    expanded.files = files(assignment, &context)?;
+    expanded.files = files(assignment, &context, &mut budget)?;
     if has_placeholders(&spec.task.container) {
         let spec = Arc::make_mut(&mut expanded.spec);
-        container(&mut spec.task.container, &context)?;
+        container(&mut spec.task.container, &context, &mut budget)?;
     }
     Ok(expanded)
 }
@@ -96,7 +100,8 @@ pub(crate) fn check_service(spec: &ServiceSpec) -> Result<(), ExpandError> {
         slot: "1".to_owned(),
         place: &Place::default(),
     });
-    container(&mut spec.task.container.clone(), &context)
+    let mut budget = Budget::default();
+    container(&mut spec.task.container.clone(), &context, &mut budget)
 }
 
 /// Whether a secret or a config is a template at all. What it refers to is known
@@ -134,7 +139,9 @@ struct Named<'a> {
 }
 
 fn context(named: &Named<'_>) -> Value {
-    let text = |text: &str| Value::Text(text.to_owned());
+    let text = |text: &str| Value::Text(text.into());
+    let labels = named.spec.labels.iter();
+    let labels = labels.map(|(key, value)| (Rc::from(key.as_str()), Rc::from(value.as_str())));
     let platform = &named.place.platform;
     fields([
         (
@@ -142,7 +149,7 @@ fn context(named: &Named<'_>) -> Value {
             fields([
                 ("ID", text(&named.service)),
                 ("Name", text(&named.spec.name)),
-                ("Labels", Value::Map(named.spec.labels.clone())),
+                ("Labels", Value::Map(Rc::new(labels.collect()))),
             ]),
         ),
         (
@@ -171,11 +178,11 @@ fn context(named: &Named<'_>) -> Value {
 }
 
 fn fields<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
-    Value::Fields(fields.into())
+    Value::Fields(Rc::new(fields.into()))
 }
 
-/// All that may be a template, of a container.
-fn has_placeholders(container: &ContainerSpec) -> bool {
+/// Whether anything of a container has to be filled in, or to be tried.
+pub fn has_placeholders(container: &ContainerSpec) -> bool {
     let hostname = container.hostname.iter();
     let mounts = container.mounts.iter().flat_map(texts);
     let mut all = container.env.iter().chain(hostname).chain(mounts);
@@ -193,12 +200,16 @@ fn texts(mount: &Mount) -> impl Iterator<Item = &String> {
         .chain(options.into_iter().flatten())
 }
 
-fn container(container: &mut ContainerSpec, context: &Value) -> Result<(), ExpandError> {
-    let fill = |what: &dyn Fn() -> String, text: &mut String| {
+fn container(
+    container: &mut ContainerSpec,
+    context: &Value,
+    budget: &mut Budget,
+) -> Result<(), ExpandError> {
+    let mut fill = |what: &dyn Fn() -> String, text: &mut String| {
         if !template::is_template(text) {
             return Ok(());
         }
-        match template::expand(text, context, &template::Nothing) {
+        match template::expand(text, context, &template::Nothing, budget) {
             Ok(filled) => {
                 *text = filled;
                 Ok(())
@@ -215,11 +226,15 @@ fn container(container: &mut ContainerSpec, context: &Value) -> Result<(), Expan
             continue;
         };
         let mut value = value.to_owned();
-        fill(&|| format!("env {entry:?}"), &mut value)?;
+        fill(
+            &|| format!("env {:?}", template::shortened(entry)),
+            &mut value,
+        )?;
         *entry = format!("{name}={value}");
     }
     for mount in &mut container.mounts {
-        let named = |what: &str, text: &String| format!("mount {what} {text:?}");
+        let named =
+            |what: &str, text: &str| format!("mount {what} {:?}", template::shortened(text));
         let (source, target) = (mount.source.clone(), mount.target.clone());
         fill(&|| named("source", &source), &mut mount.source)?;
         fill(&|| named("target", &target), &mut mount.target)?;
@@ -243,14 +258,17 @@ fn container(container: &mut ContainerSpec, context: &Value) -> Result<(), Expan
     }
 }
 
-/// What the task's files hold.
+/// What the task's files hold. One that it has at several places is filled in
+/// once.
 fn files(
     assignment: &Assignment,
     context: &Value,
+    budget: &mut Budget,
 ) -> Result<BTreeMap<Id, Arc<FileContent>>, ExpandError> {
+    let lookup = OfTask::new(assignment);
     let mut filled = assignment.files.clone();
     for (kind, reference) in assignment.references() {
-        let Some(content) = assignment.files.get(&reference.id) else {
+        let Some(content) = filled.get(&reference.id) else {
             continue;
         };
         let Some(driver) = &content.templating else {
@@ -260,7 +278,7 @@ fn files(
             driver.name.as_str(),
             std::str::from_utf8(content.data.bytes()),
         ) {
-            (GOLANG, Ok(text)) => template::expand(text, context, &OfTask(assignment))
+            (GOLANG, Ok(text)) => template::expand(text, context, &lookup, budget)
                 .map_err(|error| Cow::Owned(shown(kind, &error))),
             (GOLANG, Err(_)) => Err(Cow::Borrowed(NO_TEXT)),
             _ => Err(Cow::Borrowed("unrecognized template driver")),
@@ -281,36 +299,55 @@ fn files(
 
 /// What a template of one task may ask for: what its container would see, as it
 /// was written.
-struct OfTask<'a>(&'a Assignment);
-
-impl Lookup for OfTask<'_> {
-    fn call(&self, function: &str, argument: &str) -> Option<Result<String, String>> {
-        Some(match function {
-            "secret" => self.file(FileKind::Secret, argument),
-            "config" => self.file(FileKind::Config, argument),
-            "env" => Ok(self.env(argument)),
-            _ => return None,
-        })
-    }
+struct OfTask<'a> {
+    /// By target.
+    files: BTreeMap<(FileKind, &'a str), &'a FileContent>,
+    env: BTreeMap<&'a str, &'a str>,
 }
 
-impl OfTask<'_> {
+impl<'a> OfTask<'a> {
+    fn new(assignment: &'a Assignment) -> Self {
+        let container = &assignment.spec.task.container;
+        let files = container.all_files().filter_map(|(kind, reference)| {
+            let content = assignment.files.get(&reference.id)?;
+            Some(((kind, reference.target.as_str()), &**content))
+        });
+        let env = container.env.iter();
+        let env = env.filter_map(|entry| entry.split_once('='));
+        Self {
+            files: files.collect(),
+            // Of one name the first counts.
+            env: env.rev().collect(),
+        }
+    }
+
     fn file(&self, kind: FileKind, target: &str) -> Result<String, String> {
-        let mut files = self.0.spec.task.container.files(kind).iter();
-        let content = files
-            .find(|reference| reference.target == target)
-            .and_then(|reference| self.0.files.get(&reference.id))
-            .ok_or_else(|| format!("{kind} target {target} not found"))?;
+        let content = self.files.get(&(kind, target));
+        let content = content.ok_or_else(|| format!("{kind} target {target} not found"))?;
         let text = std::str::from_utf8(content.data.bytes());
         let text = text.map_err(|_| format!("{kind} target {target}: {NO_TEXT}"));
         text.map(str::to_owned)
     }
+}
 
-    fn env(&self, name: &str) -> String {
-        let entries = self.0.spec.task.container.env.iter();
-        let mut pairs = entries.filter_map(|entry| entry.split_once('='));
-        let found = pairs.find(|(known, _)| *known == name);
-        found.map(|(_, value)| value.to_owned()).unwrap_or_default()
+const LOOKUPS: [&str; 3] = ["secret", "config", "env"];
+
+impl Lookup for OfTask<'_> {
+    fn knows(&self, function: &str) -> bool {
+        LOOKUPS.contains(&function)
+    }
+
+    fn call(&self, function: &str, argument: &str) -> Result<String, String> {
+        match function {
+            "secret" => self.file(FileKind::Secret, argument),
+            "config" => self.file(FileKind::Config, argument),
+            _ => Ok(self
+                .env
+                .get(argument)
+                .copied()
+                .unwrap_or_default()
+                .to_owned()),
+        }
     }
 }
 
@@ -318,10 +355,12 @@ impl OfTask<'_> {
 struct Anything;
 
 impl Lookup for Anything {
-    fn call(&self, function: &str, _: &str) -> Option<Result<String, String>> {
-        ["secret", "config", "env"]
-            .contains(&function)
-            .then(|| Ok(String::new()))
+    fn knows(&self, function: &str) -> bool {
+        LOOKUPS.contains(&function)
+    }
+
+    fn call(&self, _: &str, _: &str) -> Result<String, String> {
+        Ok(String::new())
     }
 }
 

@@ -87,27 +87,29 @@ async fn equip(
     tools: &Tools,
     assignment: Assignment,
 ) -> runtime::Result<(Assignment, Vec<FileMount>)> {
-    let assignment = match is_templated(&assignment) {
-        true => filled_in(tools, &assignment).await?,
-        false => assignment,
+    let place = match is_templated(&assignment) {
+        true => Some(place_of(tools).await?),
+        false => None,
     };
     let files = tools.files.clone();
-    let place = move || {
-        let placed = files.place(&assignment);
-        placed.map(|placed| (assignment, placed))
+    let equipped = move || -> runtime::Result<_> {
+        let assignment = match place {
+            Some(place) => expand(&assignment, &place).map_err(refused)?,
+            None => assignment,
+        };
+        let placed = files.place(&assignment).map_err(refused)?;
+        Ok((assignment, placed))
     };
-    let placed = spawn_blocking(place).await.map_err(refused)?;
-    placed.map_err(refused)
+    spawn_blocking(equipped).await.map_err(refused)?
 }
 
-async fn filled_in(tools: &Tools, assignment: &Assignment) -> runtime::Result<Assignment> {
+async fn place_of(tools: &Tools) -> runtime::Result<Place> {
     let described = tools.runtime.describe().await?;
-    let place = Place {
+    Ok(Place {
         node: tools.node,
         hostname: described.hostname,
         platform: described.platform,
-    };
-    expand(assignment, &place).map_err(refused)
+    })
 }
 
 fn refused(error: impl ToString) -> RuntimeError {

@@ -200,3 +200,76 @@ fn what_is_wrong_in_a_secret_is_not_told() {
         "failed to expand templated secret secret-11: there is an error in line 2"
     );
 }
+
+#[test]
+fn all_texts_of_a_task_share_one_budget() {
+    let refused = |assignment: &Assignment| {
+        let error = expand(assignment, &place()).unwrap_err().to_string();
+        let at_the_door = check_service(&assignment.spec).unwrap_err().to_string();
+        assert!(error.len() < 1000 && at_the_door.len() < 1000);
+        (error, at_the_door)
+    };
+    let mut many = env(&["A={{.Service.Labels.tier}}"; 30_000]);
+    let (error, at_the_door) = refused(&many);
+    assert!(error.contains("too many steps"), "{error}");
+    assert!(at_the_door.contains("too many steps"), "{at_the_door}");
+    let spec = Arc::make_mut(&mut many.spec);
+    spec.task.container.env.truncate(100);
+    let large = "x".repeat(500_000);
+    spec.labels.insert("tier".to_owned(), large);
+    let (error, at_the_door) = refused(&many);
+    assert!(error.contains("too large"), "{error}");
+    assert!(at_the_door.contains("too large"), "{at_the_door}");
+}
+
+#[test]
+fn a_file_at_many_places_is_filled_in_once() {
+    let mut assignment = env(&[]);
+    let text = "x".repeat(100_000) + "{{.Task.Slot}}";
+    with_file(&mut assignment, FileKind::Config, 11, "/c", &text);
+    let configs = &mut Arc::make_mut(&mut assignment.spec).task.container.configs;
+    let more = (0..15_000).map(|at| FileReference {
+        target: format!("/c{at}"),
+        ..configs[0].clone()
+    });
+    let more: Vec<_> = more.collect();
+    configs.extend(more);
+    let expanded = expand(&assignment, &place()).unwrap();
+    assert_eq!(expanded.files.len(), 1);
+    let content = &expanded.files[&Id::from_u128(11)];
+    assert_eq!(content.templating, None);
+    assert!(content.data.bytes().ends_with(b"x3"));
+}
+
+#[test]
+fn asking_for_one_of_many_values_is_a_look_up() {
+    let names: Vec<String> = (0..30_000).map(|at| format!("N{at}={at}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut assignment = env(&names);
+    let text = "{{env \"N29999\"}}".repeat(5000);
+    with_file(&mut assignment, FileKind::Config, 11, "/c", &text);
+    let expanded = expand(&assignment, &place()).unwrap();
+    let data = expanded.files[&Id::from_u128(11)].data.bytes();
+    assert_eq!(data.len(), 5 * 5000);
+}
+
+#[test]
+fn a_config_that_reads_a_secret_does_not_tell_it() {
+    for text in [
+        "{{range secret \"pw\"}}{{end}}",
+        "{{config (secret \"pw\")}}",
+        "{{printf \"%d\" (secret \"pw\")}}",
+        "{{printf (secret \"pw\") 1}}",
+        "{{$x := secret \"pw\"}}{{$x.Field}}",
+        "{{index .Service.Labels (secret \"pw\") 1}}",
+    ] {
+        let mut assignment = env(&[]);
+        with_file(&mut assignment, FileKind::Config, 11, "/c", text);
+        with_file(&mut assignment, FileKind::Secret, 12, "pw", "hunter2 %z");
+        let error = expand(&assignment, &place()).unwrap_err().to_string();
+        assert!(
+            !error.contains("hunter2") && !error.contains('z'),
+            "{error}"
+        );
+    }
+}

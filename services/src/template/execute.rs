@@ -1,75 +1,64 @@
 //! A tree filled with values.
 
-use super::functions::{call, is_true, show};
-use super::parser::{Branch, Command, Node, Operand, Pipeline};
-use super::{Lookup, TemplateError, Value, error};
+use std::fmt::{Display, Write};
+use std::rc::Rc;
 
-/// Nodes and commands that one template may take.
-const MAX_STEPS: usize = 100_000;
-/// Bytes; twice the largest config.
-const MAX_OUTPUT: usize = 2 << 20;
-/// Bytes of all values that it looks at: each step may double one.
-const MAX_WORK: usize = 64 << 20;
+use super::budget::Bounded;
+use super::functions::{call, is_known, is_true};
+use super::parser::{Branch, Command, Node, Operand, Pipeline};
+use super::scope::Scope;
+use super::{Budget, Lookup, TemplateError, Value, error};
+
+/// Bytes that a value takes besides its text.
+const OVERHEAD: usize = 64;
 
 pub(super) fn execute(
     nodes: &[Node],
     context: &Value,
     lookup: &dyn Lookup,
+    budget: &mut Budget,
 ) -> Result<String, TemplateError> {
     let mut run = Run {
-        out: String::new(),
-        steps: 0,
-        work: 0,
+        out: budget.output(),
+        budget,
         lookup,
-        variables: vec![(String::new(), context.clone())],
+        variables: Scope::with_root(context.clone()),
     };
     run.nodes(nodes, context)?;
-    Ok(run.out)
+    Ok(run.budget.written(run.out))
 }
 
 struct Run<'a> {
-    out: String,
-    steps: usize,
-    work: usize,
+    out: Bounded,
+    budget: &'a mut Budget,
     lookup: &'a dyn Lookup,
-    variables: Vec<(String, Value)>,
+    variables: Scope<Value>,
 }
 
 impl Run<'_> {
-    fn step(&mut self, line: usize) -> Result<(), TemplateError> {
-        self.steps += 1;
-        match self.steps > MAX_STEPS {
-            true => Err(error(line, "the template takes too many steps")),
-            false => Ok(()),
-        }
-    }
-
     fn weigh(&mut self, line: usize, value: &Value) -> Result<(), TemplateError> {
-        self.work += size(value);
-        match self.work > MAX_WORK {
-            true => Err(error(line, "the template takes too much work")),
-            false => Ok(()),
-        }
+        let text = match value {
+            Value::Text(text) => text.len(),
+            // Who prints them makes a text of them, which is weighed.
+            Value::Number(_) | Value::Bool(_) | Value::Fields(_) | Value::Map(_) => 0,
+        };
+        self.budget.work(line, OVERHEAD + text)
     }
 
-    fn write(&mut self, line: usize, text: &str) -> Result<(), TemplateError> {
-        if self.out.len() + text.len() > MAX_OUTPUT {
-            return Err(error(line, "what the template makes is too large"));
-        }
-        self.out.push_str(text);
-        Ok(())
+    fn write(&mut self, line: usize, shown: impl Display) -> Result<(), TemplateError> {
+        write!(self.out, "{shown}").map_err(|_| error(line, "what the templates make is too large"))
     }
 
     fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Result<(), TemplateError> {
-        let known = self.variables.len();
+        let known = self.variables.mark();
         for node in nodes {
-            self.step(0)?;
+            self.budget.step(0)?;
             match node {
                 Node::Text(text) => self.write(0, text)?,
                 Node::Print(pipeline) => {
                     let value = self.value(pipeline, dot)?;
                     if pipeline.variables.is_empty() {
-                        self.write(pipeline.line, &show(&value))?;
+                        self.write(pipeline.line, value)?;
                     }
                 }
                 Node::If(branch) => self.branch(branch, dot, false)?,
@@ -77,18 +66,18 @@ impl Run<'_> {
                 Node::Range(branch) => self.range(branch, dot)?,
             }
         }
-        self.variables.truncate(known);
+        self.variables.back(known);
         Ok(())
     }
 
     fn branch(&mut self, branch: &Branch, dot: &Value, with: bool) -> Result<(), TemplateError> {
-        let known = self.variables.len();
+        let known = self.variables.mark();
         let value = self.value(&branch.pipeline, dot)?;
         match is_true(&value) {
             true => self.nodes(&branch.then, if with { &value } else { dot })?,
             false => self.nodes(&branch.otherwise, dot)?,
         }
-        self.variables.truncate(known);
+        self.variables.back(known);
         Ok(())
     }
 
@@ -96,46 +85,49 @@ impl Run<'_> {
         let pipeline = &branch.pipeline;
         let value = self.commands(pipeline, dot)?;
         let Value::Map(map) = value else {
-            let reason = format!("range can't iterate over {}", show(&value));
+            let reason = format!("range can't iterate over {}", value.kind());
             return Err(error(pipeline.line, reason));
         };
         if map.is_empty() {
             return self.nodes(&branch.otherwise, dot);
         }
-        for (key, value) in map {
-            let known = self.variables.len();
-            let (key, value) = (Value::Text(key), Value::Text(value));
+        for (key, value) in map.iter() {
+            self.budget.step(pipeline.line)?;
+            let known = self.variables.mark();
+            let key = Value::Text(Rc::clone(key));
+            let value = Value::Text(Rc::clone(value));
             match pipeline.variables.as_slice() {
                 [] => {}
-                [only] => self.set(pipeline, only, value.clone()),
+                [only] => self.set(pipeline, only, value.clone())?,
                 [first, second, ..] => {
-                    self.set(pipeline, first, key);
-                    self.set(pipeline, second, value.clone());
+                    self.set(pipeline, first, key)?;
+                    self.set(pipeline, second, value.clone())?;
                 }
             }
             self.nodes(&branch.then, &value)?;
-            self.variables.truncate(known);
+            self.variables.back(known);
         }
         Ok(())
     }
 
-    fn set(&mut self, pipeline: &Pipeline, name: &str, value: Value) {
+    fn set(
+        &mut self,
+        pipeline: &Pipeline,
+        name: &Rc<str>,
+        value: Value,
+    ) -> Result<(), TemplateError> {
         if pipeline.declares {
-            self.variables.push((name.to_owned(), value));
-        } else if let Some((_, known)) = self.known(name) {
+            self.variables.declare(pipeline.line, name, value)?;
+        } else if let Some(known) = self.variables.get_mut(name) {
             *known = value;
         }
-    }
-
-    fn known(&mut self, name: &str) -> Option<&mut (String, Value)> {
-        let mut newest = self.variables.iter_mut().rev();
-        newest.find(|(known, _)| known == name)
+        Ok(())
     }
 
     fn value(&mut self, pipeline: &Pipeline, dot: &Value) -> Result<Value, TemplateError> {
         let value = self.commands(pipeline, dot)?;
         if let [name] = pipeline.variables.as_slice() {
-            self.set(pipeline, name, value.clone());
+            self.set(pipeline, name, value.clone())?;
         }
         Ok(value)
     }
@@ -144,38 +136,43 @@ impl Run<'_> {
         let line = pipeline.line;
         let mut piped: Option<Value> = None;
         for command in &pipeline.commands {
-            self.step(line)?;
+            self.budget.step(line)?;
             piped = Some(match command {
                 Command::Value(operand) => self.operand(line, operand, dot)?,
                 Command::Call(name, operands) => {
+                    let written =
+                        piped.is_none() && matches!(operands.as_slice(), [Operand::Text(_)]);
                     let mut arguments = Vec::new();
                     for operand in operands {
-                        let value = self.operand(line, operand, dot)?;
-                        self.weigh(line, &value)?;
-                        arguments.push(value);
+                        arguments.push(self.operand(line, operand, dot)?);
                     }
-                    if let Some(value) = piped.take() {
-                        self.weigh(line, &value)?;
-                        arguments.push(value);
+                    arguments.extend(piped.take());
+                    for argument in &arguments {
+                        self.weigh(line, argument)?;
                     }
-                    self.call(line, name, &arguments)?
+                    let made = match is_known(name) {
+                        true => call(name, &arguments),
+                        false => self.look_up(name, &arguments, written),
+                    };
+                    let made = made
+                        .map_err(|reason| error(line, format!("error calling {name}: {reason}")))?;
+                    self.weigh(line, &made)?;
+                    made
                 }
             });
         }
         piped.ok_or_else(|| error(line, "missing value for command"))
     }
 
-    fn call(&self, line: usize, name: &str, arguments: &[Value]) -> Result<Value, TemplateError> {
-        let failed = |reason: String| error(line, format!("error calling {name}: {reason}"));
-        if super::functions::is_known(name) {
-            return call(name, arguments).map_err(failed);
-        }
+    /// `written`: what is asked for stands in the template, and may be told.
+    fn look_up(&self, name: &str, arguments: &[Value], written: bool) -> Result<Value, String> {
         let [Value::Text(argument)] = arguments else {
-            return Err(failed("it takes one string".to_owned()));
+            return Err("it takes one string".to_owned());
         };
         match self.lookup.call(name, argument) {
-            Some(found) => found.map(Value::Text).map_err(failed),
-            None => Err(error(line, format!("function {name:?} not defined"))),
+            Ok(found) => Ok(Value::Text(found.into())),
+            Err(reason) if written => Err(reason),
+            Err(_) => Err("there is nothing of the name that was computed".to_owned()),
         }
     }
 
@@ -185,17 +182,16 @@ impl Run<'_> {
         operand: &Operand,
         dot: &Value,
     ) -> Result<Value, TemplateError> {
+        self.budget.step(line)?;
         match operand {
-            Operand::Text(text) => Ok(Value::Text(text.clone())),
+            Operand::Text(text) => Ok(Value::Text(Rc::clone(text))),
             Operand::Number(number) => Ok(Value::Number(*number)),
             Operand::Bool(bool) => Ok(Value::Bool(*bool)),
             Operand::Dot(path) => follow(line, dot, path),
-            Operand::Variable(name, path) => {
-                let known = self.known(name).map(|(_, value)| value.clone());
-                let value =
-                    known.ok_or_else(|| error(line, format!("undefined variable \"${name}\"")))?;
-                follow(line, &value, path)
-            }
+            Operand::Variable(name, path) => match self.variables.get(name) {
+                Some(value) => follow(line, value, path),
+                None => Err(error(line, format!("undefined variable \"${name}\""))),
+            },
             Operand::Nested(pipeline, path) => {
                 let value = self.value(pipeline, dot)?;
                 follow(line, &value, path)
@@ -204,27 +200,24 @@ impl Run<'_> {
     }
 }
 
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Text(text) => text.len(),
-        Value::Number(_) | Value::Bool(_) => 1,
-        Value::Fields(fields) => fields.values().map(size).sum(),
-        Value::Map(map) => map.iter().map(|(key, value)| key.len() + value.len()).sum(),
-    }
-}
-
 fn follow(line: usize, value: &Value, path: &[String]) -> Result<Value, TemplateError> {
     let Some((name, rest)) = path.split_first() else {
         return Ok(value.clone());
     };
-    let next = match value {
-        Value::Fields(fields) => fields.get(name.as_str()).cloned(),
-        Value::Map(map) => match map.get(name) {
-            Some(text) => Some(Value::Text(text.clone())),
-            None => return Err(error(line, format!("map has no entry for key {name:?}"))),
+    match value {
+        Value::Fields(fields) => match fields.get(name.as_str()) {
+            Some(next) => follow(line, next, rest),
+            None => Err(no_field(line, name)),
         },
-        _ => None,
-    };
-    let next = next.ok_or_else(|| error(line, format!("can't evaluate field {name}")))?;
-    follow(line, &next, rest)
+        Value::Map(map) => match (map.get(name.as_str()), rest) {
+            (Some(text), []) => Ok(Value::Text(Rc::clone(text))),
+            (Some(_), [field, ..]) => Err(no_field(line, field)),
+            (None, _) => Err(error(line, format!("map has no entry for key {name:?}"))),
+        },
+        Value::Text(_) | Value::Number(_) | Value::Bool(_) => Err(no_field(line, name)),
+    }
+}
+
+fn no_field(line: usize, name: &str) -> TemplateError {
+    error(line, format!("can't evaluate field {name}"))
 }

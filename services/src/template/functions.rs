@@ -1,8 +1,10 @@
 //! The functions that every template has.
 
 use std::cmp::Ordering;
+use std::fmt::{self, Display, Write};
 
 use super::Value;
+use super::budget::{Bounded, MAX_TEXT};
 
 const KNOWN: &[&str] = &[
     "and", "eq", "ge", "gt", "index", "join", "le", "len", "lt", "ne", "not", "or", "print",
@@ -24,20 +26,59 @@ pub(super) fn is_true(value: &Value) -> bool {
     }
 }
 
+impl Value {
+    /// Its type, for errors.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a string",
+            Self::Number(_) => "a number",
+            Self::Bool(_) => "a bool",
+            Self::Fields(_) => "a struct",
+            Self::Map(_) => "a map",
+        }
+    }
+}
+
 /// As Go prints it.
-pub(super) fn show(value: &Value) -> String {
-    match value {
-        Value::Text(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        Value::Bool(bool) => bool.to_string(),
-        Value::Fields(fields) => {
-            let shown: Vec<String> = fields.values().map(show).collect();
-            format!("{{{}}}", shown.join(" "))
+impl Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let space = |at| if at > 0 { " " } else { "" };
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Bool(bool) => write!(f, "{bool}"),
+            Self::Fields(fields) => {
+                f.write_str("{")?;
+                for (at, value) in fields.values().enumerate() {
+                    write!(f, "{}{value}", space(at))?;
+                }
+                f.write_str("}")
+            }
+            Self::Map(map) => {
+                f.write_str("map[")?;
+                for (at, (key, value)) in map.iter().enumerate() {
+                    write!(f, "{}{key}:{value}", space(at))?;
+                }
+                f.write_str("]")
+            }
         }
-        Value::Map(map) => {
-            let shown: Vec<String> = map.iter().map(|(k, v)| format!("{k}:{v}")).collect();
-            format!("map[{}]", shown.join(" "))
-        }
+    }
+}
+
+/// A text that functions make.
+fn made(write: impl FnOnce(&mut Bounded) -> Result<(), Fault>) -> Result<Value, String> {
+    let mut out = Bounded::new(MAX_TEXT);
+    match write(&mut out) {
+        Ok(()) => Ok(Value::Text(out.into_text().into())),
+        Err(Fault(reason)) => Err(reason),
+    }
+}
+
+struct Fault(String);
+
+impl From<fmt::Error> for Fault {
+    fn from(_: fmt::Error) -> Self {
+        Self("what it makes is too large".to_owned())
     }
 }
 
@@ -57,13 +98,10 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
         ("len", [value]) => len(value),
         ("index", [value, keys @ ..]) => index(value, keys),
         ("join", [values @ .., separator]) => join(values, separator),
-        ("print", values) => Ok(Value::Text(print(values))),
-        ("println", values) => {
-            let shown: Vec<String> = values.iter().map(show).collect();
-            Ok(Value::Text(format!("{}\n", shown.join(" "))))
-        }
-        ("printf", [Value::Text(format), values @ ..]) => Ok(Value::Text(printf(format, values))),
-        ("printf", [_, ..]) => Err("printf: the format is no string".to_owned()),
+        ("print", values) => made(|out| print(out, values)),
+        ("println", values) => made(|out| println(out, values)),
+        ("printf", [Value::Text(format), values @ ..]) => made(|out| printf(out, format, values)),
+        ("printf", [_, ..]) => Err("the format is no string".to_owned()),
         ("eq", [first, others @ ..]) if !others.is_empty() => {
             let mut equal = false;
             for other in others {
@@ -110,55 +148,77 @@ fn index(value: &Value, keys: &[Value]) -> Result<Value, String> {
 /// swarmkit's own, with lists that templates have no way to make: the strings
 /// themselves.
 fn join(values: &[Value], separator: &Value) -> Result<Value, String> {
-    let text = |value: &Value| match value {
-        Value::Text(text) => Ok(text.clone()),
-        _ => Err("join of what is no string".to_owned()),
-    };
-    let separator = text(separator)?;
-    let texts: Result<Vec<String>, String> = values.iter().map(text).collect();
-    Ok(Value::Text(texts?.join(&separator)))
+    let mut all = values.iter().chain([separator]);
+    if !all.all(|value| matches!(value, Value::Text(_))) {
+        return Err("join of what is no string".to_owned());
+    }
+    made(|out| {
+        for (at, value) in values.iter().enumerate() {
+            if at > 0 {
+                write!(out, "{separator}")?;
+            }
+            write!(out, "{value}")?;
+        }
+        Ok(())
+    })
 }
 
 /// A space between two that are both no strings.
-fn print(values: &[Value]) -> String {
-    let mut out = String::new();
+fn print(out: &mut Bounded, values: &[Value]) -> Result<(), Fault> {
     let is_text = |value: &Value| matches!(value, Value::Text(_));
     for (at, value) in values.iter().enumerate() {
         if at > 0 && !is_text(value) && !is_text(&values[at - 1]) {
-            out.push(' ');
+            out.write_str(" ")?;
         }
-        out.push_str(&show(value));
+        write!(out, "{value}")?;
     }
-    out
+    Ok(())
 }
 
-fn printf(format: &str, values: &[Value]) -> String {
-    let mut out = String::new();
+fn println(out: &mut Bounded, values: &[Value]) -> Result<(), Fault> {
+    for (at, value) in values.iter().enumerate() {
+        let space = if at > 0 { " " } else { "" };
+        write!(out, "{space}{value}")?;
+    }
+    Ok(out.write_str("\n")?)
+}
+
+const VERBS: &str = "of verbs it has %v, %s, %q, %d, %t and %%, without flags, width or precision";
+
+fn printf(out: &mut Bounded, format: &str, values: &[Value]) -> Result<(), Fault> {
     let mut values = values.iter();
-    let mut chars = format.chars();
-    while let Some(char) = chars.next() {
-        if char != '%' {
-            out.push(char);
-            continue;
-        }
-        match (chars.next(), values.as_slice().first()) {
-            (Some('%'), _) => out.push('%'),
-            (Some(verb), None) => out.push_str(&format!("%!{verb}(MISSING)")),
-            (None, _) => out.push_str("%!(NOVERB)"),
-            (Some(verb), Some(value)) => {
-                values.next();
-                match (verb, value) {
-                    ('v', value) => out.push_str(&show(value)),
-                    ('s', Value::Text(text)) => out.push_str(text),
-                    ('q', Value::Text(text)) => out.push_str(&format!("{text:?}")),
-                    ('d', Value::Number(number)) => out.push_str(&number.to_string()),
-                    ('t', Value::Bool(bool)) => out.push_str(&bool.to_string()),
-                    (verb, value) => out.push_str(&format!("%!{verb}({})", show(value))),
-                }
-            }
+    let mut rest = format;
+    while let Some((text, behind)) = rest.split_once('%') {
+        out.write_str(text)?;
+        let mut chars = behind.chars();
+        let verb = chars.next();
+        rest = chars.as_str();
+        match verb {
+            Some('%') => out.write_str("%")?,
+            Some(verb @ ('v' | 's' | 'q' | 'd' | 't')) => match values.next() {
+                Some(value) => formatted(out, verb, value)?,
+                None => write!(out, "%!{verb}(MISSING)")?,
+            },
+            Some(_) => return Err(Fault(VERBS.to_owned())),
+            None => out.write_str("%!(NOVERB)")?,
         }
     }
-    out
+    out.write_str(rest)?;
+    match values.next() {
+        None => Ok(()),
+        Some(_) => Err(Fault("it has more arguments than verbs".to_owned())),
+    }
+}
+
+fn formatted(out: &mut Bounded, verb: char, value: &Value) -> Result<(), Fault> {
+    match (verb, value) {
+        ('v', _)
+        | ('s', Value::Text(_) | Value::Fields(_) | Value::Map(_))
+        | ('d', Value::Number(_))
+        | ('t', Value::Bool(_)) => Ok(write!(out, "{value}")?),
+        ('q', Value::Text(text)) => Ok(write!(out, "{text:?}")?),
+        _ => Err(Fault(format!("%{verb} of {}", value.kind()))),
+    }
 }
 
 fn order(a: &Value, b: &Value) -> Result<Ordering, String> {

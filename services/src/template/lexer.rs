@@ -1,6 +1,6 @@
 //! From text to tokens.
 
-use super::{TemplateError, error};
+use super::{Budget, TemplateError, error};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Token {
@@ -38,14 +38,16 @@ pub(super) enum Kind {
 const OPEN: &str = "{{";
 const CLOSE: &str = "}}";
 
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, TemplateError> {
+pub(super) fn tokens(text: &str, budget: &mut Budget) -> Result<Vec<Token>, TemplateError> {
+    budget.work(1, text.len())?;
     let mut lexer = Lexer {
         rest: text,
         line: 1,
+        budget,
         tokens: Vec::new(),
     };
     while !lexer.rest.is_empty() {
-        lexer.text();
+        lexer.text()?;
         if !lexer.rest.is_empty() {
             lexer.action()?;
         }
@@ -56,13 +58,16 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, TemplateError> {
 struct Lexer<'a> {
     rest: &'a str,
     line: usize,
+    budget: &'a mut Budget,
     tokens: Vec<Token>,
 }
 
 impl Lexer<'_> {
-    fn push(&mut self, kind: Kind) {
+    fn push(&mut self, kind: Kind) -> Result<(), TemplateError> {
         let line = self.line;
+        self.budget.step(line)?;
         self.tokens.push(Token { line, kind });
+        Ok(())
     }
 
     fn skip(&mut self, bytes: usize) {
@@ -72,7 +77,7 @@ impl Lexer<'_> {
     }
 
     /// Up to the next action.
-    fn text(&mut self) {
+    fn text(&mut self) -> Result<(), TemplateError> {
         let end = self.rest.find(OPEN).unwrap_or(self.rest.len());
         let text = &self.rest[..end];
         let shown = match trims_before(&self.rest[end..]) {
@@ -80,9 +85,10 @@ impl Lexer<'_> {
             false => text,
         };
         if !shown.is_empty() {
-            self.push(Kind::Text(shown.to_owned()));
+            self.push(Kind::Text(shown.to_owned()))?;
         }
         self.skip(end);
+        Ok(())
     }
 
     fn action(&mut self) -> Result<(), TemplateError> {
@@ -93,20 +99,20 @@ impl Lexer<'_> {
             self.skip(self.rest.len() - inner.len());
             return self.comment();
         }
-        self.push(Kind::Open);
+        self.push(Kind::Open)?;
         loop {
             let before = self.rest.len();
             let inner = self.rest.trim_start();
             let spaced = inner.len() < before;
             self.skip(before - inner.len());
             if spaced && self.rest.starts_with("-}}") {
-                self.push(Kind::Close);
+                self.push(Kind::Close)?;
                 self.skip(1 + CLOSE.len());
                 self.trim();
                 return Ok(());
             }
             if self.rest.starts_with(CLOSE) {
-                self.push(Kind::Close);
+                self.push(Kind::Close)?;
                 self.skip(CLOSE.len());
                 return Ok(());
             }
@@ -114,7 +120,7 @@ impl Lexer<'_> {
                 return Err(error(self.line, "unclosed action"));
             }
             if spaced {
-                self.push(Kind::Space);
+                self.push(Kind::Space)?;
             }
             self.token()?;
         }
@@ -153,27 +159,27 @@ impl Lexer<'_> {
             _ => None,
         };
         if let Some(kind) = single {
-            self.push(kind);
+            self.push(kind)?;
             self.skip(1);
             return Ok(());
         }
         match first {
             ':' if self.rest.starts_with(":=") => {
-                self.push(Kind::Declare);
+                self.push(Kind::Declare)?;
                 self.skip(2);
             }
             '.' => {
                 let name = self.name(1);
                 match name.is_empty() {
-                    true => self.push(Kind::Dot),
-                    false => self.push(Kind::Field(name.clone())),
+                    true => self.push(Kind::Dot)?,
+                    false => self.push(Kind::Field(name.clone()))?,
                 }
                 self.skip(1 + name.len());
             }
             '$' => {
                 let name = self.name(1);
                 self.skip(1 + name.len());
-                self.push(Kind::Variable(name));
+                self.push(Kind::Variable(name))?;
             }
             '"' => return self.quoted(),
             '`' => return self.raw(),
@@ -181,7 +187,7 @@ impl Lexer<'_> {
             first if is_word(first) => {
                 let name = self.name(0);
                 self.skip(name.len());
-                self.push(Kind::Word(name));
+                self.push(Kind::Word(name))?;
             }
             other => {
                 let reason = format!("unexpected {other:?} in command");
@@ -203,7 +209,7 @@ impl Lexer<'_> {
         while let Some((at, char)) = chars.next() {
             match char {
                 '"' => {
-                    self.push(Kind::Quoted(text));
+                    self.push(Kind::Quoted(text))?;
                     self.skip(at + 1);
                     return Ok(());
                 }
@@ -225,7 +231,7 @@ impl Lexer<'_> {
         let end = self.rest[1..].find('`');
         let end = end.ok_or_else(|| error(self.line, "unterminated raw quoted string"))?;
         let text = self.rest[1..=end].to_owned();
-        self.push(Kind::Quoted(text));
+        self.push(Kind::Quoted(text))?;
         self.skip(end + 2);
         Ok(())
     }
@@ -237,7 +243,7 @@ impl Lexer<'_> {
         let number = text.parse();
         let number =
             number.map_err(|_| error(self.line, format!("bad number syntax: {text:?}")))?;
-        self.push(Kind::Number(number));
+        self.push(Kind::Number(number))?;
         self.skip(end);
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! From tokens to a tree.
 
+use std::rc::Rc;
+
 use super::lexer::{Kind, Token};
+use super::scope::Scope;
 use super::{Lookup, TemplateError, error, functions};
 
 /// Of blocks and parentheses in each other.
@@ -26,7 +29,7 @@ pub(super) struct Branch {
 pub(super) struct Pipeline {
     pub(super) line: usize,
     /// Set to the value; in `range` there may be two.
-    pub(super) variables: Vec<String>,
+    pub(super) variables: Vec<Rc<str>>,
     /// They are new.
     pub(super) declares: bool,
     pub(super) commands: Vec<Command>,
@@ -43,7 +46,7 @@ pub(super) enum Operand {
     /// The value itself, then fields of it.
     Dot(Vec<String>),
     Variable(String, Vec<String>),
-    Text(String),
+    Text(Rc<str>),
     Number(i64),
     Bool(bool),
     Nested(Box<Pipeline>, Vec<String>),
@@ -54,8 +57,7 @@ pub(super) fn parse(tokens: &[Token], lookup: &dyn Lookup) -> Result<Vec<Node>, 
         tokens,
         lookup,
         depth: 0,
-        // `$` is what the template is filled with.
-        variables: vec![String::new()],
+        variables: Scope::with_root(()),
     };
     let (nodes, end) = parser.block()?;
     match end {
@@ -76,7 +78,7 @@ struct Parser<'a> {
     tokens: &'a [Token],
     lookup: &'a dyn Lookup,
     depth: usize,
-    variables: Vec<String>,
+    variables: Scope<()>,
 }
 
 impl Parser<'_> {
@@ -120,7 +122,7 @@ impl Parser<'_> {
 
     fn block(&mut self) -> Result<(Vec<Node>, Stop), TemplateError> {
         self.deeper()?;
-        let known = self.variables.len();
+        let known = self.variables.mark();
         let mut nodes = Vec::new();
         let end = loop {
             let Some(token) = self.next() else {
@@ -142,7 +144,7 @@ impl Parser<'_> {
                 _ => return Err(error(token.line, "unexpected token outside of an action")),
             }
         };
-        self.variables.truncate(known);
+        self.variables.back(known);
         self.depth -= 1;
         Ok((nodes, end))
     }
@@ -177,7 +179,7 @@ impl Parser<'_> {
 
     fn branch(&mut self, line: usize, word: &str) -> Result<Branch, TemplateError> {
         self.deeper()?;
-        let known = self.variables.len();
+        let known = self.variables.mark();
         let pipeline = self.pipeline(line, word == "range")?;
         self.close()?;
         let (then, end) = self.block()?;
@@ -186,7 +188,7 @@ impl Parser<'_> {
             Stop::End(_) => Vec::new(),
             Stop::Else(line) => self.otherwise(line, word)?,
         };
-        self.variables.truncate(known);
+        self.variables.back(known);
         self.depth -= 1;
         Ok(Branch {
             pipeline,
@@ -231,7 +233,9 @@ impl Parser<'_> {
         }
         // Known from here on, and not in its own value.
         if declares {
-            self.variables.extend(variables.iter().cloned());
+            for name in &variables {
+                self.variables.declare(line, name, ())?;
+            }
         }
         self.depth -= 1;
         Ok(Pipeline {
@@ -243,7 +247,7 @@ impl Parser<'_> {
     }
 
     /// `$x :=`, `$x =` or `$k, $v :=`.
-    fn declaration(&mut self, is_range: bool) -> Result<(Vec<String>, bool), TemplateError> {
+    fn declaration(&mut self, is_range: bool) -> Result<(Vec<Rc<str>>, bool), TemplateError> {
         let start = self.tokens;
         let mut names = Vec::new();
         loop {
@@ -252,7 +256,7 @@ impl Parser<'_> {
                 break;
             };
             self.next();
-            names.push(name);
+            names.push(name.into());
             self.spaces();
             if self.take(&Kind::Declare) {
                 return self.declared(names, true, is_range);
@@ -270,10 +274,10 @@ impl Parser<'_> {
 
     fn declared(
         &self,
-        names: Vec<String>,
+        names: Vec<Rc<str>>,
         declares: bool,
         is_range: bool,
-    ) -> Result<(Vec<String>, bool), TemplateError> {
+    ) -> Result<(Vec<Rc<str>>, bool), TemplateError> {
         if names.len() > if is_range { 2 } else { 1 } {
             return Err(error(self.line(), "too many declarations"));
         }
@@ -283,10 +287,10 @@ impl Parser<'_> {
         Ok((names, declares))
     }
 
-    fn check_known(&self, name: &String) -> Result<(), TemplateError> {
-        match self.variables.contains(name) {
-            true => Ok(()),
-            false => Err(error(
+    fn check_known(&self, name: &str) -> Result<(), TemplateError> {
+        match self.variables.get(name) {
+            Some(()) => Ok(()),
+            None => Err(error(
                 self.line(),
                 format!("undefined variable \"${name}\""),
             )),
@@ -299,7 +303,7 @@ impl Parser<'_> {
             && !["true", "false", "nil"].contains(&name.as_str())
         {
             self.next();
-            if !functions::is_known(&name) && self.lookup.call(&name, "").is_none() {
+            if !functions::is_known(&name) && !self.lookup.knows(&name) {
                 return Err(error(line, format!("function {name:?} not defined")));
             }
             let mut arguments = Vec::new();
@@ -337,7 +341,7 @@ impl Parser<'_> {
                 self.check_known(&name)?;
                 Operand::Variable(name, self.fields())
             }
-            Kind::Quoted(text) => Operand::Text(text),
+            Kind::Quoted(text) => Operand::Text(text.into()),
             Kind::Number(number) => Operand::Number(number),
             Kind::Word(word) if word == "true" || word == "false" => Operand::Bool(word == "true"),
             Kind::Word(word) if functions::is_known(&word) => {

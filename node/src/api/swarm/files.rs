@@ -6,7 +6,7 @@ use axum::response::IntoResponse;
 use services::file::{FileKind, FileObject, FileSpec};
 use services::{Command, Id, validate_file};
 
-use super::{Call, Reply, done, look};
+use super::{Call, Reply, aside, done, look};
 use crate::api::backend::Manager;
 use crate::api::dto::{self, FileCreateResponse};
 use crate::api::error::ApiError;
@@ -46,14 +46,23 @@ pub(super) fn inspect(swarm: &dyn Manager, kind: FileKind, id: &str) -> Reply {
 }
 
 pub(super) async fn create(swarm: &dyn Manager, kind: FileKind, call: Call) -> Reply {
-    let spec = read(kind, &call)?;
-    validate_file(kind, &spec)?;
+    let spec = valid(kind, read(kind, &call)?).await?;
     let id = swarm.new_id();
     swarm
         .propose(Command::CreateFile { id, kind, spec })
         .await?;
     let answer = FileCreateResponse { id: id.to_string() };
     Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+async fn valid(kind: FileKind, spec: FileSpec) -> Result<FileSpec, ApiError> {
+    let is_template = spec.content.templating.is_some();
+    let check = move || validate_file(kind, &spec).map(|()| spec);
+    let checked = match is_template {
+        true => aside(check).await?,
+        false => check(),
+    };
+    Ok(checked?)
 }
 
 fn read(kind: FileKind, call: &Call) -> Result<FileSpec, ApiError> {

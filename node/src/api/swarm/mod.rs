@@ -22,6 +22,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use tokio::task::spawn_blocking;
 
 use super::backend::{Manager, View};
 use super::error::{ApiError, texts};
@@ -43,6 +44,15 @@ pub(super) struct Call {
 }
 
 type Reply = Result<Response, ApiError>;
+
+/// A check that may take a moment, away from the thread that all else waits for.
+async fn aside<T: Send + 'static>(
+    check: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    spawn_blocking(check)
+        .await
+        .map_err(|error| ApiError::internal(error.to_string()))
+}
 
 pub(super) async fn answer(manager: Arc<dyn Manager>, route: SwarmRoute<'_>, call: Call) -> Reply {
     let swarm = &*manager;

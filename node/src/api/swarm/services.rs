@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
+use services::expand::has_placeholders;
 use services::object::Service;
 use services::{Command, Id, spec, validate_service};
 
-use super::{Call, Reply, done, look, names, networks};
+use super::{Call, Reply, aside, done, look, names, networks};
 use crate::api::backend::Manager;
 use crate::api::convert;
 use crate::api::dto::{ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse};
@@ -60,9 +61,8 @@ pub(super) async fn create(swarm: &dyn Manager, call: Call) -> Reply {
     if spec.name.is_empty() {
         spec.name = free_name(swarm)?;
     }
-    validate_service(&spec)?;
+    let spec = valid(spec).await?;
     let id = swarm.new_id();
-    let spec = Arc::new(spec);
     swarm.propose(Command::CreateService { id, spec }).await?;
     let answer = ServiceCreateResponse {
         id: id.to_string(),
@@ -92,6 +92,18 @@ fn read(swarm: &dyn Manager, wanted: ServiceSpec) -> Result<spec::ServiceSpec, A
     })
 }
 
+async fn valid(spec: spec::ServiceSpec) -> Result<Arc<spec::ServiceSpec>, ApiError> {
+    let spec = Arc::new(spec);
+    let checked = match has_placeholders(&spec.task.container) {
+        true => {
+            let spec = Arc::clone(&spec);
+            aside(move || validate_service(&spec)).await?
+        }
+        false => validate_service(&spec),
+    };
+    Ok(checked.map(|()| spec)?)
+}
+
 /// A name that no service has; the state checks it once more.
 fn free_name(swarm: &dyn Manager) -> Result<String, ApiError> {
     let random = swarm.new_id().as_u128();
@@ -117,9 +129,7 @@ pub(super) async fn update(swarm: &dyn Manager, id: &str, call: Call) -> Reply {
     let id = find(swarm, id)?;
     let command = match call.query.text("rollback") {
         "" => {
-            let spec = read(swarm, wanted)?;
-            validate_service(&spec)?;
-            let spec = Arc::new(spec);
+            let spec = valid(read(swarm, wanted)?).await?;
             Command::UpdateService { id, version, spec }
         }
         "previous" => Command::RollbackService { id, version },

@@ -161,3 +161,25 @@ async fn clients_that_know_no_templates_cannot_ask_for_one() {
     let text = "config templating is not supported on the specified API version: 1.36";
     assert_eq!((refused.status, refused.message().as_str()), (400, text));
 }
+
+#[tokio::test]
+async fn templates_are_tried_before_anything_is_made() {
+    let fake = Fake::active();
+    // {{foo}}
+    let body = json!({"Name": "c", "Data": "e3tmb299fQ==", "Templating": {"Name": "golang"}});
+    let refused = post(&fake, "/configs/create", &body).await;
+    assert_eq!(refused.status, 400);
+    let reason = "function \"foo\" not defined";
+    assert!(refused.message().contains(reason), "{}", refused.message());
+    assert!(names(&fake, "config", &json!({})).await.is_empty());
+    let loops = "{{range $.Service.Labels}}".repeat(20) + &"{{end}}".repeat(20);
+    let body = json!({
+        "Name": "web",
+        "Labels": {"a": "1", "b": "2"},
+        "TaskTemplate": {"ContainerSpec": {"Image": "a:1", "Env": [format!("A={loops}")]}},
+    });
+    let refused = post(&fake, "/services/create", &body).await;
+    assert_eq!(refused.status, 400);
+    let reason = "the templates take too many steps";
+    assert!(refused.message().contains(reason), "{}", refused.message());
+}
