@@ -1,7 +1,8 @@
 //! Small swarms, said in a few words, for tests.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -209,4 +210,15 @@ fn hash(addr: IpAddr) -> u32 {
     addr.to_string().bytes().fold(7, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     })
+}
+
+/// The next datagram. Programs that other threads have begun end meanwhile, and
+/// their end interrupts whoever waits with a limit.
+pub fn hear(socket: &UdpSocket, buffer: &mut [u8]) -> Result<(usize, SocketAddr), ErrorKind> {
+    loop {
+        match socket.recv_from(buffer).map_err(|error| error.kind()) {
+            Err(ErrorKind::Interrupted) => {}
+            heard => return heard,
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::host::{Applied, Finding, Host};
-use crate::kit::{Site, ip, names};
+use crate::kit::{Site, hear, ip, names};
 use crate::netns::{enter_new_network, in_new_network};
 use crate::rules::ruleset;
 
@@ -383,7 +383,7 @@ impl UdpClient {
         let mut buffer = [0; 64];
         self.0.set_read_timeout(Some(A_WHILE)).unwrap();
         self.0.send(b"?").map_err(|error| error.kind())?;
-        let n = self.0.recv(&mut buffer).map_err(|error| error.kind())?;
+        let (n, _) = hear(&self.0, &mut buffer)?;
         Ok(String::from_utf8(buffer[..n].to_vec()).unwrap())
     }
 }

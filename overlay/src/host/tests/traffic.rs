@@ -7,7 +7,7 @@ use super::stage::{
     PATIENCE, Stage, ask, ask_udp, on_host, serve, serve_udp, serve_udp_on, sh, veth,
 };
 use crate::directory::{OutdatedPorts, Port, Protocol};
-use crate::kit::{ip, tcp};
+use crate::kit::{hear, ip, tcp};
 
 const DROPPED: Result<String, ErrorKind> = Err(ErrorKind::TimedOut);
 const REFUSED: Result<String, ErrorKind> = Err(ErrorKind::ConnectionRefused);
@@ -96,7 +96,7 @@ fn a_forged_source_goes_nowhere() {
             socket
                 .set_read_timeout(Some(std::time::Duration::from_secs(10)))
                 .unwrap();
-            std::thread::spawn(move || socket.recv_from(&mut [0; 8]).unwrap().1.ip())
+            std::thread::spawn(move || hear(&socket, &mut [0; 8]).unwrap().1.ip())
         });
         liar.sh("ip addr add 10.0.5.8/32 dev lo");
         liar.run(|| {

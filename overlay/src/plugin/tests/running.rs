@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 
 use super::super::{Config, Plugin};
 use super::*;
+use crate::kit::hear;
 use crate::names::{Names, RUN_DIR};
 use crate::netns;
 
@@ -164,7 +165,7 @@ fn talk(a: &UdpSocket, b: &UdpSocket) -> io::Result<()> {
     for (from, to) in [(a, b), (b, a)] {
         to.set_read_timeout(Some(Duration::from_secs(5)))?;
         from.send_to(b"hello", to.local_addr()?)?;
-        let (length, source) = to.recv_from(&mut buffer)?;
+        let (length, source) = hear(to, &mut buffer)?;
         assert_eq!(
             (&buffer[..length], source),
             (&b"hello"[..], from.local_addr()?)
