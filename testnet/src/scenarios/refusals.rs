@@ -160,10 +160,14 @@ fn bad_specs(h1: &Host) -> Result<()> {
             "duplicate mount point",
         ),
         ("-p 2377:80/udp whoami", "the nodes of the swarm talk on"),
-        ("--mode global whoami", "global"),
+        ("--mode sometimes whoami", "--mode"),
+        (
+            "--mode global --replicas 2 whoami",
+            "replicas can only be used with replicated",
+        ),
         ("--replicas many whoami", "--replicas"),
         ("--restart-delay soon whoami", "--restart-delay"),
-        ("--secret key whoami", "--secret"),
+        ("--secret key whoami", "secret not found: key"),
         ("", "IMAGE"),
     ] {
         refused(h1, &create(rest), wanted)?;
