@@ -28,7 +28,8 @@ use rollout::{Rollout, SlotUpdate};
 pub(super) fn roll_out(draft: &mut Draft) {
     for service in draft.services() {
         let rollout = Rollout::of(&service);
-        let slots = slots(draft, &service);
+        let sites = Sites::of(&service);
+        let slots = slots(draft, &service, &sites);
         for slot in &slots {
             retire_superseded(draft, slot, rollout.order);
         }
@@ -46,7 +47,7 @@ pub(super) fn roll_out(draft: &mut Draft) {
             Some(UpdateState::Paused | UpdateState::RollbackPaused) => {}
             // How many have failed, and whether all is done, is known when all
             // nodes are.
-            Some(_) if is_blind(draft, &service) => {}
+            Some(_) if is_blind(draft, &service, &sites) => {}
             Some(UpdateState::Updating | UpdateState::RollbackStarted) => {
                 advance(draft, &service, &rollout, &slots);
             }
@@ -54,11 +55,10 @@ pub(super) fn roll_out(draft: &mut Draft) {
     }
 }
 
-fn slots(draft: &mut Draft, service: &Service) -> Vec<SlotUpdate> {
+fn slots(draft: &mut Draft, service: &Service, sites: &Sites) -> Vec<SlotUpdate> {
     let slots = draft.slots(service.id);
     let began = service.update.as_ref().map(|update| update.started);
     let mut dirt = Dirt::new(service);
-    let sites = Sites::of(service);
     let mut is_dirty = |task: &Task| {
         let node = task.node.and_then(|node| draft.state().node(node));
         dirt.is_dirty(task, node.map(Arc::as_ref))
@@ -70,8 +70,7 @@ fn slots(draft: &mut Draft, service: &Service) -> Vec<SlotUpdate> {
         .collect()
 }
 
-fn is_blind(draft: &mut Draft, service: &Service) -> bool {
-    let sites = Sites::of(service);
+fn is_blind(draft: &mut Draft, service: &Service, sites: &Sites) -> bool {
     let slots = draft.slots(service.id);
     let mut slots = slots.iter();
     slots.any(|slot| slot.exists() && sites.are_unheard(draft, slot.id))
