@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::invalid;
+use super::{invalid, is_word};
 use crate::command::{Refusal, RefusalKind};
 use crate::expand;
 use crate::file::{FileKind, FileReference, FileSpec};
@@ -45,17 +45,10 @@ pub fn validate_file(kind: FileKind, spec: &FileSpec) -> Result<(), Refusal> {
 }
 
 fn check_name(name: &str) -> Result<(), Refusal> {
-    let edge = |byte: Option<u8>| byte.is_some_and(|it| it.is_ascii_alphanumeric());
-    let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() {
         return Err(invalid("name must be provided"));
     }
-    let bytes = || name.bytes();
-    if name.len() > MAX_NAME
-        || !edge(bytes().next())
-        || !edge(bytes().last())
-        || !bytes().all(inside)
-    {
+    if name.len() > MAX_NAME || !is_word(name, b"-_.") {
         return Err(invalid(
             "invalid name, only 64 [a-zA-Z0-9-_.] characters allowed, and the start and end \
              character must be [a-zA-Z0-9]",

@@ -68,18 +68,25 @@ fn invalid(message: impl Into<String>) -> Refusal {
 }
 
 fn check_name(name: &str) -> Result<(), Refusal> {
-    let edge = |byte: Option<u8>| byte.is_some_and(|it| it.is_ascii_alphanumeric());
-    let inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if name.is_empty() {
         return Err(invalid("meta: name must be provided"));
     }
-    if !(edge(name.bytes().next()) && edge(name.bytes().last()) && name.bytes().all(inside)) {
+    if !is_word(name, b"-_") {
         return Err(invalid("name must be valid as a DNS name component"));
     }
     if name.len() > MAX_NAME {
         return Err(invalid("name must be 63 characters or fewer"));
     }
     Ok(())
+}
+
+/// Letters and digits, and between them also those of `inside`.
+fn is_word(text: &str, inside: &[u8]) -> bool {
+    let edge = |byte: Option<u8>| byte.is_some_and(|it| it.is_ascii_alphanumeric());
+    let mut bytes = text.bytes();
+    edge(bytes.clone().next())
+        && edge(bytes.clone().next_back())
+        && bytes.all(|it| it.is_ascii_alphanumeric() || inside.contains(&it))
 }
 
 fn check_task(task: &TaskSpec) -> Result<(), Refusal> {
