@@ -4,6 +4,7 @@ use std::io;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use futures::future::OptionFuture;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
@@ -26,16 +27,10 @@ where
     F: Future<Output = ()>,
 {
     let program = Program::start("nft", RUN)?;
-    let committed = program.id().map(committed);
-    let committed = async {
-        match committed {
-            Some(committed) => committed.await,
-            None => std::future::pending().await,
-        }
-    };
+    let committed = OptionFuture::from(program.id().map(committed));
     tokio::select! {
         output = program.end(script) => said("nft", output?).map(drop),
-        () = committed => Ok(()),
+        Some(()) = committed => Ok(()),
     }
 }
 
