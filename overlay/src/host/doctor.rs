@@ -47,9 +47,10 @@ pub async fn diagnose(netlink: &Netlink, names: &Names, table: &Table) -> Result
     let wanted: BTreeSet<_> = veths.chain([&names.tun]).collect();
     let absent = wanted.into_iter().filter(|name| !links.contains_key(*name));
     let mut found: Vec<_> = absent.map(|name| Finding::Link(name.clone())).collect();
-    let missing = routes::missing(netlink, names, table, &links).await?;
+    let there = netlink.routes().await?;
+    let missing = routes::missing(netlink, names, table, &links, &there).await?;
     found.extend(missing.into_iter().map(Finding::Route));
-    let rivals = routes::rivals(&netlink.routes().await?, names, table, &links);
+    let rivals = routes::rivals(&there, names, table, &links);
     found.extend(rivals.into_values().map(Finding::Rival));
     let switches = sysctl::missing(names, table, &links);
     found.extend(switches.into_iter().map(Finding::Sysctl));

@@ -168,12 +168,13 @@ pub async fn remove(netlink: &Netlink, names: &Names) -> Result<()> {
     Ok(())
 }
 
-/// What [`apply`] would add, in the words of `ip`.
+/// What [`apply`] would add to the routes that are `there`, in the words of `ip`.
 pub async fn missing(
     netlink: &Netlink,
     names: &Names,
     table: &Table,
     links: &Links,
+    there: &[RouteMessage],
 ) -> Result<Vec<String>> {
     let mut missing = Vec::new();
     let name = |index| links.iter().find(|(_, link)| **link == index);
@@ -183,7 +184,6 @@ pub async fn missing(
             missing.push(format!("address {addr} dev {on}"));
         }
     }
-    let there = netlink.routes().await?;
     let there: BTreeSet<_> = there.iter().filter_map(route_of).collect();
     for Route { table, to, link } in wanted(names, table, links).difference(&there) {
         let table = match *table {
