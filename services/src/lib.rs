@@ -12,6 +12,7 @@ pub mod assignment;
 pub mod bound;
 pub mod codec;
 pub mod command;
+pub mod compose;
 pub mod constraint;
 pub mod directory;
 mod endpoint;
