@@ -30,6 +30,7 @@ mod subnets;
 mod template;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod time;
 mod validate;
 
