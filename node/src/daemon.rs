@@ -15,6 +15,7 @@ use anyhow::{Context, bail};
 use gossip::Discovery;
 use overlay::names::Names;
 use overlay::plugin::PLUGIN_DIR;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,6 +31,7 @@ use crate::worker::TaskFiles;
 const SOCKET: &str = "swarmlet.sock";
 
 pub async fn run(args: DaemonArgs) -> anyhow::Result<()> {
+    allow_open_files();
     let engine_socket = engine_socket(&args.start.docker_host)?;
     let data = DataDir::open(&args.start.data_dir)?;
     let listener = listen(&args.run_dir).await?;
@@ -71,6 +73,19 @@ pub async fn run(args: DaemonArgs) -> anyhow::Result<()> {
     swarm.stop().await;
     let _ = fs::remove_file(args.run_dir.join(SOCKET));
     ended
+}
+
+/// As many as the administrator allows: each published port is held by sockets. The
+/// usual limit of 1,024 is for programs that use `select`.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let allowed = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, allowed) {
+        tracing::warn!(%error, limit = limit.current, "cannot open more files");
+    }
 }
 
 /// Without multicast a device can still be told addresses.

@@ -5,6 +5,7 @@
 //! reboot with no manager in reach.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -87,4 +88,15 @@ pub enum Protocol {
     Tcp,
     Udp,
     Sctp,
+}
+
+/// As nftables and users write it.
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        })
+    }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overlay::dns::{NameServer, Zone};
-use overlay::host::Host;
+use overlay::host::{HeldPorts, Host};
 use overlay::plugin::Locals;
 use overlay::table::Table;
 use overlay::tunnel::{Routing, Tunnel};
@@ -56,6 +56,7 @@ pub struct Keeper {
     passed: Instant,
     tunnel: Part<Arc<Tunnel>>,
     names: Part<NameServer>,
+    ports: Part<HeldPorts>,
     viewer: Viewer,
     view: Option<(Arc<View>, Arc<Table>)>,
     upstreams: Upstreams,
@@ -87,6 +88,8 @@ impl Keeper {
         let me = inputs.credentials.node_id();
         let mut engine = Part::new("the engine's firewall");
         engine.runs(());
+        let mut ports = Part::new("the published ports");
+        ports.runs(HeldPorts::default());
         Self {
             config,
             gossip: shared.gossip.changes(),
@@ -101,6 +104,7 @@ impl Keeper {
             passed: Instant::now(),
             tunnel: Part::new("the tunnel to other nodes"),
             names: Part::new("the name server"),
+            ports,
             viewer: Viewer::new(me),
             view: None,
             upstreams: Upstreams::default(),
@@ -130,8 +134,9 @@ impl Keeper {
         let now = Instant::now();
         let sources = self.sources(now);
         let told = self.told.borrow().clone();
-        if let Some(view) = self.viewer.look(sources) {
-            let table = Arc::new(Table::derive(&view));
+        let news = self.viewer.look(sources);
+        if let Some(view) = news.or_else(|| self.view_with_taken_ports(now)) {
+            let table = self.table(&view, now);
             if self
                 .view
                 .as_ref()
@@ -167,6 +172,26 @@ impl Keeper {
         if self.untold.host && self.host.is_due(now) {
             self.tell_host(&table).await;
         }
+    }
+
+    /// What is to be done without ports that other programs had: they may be free.
+    fn view_with_taken_ports(&self, now: Instant) -> Option<Arc<View>> {
+        let again = self.ports.again().is_some_and(|again| again <= now);
+        let (view, _) = self.view.as_ref().filter(|_| again)?;
+        Some(Arc::clone(view))
+    }
+
+    fn table(&mut self, view: &View, now: Instant) -> Arc<Table> {
+        let mut table = Table::derive(view);
+        if let Some(ports) = self.ports.running_mut() {
+            ports.hold(&mut table);
+            let taken: Vec<_> = ports.taken().map(|port| port.to_string()).collect();
+            match taken.is_empty() {
+                true => self.ports.succeeded(),
+                false => self.ports.failed(now, &taken.join("; ")),
+            }
+        }
+        Arc::new(table)
     }
 
     async fn add_routes(&mut self, table: &Table) {
@@ -256,6 +281,7 @@ impl Keeper {
             self.engine.why(),
             self.tunnel.why(),
             self.names.why(),
+            self.ports.why(),
         ];
         *lock(&self.shared.seen) = Seen {
             table: self.view.as_ref().map(|(_, table)| Arc::clone(table)),

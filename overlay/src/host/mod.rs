@@ -11,6 +11,7 @@
 mod conntrack;
 mod docker;
 mod doctor;
+mod held;
 mod message;
 mod netlink;
 mod nft;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 pub use doctor::Finding;
+pub use held::{HeldPorts, TakenPort};
 pub use routes::Rival;
 pub use sysctl::has_ipv6;
 

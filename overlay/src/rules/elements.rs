@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use super::chains::network_chain;
 use super::ruleset::Ruleset;
-use super::targets::name_of;
 use crate::table::Table;
 
 pub fn add(rules: &mut Ruleset, table: &Table) {
@@ -79,7 +78,7 @@ fn homeward(rules: &mut Ruleset, table: &Table) {
 
 fn answers(rules: &mut Ruleset, table: &Table) {
     for (addr, protocol, port) in &table.ingress {
-        let key = format!("{addr} . {} . {port}", name_of(*protocol));
+        let key = format!("{addr} . {protocol} . {port}");
         rules.insert(&of_family("answers", *addr), key, None);
     }
 }

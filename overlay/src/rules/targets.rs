@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 use super::elements::of_family;
 use super::ruleset::Ruleset;
-use crate::directory::Protocol;
 use crate::table::{PublishedPort, Table, Target, Vip};
 
 pub fn add(rules: &mut Ruleset, table: &Table) {
@@ -36,7 +35,7 @@ fn add_port(rules: &mut Ruleset, published: &PublishedPort, target: &Target) {
     let PublishedPort {
         number, host_ip, ..
     } = published;
-    let protocol = name_of(published.protocol);
+    let protocol = published.protocol;
     let at = |ipv4: bool| -> Option<String> {
         let backends = target.backends.iter().map(|(addr, port)| (*addr, *port));
         let backends: Vec<_> = backends
@@ -100,14 +99,6 @@ fn random<T: Display>(backends: impl IntoIterator<Item = T>) -> String {
 
 fn family(addr: IpAddr) -> &'static str {
     if addr.is_ipv4() { "ip" } else { "ip6" }
-}
-
-pub fn name_of(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Sctp => "sctp",
-    }
 }
 
 /// `nft` takes no colon in a name.

@@ -26,6 +26,7 @@ impl Keeper {
             self.tunnel.again(),
             self.names.again(),
             self.engine.again(),
+            self.ports.again(),
         ];
         let remembered = [MEET_WITHIN, REMEMBER_WITHIN]
             .map(|within| self.begun + within)

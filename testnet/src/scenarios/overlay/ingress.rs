@@ -7,7 +7,7 @@ use swarmlet_testnet::Host;
 
 use crate::runner::Context;
 use crate::scenarios::kit::{
-    self, Inside, Swarm, ask_udp, claim, docker, get_at, refused, soon, swarmlet,
+    self, Inside, Swarm, argv, ask_udp, claim, docker, get_at, refused, soon, swarmlet,
 };
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -84,7 +84,36 @@ pub fn a_published_port_answers_on_every_device_with_the_clients_address(
     })?;
     claim("a port of one device is on that device alone", || {
         host_mode(&swarm, ask)
+    })?;
+    claim("a program keeps the port that it had before", || {
+        program_of_a_device(&swarm, ask)
     })
+}
+
+/// On h2, as an SSH server would be.
+fn program_of_a_device(swarm: &Swarm, ask: &Host) -> Result<()> {
+    let h2 = swarm.host(2);
+    let line = "run -d --rm --name program --hostname program --network host whoami --port 8095";
+    docker(h2, line)?;
+    let at_h2 = SocketAddr::new(h2.ip().into(), 8095);
+    let program_answers = |wanted: bool| {
+        let answer = get_at(&ask.netns()?, at_h2)?;
+        ensure!((answer.server() == "program") == wanted, "{answer:?}");
+        Ok(())
+    };
+    soon("the program to answer", || program_answers(true))?;
+    let line = "service create -d --name late --constraint node.hostname==h3 -p 8095:80 whoami";
+    swarmlet(ask, line)?;
+    seen_as_itself(ask, ask.ip().into(), 8095)?;
+    soon("the doctor to say so", || {
+        let output = ask.run(&argv("swarmlet", "network doctor --format json"))?;
+        let said = format!("h2: the published ports: {at_h2}/tcp is used by another program");
+        ensure!(output.stdout.contains(&said), "{output}");
+        Ok(())
+    })?;
+    program_answers(true)?;
+    docker(h2, "rm -f program")?;
+    soon("the service to have the port", || program_answers(false))
 }
 
 /// On a network of the swarm, and on none.
