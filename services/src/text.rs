@@ -1,6 +1,16 @@
 //! The small languages that values are written in, by Docker's rules, wherever
 //! users write them: on the command line, in labels, in files.
 
+mod cpus;
+mod duration;
+mod port;
+mod words;
+
+pub use cpus::cpus;
+pub use duration::{Nanos, duration};
+pub use port::{host_ip, ports};
+pub use words::{Words, words};
+
 /// A value that means nothing; its text says why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

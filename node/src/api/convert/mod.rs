@@ -32,7 +32,7 @@ pub use file::{file, file_spec};
 pub use network::{OVERLAY, SWARMLET, driver_of, network, network_spec};
 pub use node::{node, node_spec};
 pub use request::{init_request, join_request, up_request};
-pub use service::{insert_defaults, service, service_spec, show_service_spec};
+pub use service::{insert_defaults, service, service_spec, show_port, show_service_spec};
 pub use task::task;
 pub use watch::{event, member};
 

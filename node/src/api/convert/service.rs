@@ -266,7 +266,7 @@ fn show_endpoint_spec(spec: &spec::EndpointSpec) -> EndpointSpec {
     }
 }
 
-fn show_port(port: &spec::PortSpec) -> PortConfig {
+pub fn show_port(port: &spec::PortSpec) -> PortConfig {
     PortConfig {
         name: or_empty(port.name.as_ref()),
         protocol: show_protocol(port.protocol).into(),

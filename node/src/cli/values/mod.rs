@@ -5,7 +5,6 @@
 //! They accept what Docker's command line accepts, so that people's fingers
 //! and scripts keep working.
 
-mod duration;
 mod file;
 mod hosts;
 mod image;
@@ -14,11 +13,8 @@ mod mount;
 mod network;
 mod pairs;
 mod port;
-mod size;
 mod ulimit;
-mod words;
 
-pub use duration::{Nanos, duration};
 pub use file::{FileRequest, config, secret};
 pub use hosts::{ExtraHost, dns_search, extra_host, host_name, ip_address};
 pub use image::{has_tag, tagged};
@@ -27,10 +23,8 @@ pub use mount::mount;
 pub use network::{Attachment, attachment, ip, subnet};
 pub use pairs::{Pair, env_file, key_of, merge_env, pair, resolve_env};
 pub use port::{PortRemoval, PublishedPorts, publish, publish_removal};
-pub use services::text::{Invalid, boolean, bytes};
-pub use size::cpus;
+pub use services::text::{Invalid, Nanos, Words, boolean, bytes, cpus, duration, words};
 pub use ulimit::ulimit;
-pub use words::{Words, words};
 
 use services::text::comma_fields;
 

@@ -1,10 +1,10 @@
 //! Published ports: `8080:80/tcp`, `127.0.0.1:8080:80`, ranges of them, and
 //! the long form `published=8080,target=80,protocol=tcp,mode=host`.
 
-use std::net::IpAddr;
-use std::ops::RangeInclusive;
+use services::text;
 
 use super::{Invalid, comma_fields};
+use crate::api::convert::show_port;
 use crate::api::dto::PortConfig;
 
 const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
@@ -101,12 +101,8 @@ fn long(text: &str) -> Result<(PortConfig, bool), Invalid> {
 
 /// Empty for "all of them", which is what is meant without an address, too.
 fn host_ip(text: &str) -> Result<String, Invalid> {
-    let text = text.trim_start_matches('[').trim_end_matches(']');
-    match text.parse::<IpAddr>() {
-        Ok(ip) if ip.is_unspecified() => Ok(String::new()),
-        Ok(ip) => Ok(ip.to_string()),
-        Err(_) => Err(Invalid::new(format!("invalid host IP: {text:?}"))),
-    }
+    let ip = text::host_ip(text)?;
+    Ok(ip.map(|ip| ip.to_string()).unwrap_or_default())
 }
 
 fn check_host_ip(port: &PortConfig) -> Result<(), Invalid> {
@@ -138,65 +134,9 @@ fn number(which: &str, value: &str) -> Result<u32, Invalid> {
     })
 }
 
-/// `[[host_ip:]published:]target[/protocol]`, the ports possibly ranges.
 fn short(text: &str) -> Result<Vec<PortConfig>, Invalid> {
-    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = one_of("protocol", &PROTOCOLS, protocol)?;
-    let (rest, target) = match ports.rsplit_once(':') {
-        None => ("", ports),
-        Some((rest, target)) => (rest, target),
-    };
-    let target = range(target)?;
-    let (host_ip, published) = match rest.rsplit_once(':') {
-        None => (String::new(), rest),
-        Some((ip, published)) => (host_ip(ip)?, published),
-    };
-    let published = match published {
-        "" => None,
-        published => Some(range(published)?),
-    };
-    if *target.start() == 0 {
-        return Err(Invalid::new(format!("invalid containerPort: {ports}")));
-    }
-    let port = |published_port, target_port| PortConfig {
-        protocol: protocol.clone(),
-        target_port,
-        published_port,
-        publish_mode: "ingress".into(),
-        host_ip: host_ip.clone(),
-        ..PortConfig::default()
-    };
-    let Some(published) = published else {
-        check_host_ip(&port(0, *target.start()))?;
-        return Ok(target.map(|target| port(0, target)).collect());
-    };
-    let count = |range: &RangeInclusive<u32>| range.end() - range.start();
-    if count(&target) == 0 {
-        let target = *target.start();
-        return Ok(published.map(|published| port(published, target)).collect());
-    }
-    if count(&published) != count(&target) {
-        return Err(Invalid::new(format!(
-            "invalid ranges specified for container and host ports: {ports}"
-        )));
-    }
-    Ok(published
-        .zip(target)
-        .map(|(published, target)| port(published, target))
-        .collect())
-}
-
-fn range(text: &str) -> Result<RangeInclusive<u32>, Invalid> {
-    let invalid = || Invalid::new(format!("invalid port: {text:?}"));
-    let (from, to) = text.split_once('-').unwrap_or((text, text));
-    let port = |text: &str| text.parse::<u16>().map(u32::from).map_err(|_| invalid());
-    let (from, to) = (port(from)?, port(to)?);
-    if to < from {
-        return Err(Invalid::new(format!(
-            "invalid range specified for port: {text}"
-        )));
-    }
-    Ok(from..=to)
+    let ports = text::ports(text)?.into_iter();
+    Ok(ports.map(|port| show_port(&port)).collect())
 }
 
 #[cfg(test)]

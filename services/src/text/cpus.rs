@@ -3,6 +3,9 @@
 use super::Invalid;
 
 /// A decimal number of processors, in billionths.
+///
+/// # Errors
+/// That it is none, negative or too precise.
 pub fn cpus(text: &str) -> Result<i64, Invalid> {
     const BILLION: i64 = 1_000_000_000;
     let invalid = || Invalid::new(format!("failed to parse {text} as a rational number"));

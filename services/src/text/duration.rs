@@ -23,6 +23,9 @@ impl Nanos {
 }
 
 /// A duration that is not negative, in Go's notation.
+///
+/// # Errors
+/// Which part of it means nothing.
 pub fn duration(text: &str) -> Result<Nanos, Invalid> {
     let invalid = || Invalid::new(format!("invalid duration {text:?}"));
     if text.starts_with('-') {

@@ -8,6 +8,9 @@ pub struct Words(pub Vec<String>);
 
 /// Splits as a POSIX shell does, without expansions: quotes, backslashes and
 /// comments.
+///
+/// # Errors
+/// Which quote is not closed.
 pub fn words(text: &str) -> Result<Words, Invalid> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
