@@ -84,7 +84,7 @@ pub struct Service {
     pub secrets: Vec<FileUse>,
     pub configs: Vec<FileUse>,
     pub deploy: Deploy,
-    /// By the names of services. Those that are required are in the project.
+    /// By the names of services, all of which are in the project.
     pub depends_on: BTreeMap<String, Dependency>,
     pub profiles: Vec<String>,
     pub devices: Vec<Device>,
@@ -148,7 +148,7 @@ pub struct Dependency {
     pub condition: Condition,
     /// It is restarted when the other is replaced.
     pub restart: bool,
-    /// Otherwise the other may be left out by its profiles.
+    /// Otherwise it may have been left out by its profiles.
     pub required: bool,
 }
 
@@ -165,8 +165,7 @@ pub enum Condition {
 pub struct FileUse {
     /// A key of [`Project::secrets`] or [`Project::configs`].
     pub source: String,
-    /// Always said: the source where the file says none, for a config `/` and
-    /// the source.
+    /// Always said: the source where the file says none.
     pub target: String,
     pub uid: u32,
     pub gid: u32,

@@ -5,7 +5,7 @@ use std::fmt;
 /// A place in a file of the project.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// As the user would name it.
+    /// As the user would name it; empty where no file is meant.
     pub file: String,
     /// From one; zero is the file as a whole.
     pub line: usize,
@@ -34,7 +34,9 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.place)?;
+        if !self.place.file.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }

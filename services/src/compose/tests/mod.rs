@@ -1,0 +1,8 @@
+mod errors;
+mod examples;
+mod fuzz;
+mod including;
+mod kit;
+mod merging;
+mod services;
+mod writing;
