@@ -1,10 +1,12 @@
 //! Query strings as Docker reads them: booleans, versions and filters.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use axum::extract::Query as Pairs;
 use axum::http::Uri;
 use serde::Deserialize;
+use services::Id;
 
 use super::error::ApiError;
 
@@ -103,8 +105,7 @@ impl Filters {
 
     /// One of the values satisfies `matches`.
     pub fn any(&self, key: &str, matches: impl Fn(&str) -> bool) -> bool {
-        let mut values = self.values(key).peekable();
-        values.peek().is_none() || values.any(matches)
+        !self.has(key) || self.values(key).any(matches)
     }
 
     /// Docker's boolean, given as the one value of `key`.
@@ -113,14 +114,22 @@ impl Filters {
             .any(|value| matches!(value, "1" | "true" | "True"))
     }
 
+    pub fn has(&self, key: &str) -> bool {
+        self.values(key).next().is_some()
+    }
+
     /// One of the values is `actual`.
     pub fn equals(&self, key: &str, actual: &str) -> bool {
         self.any(key, |wanted| wanted == actual)
     }
 
-    /// One of the values is a prefix of `actual`.
-    pub fn prefix(&self, key: &str, actual: &str) -> bool {
-        self.any(key, |wanted| actual.starts_with(wanted))
+    /// One of the values is a prefix of `actual`, which is written only where there
+    /// are values: most lists are not filtered.
+    pub fn prefix(&self, key: &str, actual: impl Display) -> bool {
+        !self.has(key) || {
+            let actual = actual.to_string();
+            self.any(key, |wanted| actual.starts_with(wanted))
+        }
     }
 
     /// All values, `name` or `name=value`, are among `labels`.
@@ -134,23 +143,23 @@ impl Filters {
         })
     }
 
-    /// Replaces each value of `key` by what `resolve` makes of it.
+    /// Of what the values of `key` name; `None` where there are none.
     ///
     /// # Errors
-    /// The first that `resolve` gives.
-    pub fn resolve(
-        &mut self,
+    /// The first that `find` gives.
+    pub fn ids<E>(
+        &self,
         key: &str,
-        resolve: impl FnMut(&str) -> Result<String, ApiError>,
-    ) -> Result<(), ApiError> {
-        if let Some(values) = self.0.get_mut(key) {
-            *values = values
-                .iter()
-                .map(String::as_str)
-                .map(resolve)
-                .collect::<Result<_, _>>()?;
+        find: impl FnMut(&str) -> Result<Id, E>,
+    ) -> Result<Option<BTreeSet<Id>>, E> {
+        match self.has(key) {
+            true => self
+                .values(key)
+                .map(find)
+                .collect::<Result<_, _>>()
+                .map(Some),
+            false => Ok(None),
         }
-        Ok(())
     }
 }
 

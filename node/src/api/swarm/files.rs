@@ -31,7 +31,7 @@ pub(super) fn list(swarm: &dyn Manager, kind: FileKind, query: &Query) -> Reply 
 }
 
 fn matches(filters: &Filters, file: &FileObject) -> bool {
-    filters.prefix("id", &file.id.to_string())
+    filters.prefix("id", file.id)
         && filters.prefix("name", &file.spec.name)
         && filters.equals("names", &file.spec.name)
         && filters.labels("label", &file.spec.labels)

@@ -44,7 +44,7 @@ impl Wanted {
     fn matches(&self, network: &Network, state: &State) -> bool {
         let (filters, spec) = (&self.0, &network.spec);
         let is_dangling = || !spec.ingress && !is_used(network.id, state);
-        filters.prefix("id", &network.id.to_string())
+        filters.prefix("id", network.id)
             && filters.prefix("name", &spec.name)
             && filters.equals("driver", convert::driver_of(spec))
             && filters.equals("scope", "swarm")

@@ -49,7 +49,7 @@ fn matches(filters: &Filters, node: &Node) -> bool {
         Some(said) => (said.hostname.as_str(), &said.engine_labels),
         None => ("", &none),
     };
-    filters.prefix("id", &node.id.to_string())
+    filters.prefix("id", node.id)
         && filters.prefix("name", hostname)
         && filters.labels("label", engine_labels)
         && filters.labels("node.label", &node.spec.labels)

@@ -38,7 +38,7 @@ pub(super) fn list(swarm: &dyn Manager, call: &Call) -> Reply {
 }
 
 fn matches(filters: &Filters, service: &Service) -> bool {
-    filters.prefix("id", &service.id.to_string())
+    filters.prefix("id", service.id)
         && filters.prefix("name", &service.spec.name)
         && filters.labels("label", &service.spec.labels)
         && filters.equals("mode", service.spec.mode.as_str())

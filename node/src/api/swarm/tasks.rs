@@ -1,10 +1,13 @@
 //! `/tasks`.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use axum::Json;
 use axum::response::IntoResponse;
-use services::State;
 use services::object::{Task, TaskState};
 use services::plan::is_task_dirty;
+use services::{Id, State};
 
 use super::{Reply, look};
 use crate::api::backend::{Manager, View};
@@ -44,23 +47,27 @@ const STATES: [TaskState; 14] = [
 pub(super) fn list(swarm: &dyn Manager, query: &Query) -> Reply {
     let filters = query.filters(FILTERS)?;
     check_desired(&filters)?;
-    let shown = look(swarm, |view| listed(view, filters))?;
+    let shown = look(swarm, |view| listed(view, &filters))?;
     Ok(Json(shown).into_response())
 }
 
-fn listed(view: View<'_>, mut filters: Filters) -> Result<Vec<dto::Task>, ApiError> {
-    filters.resolve("service", |text| {
-        let service = view.state.find_service(text).map_err(ApiError::lookup)?;
-        Ok(service.id.to_string())
-    })?;
-    filters.resolve("node", |text| {
-        let node = view.state.find_node(text).map_err(ApiError::lookup)?;
-        Ok(node.id.to_string())
-    })?;
-    Ok(view
-        .state
-        .tasks()
-        .filter(|task| matches(&filters, task, view.state))
+fn listed(view: View<'_>, filters: &Filters) -> Result<Vec<dto::Task>, ApiError> {
+    let state = view.state;
+    let services = filters.ids("service", |text| state.find_service(text).map(|it| it.id));
+    let services = services.map_err(ApiError::lookup)?;
+    let nodes = filters.ids("node", |text| state.find_node(text).map(|it| it.id));
+    let nodes = nodes.map_err(ApiError::lookup)?;
+    let is_on = |task: &Task, nodes: &BTreeSet<Id>| {
+        let node = task.known_node();
+        node.is_some_and(|node| nodes.contains(&node))
+    };
+    let tasks: Box<dyn Iterator<Item = &Arc<Task>>> = match services {
+        Some(ids) => Box::new(ids.into_iter().flat_map(|id| state.tasks_of_service(id))),
+        None => Box::new(state.tasks()),
+    };
+    Ok(tasks
+        .filter(|task| nodes.as_ref().is_none_or(|nodes| is_on(task, nodes)))
+        .filter(|task| matches(filters, task, state))
         .map(|task| show(task, view))
         .collect())
 }
@@ -80,12 +87,8 @@ fn is_state(state: TaskState, text: &str) -> bool {
 }
 
 fn matches(filters: &Filters, task: &Task, state: &State) -> bool {
-    let node = task.known_node().map(|id| id.to_string());
-    let node = node.unwrap_or_default();
-    filters.equals("service", &task.service.to_string())
-        && filters.equals("node", &node)
-        && filters.prefix("id", &task.id.to_string())
-        && filters.prefix("name", &task.container_name())
+    filters.prefix("id", task.id)
+        && (!filters.has("name") || filters.prefix("name", task.container_name()))
         && filters.labels("label", &task.spec.labels)
         && filters.equals("runtime", "container")
         && filters.any("desired-state", |text| is_state(task.shown_desired(), text))

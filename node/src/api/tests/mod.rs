@@ -3,6 +3,7 @@
 mod doctor;
 mod fake;
 mod files;
+mod large;
 mod logs;
 mod merged;
 mod modes;
