@@ -15,7 +15,8 @@ use super::dto::{self, RemoteManager, SwarmInfo};
 use super::engine::{BUILDER_VERSION, Engine, Facts};
 use super::error::{ApiError, texts};
 use super::query::Query;
-use super::{convert, json};
+use super::route::ApiVersion;
+use super::{convert, json, versions};
 
 type Reply = Result<Response, ApiError>;
 
@@ -147,8 +148,15 @@ fn describe(info: &mut SwarmInfo, node: &LocalNode) {
     info.remote_managers = Some(node.managers.iter().map(remote).collect());
 }
 
-pub(super) async fn init(backend: &dyn Backend, body: &Bytes) -> Reply {
-    let wanted: dto::InitRequest = json::decode(body, "swarm.InitRequest")?;
+pub(super) async fn init(
+    backend: &dyn Backend,
+    version: Option<ApiVersion>,
+    body: &Bytes,
+) -> Reply {
+    let mut wanted: dto::InitRequest = json::decode(body, "swarm.InitRequest")?;
+    if let Some(version) = version {
+        versions::init(&mut wanted, version);
+    }
     if !wanted.force_new_cluster {
         check_free(backend)?;
     }

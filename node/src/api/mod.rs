@@ -23,6 +23,7 @@ mod serve;
 mod site;
 mod swarm;
 
+mod versions;
 use std::sync::Arc;
 
 use axum::Router;
@@ -95,7 +96,7 @@ impl Api {
             Route::Ping => Ok(local::ping(backend, facts, &head.method)),
             Route::Version => local::version(engine, facts).await,
             Route::Info => local::info(backend, engine).await,
-            Route::Init => local::init(backend, &body).await,
+            Route::Init => local::init(backend, version, &body).await,
             Route::Join => local::join(backend, &body).await,
             Route::Leave => local::leave(backend, &query).await,
             Route::Unlock => Err(local::unlock(backend)),

@@ -16,18 +16,18 @@ use crate::api::dto::{ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse}
 use crate::api::error::ApiError;
 use crate::api::json;
 use crate::api::query::{Filters, Query};
-use crate::api::route::ApiVersion;
+use crate::api::versions;
 
 const FILTERS: &[&str] = &["id", "name", "label", "mode", "runtime"];
 const GO_TYPE: &str = "swarm.ServiceSpec";
 const REGISTRY_AUTH: &str = "X-Registry-Auth";
 
-/// From which on there are jobs, and counts of tasks in lists.
-const SINCE_JOBS: ApiVersion = ApiVersion(1, 41);
-
 pub(super) fn list(swarm: &dyn Manager, call: &Call) -> Reply {
     let filters = call.query.filters(FILTERS)?;
-    let with_status = knows_jobs(call) && call.query.flag("status");
+    let knows_it = call
+        .version
+        .is_none_or(|version| version >= versions::SINCE_JOBS);
+    let with_status = knows_it && call.query.flag("status");
     let shown: Vec<_> = look(swarm, |view| {
         let services = view.state.services();
         let wanted = services.filter(|service| matches(&filters, service));
@@ -71,16 +71,11 @@ pub(super) async fn create(swarm: &dyn Manager, call: Call) -> Reply {
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-fn knows_jobs(call: &Call) -> bool {
-    call.version.is_none_or(|version| version >= SINCE_JOBS)
-}
-
 /// What was sent, without what its version of the API does not have.
 fn wanted(call: &Call) -> Result<ServiceSpec, ApiError> {
     let mut wanted: ServiceSpec = json::decode(&call.body, GO_TYPE)?;
-    if !knows_jobs(call) {
-        wanted.mode.replicated_job = None;
-        wanted.mode.global_job = None;
+    if let Some(version) = call.version {
+        versions::service(&mut wanted, version);
     }
     Ok(wanted)
 }
