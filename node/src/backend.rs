@@ -15,6 +15,7 @@ use bytes::Bytes;
 use certs::{JoinToken, RootCertificate};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use services::happened::Happened;
 use services::spec::Role;
 use services::{Answer, Command, Id, State, Taken};
 
@@ -37,6 +38,9 @@ use crate::{address, clock, logs, routes};
 
 /// A member that has answered the leader within this time is reachable.
 const REACHABLE_WITHIN: Duration = Duration::from_secs(2);
+/// How soon whoever watches events sees that a node became a manager, or
+/// another swarm's.
+const BECOMES_MANAGER_WITHIN: Duration = Duration::from_secs(2);
 
 impl Backend for Swarm {
     fn local(&self) -> LocalState {
@@ -73,6 +77,34 @@ impl Backend for Swarm {
         {
             manager.view(look);
         }
+    }
+
+    fn happened(&self, seen: u64) -> (Vec<Happened>, u64) {
+        let manager = match self.phase() {
+            Phase::Active(membership) => membership.manager(),
+            _ => None,
+        };
+        let told = |manager: Arc<Manager>| manager.raft.read(|it| it.happened.after(seen));
+        manager.map_or((Vec::new(), 0), told)
+    }
+
+    fn happens(&self, seen: u64) -> BoxFuture<'_, ()> {
+        let manager = match self.phase() {
+            Phase::Active(membership) => membership.manager(),
+            _ => None,
+        };
+        async move {
+            let look_again = tokio::time::sleep(BECOMES_MANAGER_WITHIN);
+            let Some(manager) = manager else {
+                return look_again.await;
+            };
+            let mut count = manager.raft.read(|machine| machine.happened.count());
+            tokio::select! {
+                _ = count.wait_for(|count| *count != seen) => {}
+                () = look_again => {}
+            }
+        }
+        .boxed()
     }
 
     fn init(&self, request: InitRequest) -> BoxFuture<'_, Result<Id, ApiError>> {

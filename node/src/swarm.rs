@@ -12,7 +12,7 @@ mod up;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use certs::Identity;
+use certs::{Identity, JoinToken};
 use services::Id;
 use services::spec::{Availability, ClusterSpec};
 use tokio::sync::{Mutex, watch};
@@ -83,7 +83,7 @@ pub struct JoinOptions {
     pub listen: SocketAddr,
     /// None: wherever the swarm of the token is on this LAN.
     pub remotes: Vec<SocketAddr>,
-    pub token: String,
+    pub token: JoinToken,
     /// `None`: the address from which the manager sees this node.
     pub advertise: Option<SocketAddr>,
     pub availability: Availability,

@@ -18,6 +18,7 @@ pub mod directory;
 mod endpoint;
 pub mod expand;
 pub mod file;
+pub mod happened;
 pub mod id;
 pub mod managing;
 pub mod object;

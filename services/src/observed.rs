@@ -37,3 +37,14 @@ pub enum NodeHealth {
         reason: String,
     },
 }
+
+impl NodeHealth {
+    /// As Docker shows it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Ready => "ready",
+            Self::Down { .. } => "down",
+        }
+    }
+}

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
+use certs::JoinToken;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use services::happened::Happened;
 use services::spec::{Availability, ClusterSpec, Labels, Role};
 use services::{Answer, Command, Id, Observed, State, Taken};
 
@@ -31,6 +33,14 @@ pub trait Backend: Send + Sync + 'static {
     /// Calls `look` with this manager's own copy of the state, however old;
     /// does not call it on a worker or outside a swarm.
     fn peek(&self, look: &mut dyn FnMut(View<'_>));
+
+    /// What happened to the swarm's objects after the first `seen` things, as
+    /// far as this manager remembers, and how many there were; nothing where this
+    /// is no manager.
+    fn happened(&self, seen: u64) -> (Vec<Happened>, u64);
+
+    /// Waits until there may be more than `seen`.
+    fn happens(&self, seen: u64) -> BoxFuture<'_, ()>;
 
     /// Makes a swarm of this node and returns the node's id.
     fn init(&self, request: InitRequest) -> BoxFuture<'_, Result<Id, ApiError>>;
@@ -178,7 +188,7 @@ pub struct JoinRequest {
     /// `HOST:PORT` of managers; the port was added if missing. None: wherever
     /// the swarm of the token is on this LAN.
     pub remotes: Vec<String>,
-    pub token: String,
+    pub token: JoinToken,
 }
 
 impl fmt::Debug for JoinRequest {

@@ -13,6 +13,7 @@ mod doctor;
 pub mod dto;
 mod engine;
 pub mod error;
+mod events;
 pub mod json;
 mod local;
 mod networks;
@@ -86,12 +87,15 @@ async fn answer(State(api): State<Api>, request: Request<Body>) -> Response {
 
 impl Api {
     async fn answer(&self, request: Request<Body>, facts: &Facts) -> Result<Response, ApiError> {
+        let path = request.uri().path().to_owned();
+        let (route, version) = route(request.method(), &path);
+        if route == Route::Events {
+            return events::merged(Arc::clone(&self.backend), &self.engine, request).await;
+        }
         let (head, body) = request.into_parts();
         let query = Query::of(&head.uri)?;
         let body = read(body).await?;
         let (backend, engine) = (&*self.backend, &self.engine);
-        let path = head.uri.path().to_owned();
-        let (route, version) = route(&head.method, &path);
         match route {
             Route::Ping => Ok(local::ping(backend, facts, &head.method)),
             Route::Version => local::version(engine, facts).await,
@@ -122,7 +126,9 @@ impl Api {
                 Lead::Here(manager) => swarm_answer(manager, route, version, &head, body).await,
                 Lead::Elsewhere(answer) => Ok(answer),
             },
-            Route::Unknown | Route::Engine => Err(ApiError::not_found("page not found")),
+            Route::Unknown | Route::Engine | Route::Events => {
+                Err(ApiError::not_found("page not found"))
+            }
         }
     }
 }

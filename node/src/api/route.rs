@@ -57,6 +57,8 @@ pub enum Route<'a> {
     Join,
     Leave,
     Unlock,
+    /// What happens, to the engine's objects and to the swarm's.
+    Events,
     /// Who this node believes to be here.
     Members,
     Up,
@@ -148,6 +150,7 @@ fn of_parts<'a>(method: &Method, parts: [Option<&'a str>; 4]) -> Route<'a> {
         ("_ping", None, None) if get || method == Method::HEAD => return Route::Ping,
         ("version", None, None) if get => return Route::Version,
         ("info", None, None) if get => return Route::Info,
+        ("events", None, None) if get => return Route::Events,
         ("swarm", Some("init"), None) if post => return Route::Init,
         ("swarm", Some("join"), None) if post => return Route::Join,
         ("swarm", Some("leave"), None) if post => return Route::Leave,

@@ -7,12 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use services::happened::Happened;
 use services::plan::{CHANGES_PER_PROPOSAL, Plan, plan};
-use services::{Change, Command, Id, NodeHealth, State, Timestamp};
+use services::{Change, Command, Id, NodeHealth, Timestamp};
 use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 
 use super::events::{Event, Kind};
+use super::machine::Machine;
 use super::observer::name;
 use super::{Manager, ProposeError, node_id, node_key, roles};
 use crate::clock;
@@ -106,9 +108,10 @@ async fn lead(manager: &Manager) {
 /// One look and what follows from it; returns how long it holds at most.
 async fn round(manager: &Manager) -> Option<Duration> {
     let (now, moment) = (clock::now(), clock::moment());
-    let look = |state: &State| {
+    let look = |machine: &Machine| {
+        let state = &machine.state;
         let settled = manager.observer.settle(state, moment, now);
-        manager.note_changes(state, now);
+        manager.note_changes(machine, now);
         let described = manager.observer.undescribed(state);
         let plan = manager
             .observer
@@ -118,8 +121,8 @@ async fn round(manager: &Manager) -> Option<Duration> {
     // A plan for thousands of tasks takes longer than a heartbeat may.
     let many = manager.read_state(|state| state.tasks().len() > PLANNED_AT_ONCE);
     let (settled, Plan { changes, next }, described) = match many {
-        true => block_in_place(|| manager.read_state(look)),
-        false => manager.read_state(look),
+        true => block_in_place(|| manager.raft.read(look)),
+        false => manager.raft.read(look),
     };
     for (id, description, addr) in described {
         propose(
@@ -147,8 +150,13 @@ impl Manager {
     }
 
     /// Tells people of the nodes that came and went.
-    fn note_changes(&self, state: &State, now: Timestamp) {
+    fn note_changes(&self, machine: &Machine, now: Timestamp) {
+        let state = &machine.state;
         for change in self.observer.take_changes() {
+            if let Some(node) = state.node(change.node) {
+                let told = Happened::health(now, node, &change.before, &change.after);
+                machine.happened.add(told);
+            }
             let new = state
                 .node(change.node)
                 .is_some_and(|node| now.since(node.meta.created) < JUST_JOINED);
@@ -158,13 +166,15 @@ impl Manager {
                 (NodeHealth::Unknown, NodeHealth::Ready) if new => "joined the swarm".to_owned(),
                 _ => continue,
             };
-            self.events.add(Event {
+            let event = Event {
                 at: now,
                 kind: Kind::Node,
                 node: change.node,
                 name: name(state, node_id(change.node)),
                 text,
-            });
+            };
+            event.log();
+            self.events.add(event);
         }
     }
 }

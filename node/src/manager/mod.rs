@@ -7,6 +7,7 @@ pub mod hub;
 pub mod leader;
 pub mod machine;
 pub mod observer;
+pub mod recent;
 pub mod relay;
 pub mod roles;
 pub mod tracker;
@@ -125,13 +126,15 @@ impl Manager {
     /// Notes what happened to a node, for people.
     fn note(&self, kind: Kind, node: Id, text: impl Into<String>) {
         let name = self.read_state(|state| observer::name(state, node_id(node)));
-        self.events.add(Event {
+        let event = Event {
             at: clock::now(),
             kind,
             node,
             name,
             text: text.into(),
-        });
+        };
+        event.log();
+        self.events.add(event);
     }
 
     /// Where a manager answers.

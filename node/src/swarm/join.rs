@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use certs::{Identity, JoinToken, NodeKey};
+use certs::{Identity, NodeKey};
 use tokio::time::{Instant, timeout_at};
 
 use super::{JoinOptions, Phase, Swarm, SwarmError, follows};
@@ -20,15 +20,11 @@ impl Swarm {
     pub async fn join(&self, options: JoinOptions) -> Result<Option<Through>, SwarmError> {
         let _changing = self.0.changing.lock().await;
         self.check_free()?;
-        let token: JoinToken = options
-            .token
-            .parse()
-            .map_err(|_| SwarmError::Invalid("invalid join token".into()))?;
         let (said, listen) = self.listen(options.listen);
         let key = NodeKey::generate().map_err(anyhow::Error::from)?;
         let applicant = Applicant {
             key: &key,
-            token: &token,
+            token: &options.token,
             addr: with_port(options.advertise.unwrap_or(listen), listen.port()),
             availability: options.availability,
         };

@@ -78,7 +78,7 @@ impl Node {
         let options = JoinOptions {
             listen: self.addr,
             remotes: vec![at.addr],
-            token: token.to_string(),
+            token: token.parse().unwrap(),
             advertise: None,
             availability: Availability::Active,
         };

@@ -34,7 +34,7 @@ pub use node::{node, node_spec};
 pub use request::{init_request, join_request, up_request};
 pub use service::{insert_defaults, service, service_spec, show_port, show_service_spec};
 pub use task::task;
-pub use watch::{event, member};
+pub use watch::{event, happened, member};
 
 /// Nanoseconds, of which `field` must not have less than none.
 fn duration(field: &str, nanos: i64) -> Result<Duration, ApiError> {

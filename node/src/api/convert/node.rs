@@ -107,13 +107,13 @@ fn show_description(description: &object::NodeDescription, authority: &TlsInfo) 
 
 fn status(node: &object::Node, view: View<'_>) -> NodeStatus {
     let seen = view.observed.nodes.get(&node.id);
-    let (state, message) = match seen.map(|seen| &seen.health) {
-        None | Some(NodeHealth::Unknown) => ("unknown", String::new()),
-        Some(NodeHealth::Ready) => ("ready", String::new()),
-        Some(NodeHealth::Down { reason }) => ("down", reason.clone()),
+    let health = seen.map_or(&NodeHealth::Unknown, |seen| &seen.health);
+    let message = match health {
+        NodeHealth::Down { reason } => reason.clone(),
+        NodeHealth::Unknown | NodeHealth::Ready => String::new(),
     };
     NodeStatus {
-        state: state.into(),
+        state: health.as_str().into(),
         message,
         since: seen
             .filter(|seen| matches!(seen.health, NodeHealth::Down { .. }))

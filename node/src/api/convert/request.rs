@@ -106,7 +106,7 @@ fn data_path_port(port: u32) -> Result<u16, ApiError> {
 }
 
 /// # Errors
-/// 400 in Docker's words.
+/// 400, and 500 for the token, in Docker's words.
 pub fn join_request(dto: dto::JoinRequest) -> Result<JoinRequest, ApiError> {
     if dto.remote_addrs.is_empty() && dto.join_token.is_empty() {
         return Err(ApiError::bad_request(
@@ -123,7 +123,10 @@ pub fn join_request(dto: dto::JoinRequest) -> Result<JoinRequest, ApiError> {
             .iter()
             .map(|text| remote(text))
             .collect::<Result<_, _>>()?,
-        token: dto.join_token,
+        token: dto
+            .join_token
+            .parse()
+            .map_err(|_| ApiError::internal("invalid join token"))?,
     })
 }
 

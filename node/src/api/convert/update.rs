@@ -1,7 +1,6 @@
 //! How updates proceed, and how far one is.
 
 use services::object;
-use services::object::UpdateState;
 use services::spec::{self, FailureAction, UpdateOrder, defaults};
 
 use super::{nanos, optional_duration};
@@ -67,16 +66,8 @@ pub(super) fn default_config() -> UpdateConfig {
 }
 
 pub(super) fn status(status: &object::UpdateStatus) -> UpdateStatus {
-    let state = match status.state {
-        UpdateState::Updating => "updating",
-        UpdateState::Paused => "paused",
-        UpdateState::Completed => "completed",
-        UpdateState::RollbackStarted => "rollback_started",
-        UpdateState::RollbackPaused => "rollback_paused",
-        UpdateState::RollbackCompleted => "rollback_completed",
-    };
     UpdateStatus {
-        state: state.into(),
+        state: status.state.as_str().into(),
         started_at: Some(Time(status.started)),
         completed_at: status.completed.map(Time),
         message: status.message.clone(),

@@ -3,8 +3,9 @@
 use certs::NodeId;
 use gossip::view::Moment;
 use gossip::{Liveness, Through};
+use services::happened::Happened;
 
-use crate::api::dto::{Member, SwarmEvent, Time};
+use crate::api::dto::{Actor, EventMessage, Member, SwarmEvent, Time};
 use crate::manager::events::Event;
 
 /// `now` is gossip's, `me` the node that believes it.
@@ -53,5 +54,20 @@ pub fn event(event: &Event) -> SwarmEvent {
         node_id: event.node.to_string(),
         hostname: event.name.clone(),
         message: event.text.clone(),
+    }
+}
+
+/// As Docker tells it.
+pub fn happened(event: &Happened) -> EventMessage {
+    EventMessage {
+        kind: event.kind.as_str().into(),
+        action: event.action.as_str().into(),
+        actor: Actor {
+            id: event.id.to_string(),
+            attributes: event.attributes.clone(),
+        },
+        scope: "swarm".into(),
+        time: event.at.0 / 1_000_000_000,
+        time_nano: event.at.0,
     }
 }

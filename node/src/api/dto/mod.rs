@@ -57,7 +57,7 @@ pub use task::{
     ContainerStatus, Limit, Placement, PlacementPreference, Platform, PortStatus, Reservation,
     Resources, RestartPolicy, SpreadOver, Task, TaskSpec, TaskStatus,
 };
-pub use watch::{Member, SwarmEvent};
+pub use watch::{Actor, EventMessage, Member, SwarmEvent};
 
 pub type Labels = BTreeMap<String, String>;
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Time, is_default};
+use super::{Labels, Time, is_default};
 
 /// A device, as the one that was asked believes it to be:
 /// `GET /swarmlet/members`.
@@ -57,4 +57,34 @@ pub struct SwarmEvent {
     pub node_id: String,
     pub hostname: String,
     pub message: String,
+}
+
+/// A line of `GET /events`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventMessage {
+    /// `node`, `service`, `network`, `secret` or `config`; others are the
+    /// engine's.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// `create`, `update` or `remove`.
+    #[serde(rename = "Action")]
+    pub action: String,
+    #[serde(rename = "Actor")]
+    pub actor: Actor,
+    /// `swarm`.
+    pub scope: String,
+    /// Seconds since the epoch.
+    pub time: u64,
+    #[serde(rename = "timeNano")]
+    pub time_nano: u64,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Actor {
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub attributes: Labels,
 }

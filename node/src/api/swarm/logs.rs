@@ -85,7 +85,7 @@ fn options(query: &Query) -> Result<LogOptions, ApiError> {
 }
 
 /// `seconds[.nanoseconds]` since the epoch, or RFC 3339.
-pub(super) fn since(text: &str) -> Result<Option<Timestamp>, ApiError> {
+pub(in crate::api) fn since(text: &str) -> Result<Option<Timestamp>, ApiError> {
     let refused =
         || ApiError::bad_request(format!("invalid value for \"since\": {text:?} is no time"));
     if matches!(text, "" | "0") {

@@ -30,6 +30,7 @@ use super::query::Query;
 use super::route::{ApiVersion, NetworkRoute, SwarmRoute};
 
 pub(super) use networks::{
+pub(super) use logs::since;
     Wanted as WantedNetworks, find as find_network, list as list_networks, name_taken,
 };
 

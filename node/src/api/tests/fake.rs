@@ -1,6 +1,8 @@
 //! A swarm in memory behind the routes: commands are applied to a real
 //! [`State`], and plans are made by the real planner.
 
+mod work;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,10 +11,8 @@ use axum::http::request::Parts;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use services::object::{
-    Cluster, ClusterCa, ContainerStatus, JoinTokens, Meta, NodeDescription, PublishedPort,
-    TaskState, TaskStatus,
-};
+use services::happened::Happened;
+use services::object::{Cluster, ClusterCa, JoinTokens, Meta, NodeDescription};
 use services::spec::{Labels, NodeSpec, Platform, ResourceAmounts, Role};
 use services::{
     Answer, Command, Id, NodeHealth, NodeObserved, Observed, Proposal, State, Taken, Timestamp,
@@ -29,6 +29,7 @@ use crate::api::error::{ApiError, texts};
 use crate::api::not_a_manager;
 use crate::doctor::Diagnosis;
 use crate::manager::events::{Event, Events};
+use crate::manager::recent::Recent;
 use crate::runtime::{LogFrame, LogOptions};
 
 pub const TRUST_ROOT: &str = "-----BEGIN CERTIFICATE-----";
@@ -53,6 +54,7 @@ pub struct Swarm {
     pub up: Option<UpRequest>,
     pub taken: Vec<Taken>,
     pub events: Arc<Events>,
+    pub happened: Arc<Recent<Happened>>,
     /// There is another leader by the time of the next event.
     pub deposed: bool,
     index: u64,
@@ -78,6 +80,7 @@ impl Fake {
             up: None,
             taken: Vec::new(),
             events: Arc::default(),
+            happened: Arc::default(),
             deposed: false,
             index: 0,
             ids: 0,
@@ -109,7 +112,10 @@ impl Swarm {
     pub fn apply(&mut self, command: Command) -> Result<Answer, ApiError> {
         self.index += 1;
         let at = Timestamp(1_795_215_734_000_000_000 + self.index * 1_500_000_000);
-        Ok(self.state.apply(self.index, &Proposal { at, command })?)
+        let proposal = Proposal { at, command };
+        let (answer, told) = self.state.apply_and_tell(self.index, &proposal)?;
+        told.into_iter().for_each(|it| self.happened.add(it));
+        Ok(answer)
     }
 
     fn found(&mut self) -> Id {
@@ -181,6 +187,22 @@ impl Swarm {
         id
     }
 
+    /// What the engine of the one node has.
+    pub fn describe_plugins(&mut self, plugins: &[(String, String)]) {
+        let node = self.state.nodes().next().unwrap();
+        let (id, addr) = (node.id, node.addr);
+        let description = NodeDescription {
+            plugins: plugins.to_vec(),
+            ..node.description.clone().unwrap()
+        };
+        self.apply(Command::DescribeNode {
+            id,
+            description,
+            addr,
+        })
+        .unwrap();
+    }
+
     pub fn see(&mut self, node: Id, health: NodeHealth) {
         let since = Timestamp::default();
         self.observed
@@ -201,56 +223,6 @@ impl Swarm {
         }
     }
 
-    /// Every task that is on a node runs.
-    pub fn run_all(&mut self) {
-        self.plan();
-        let assigned = self.state.tasks().filter(|task| task.node.is_some());
-        let running: Vec<_> = assigned.map(|task| task.id).collect();
-        for id in running {
-            let status = TaskStatus {
-                state: TaskState::Running,
-                at: Timestamp(1_795_215_742_201_842_140),
-                message: "started".into(),
-                error: None,
-                container: Some(ContainerStatus {
-                    id: "08aaa6bfa795".into(),
-                    pid: 24_800,
-                    exit_code: 0,
-                    oom_killed: false,
-                }),
-                ports: self.published(id),
-                started: None,
-            };
-            self.observed.tasks.insert(id, status);
-        }
-    }
-
-    /// As its engine would publish them.
-    fn published(&self, task: Id) -> Vec<PublishedPort> {
-        let spec = self.state.task(task).map(|task| Arc::clone(&task.spec));
-        let ports = spec.iter().flat_map(|spec| spec.host_ports());
-        ports
-            .map(|port| PublishedPort {
-                protocol: port.protocol,
-                target: port.target,
-                published: port.published,
-                host_ip: port.host_ip,
-            })
-            .collect()
-    }
-
-    /// Every task of a job that runs ends well.
-    pub fn end_jobs(&mut self) {
-        let jobs = self.state.tasks().filter(|task| task.spec.mode.is_job());
-        for id in jobs.map(|task| task.id) {
-            if let Some(status) = self.observed.tasks.get_mut(&id) {
-                status.state = TaskState::Complete;
-                status.message = "finished".into();
-            }
-        }
-        self.plan();
-    }
-
     fn view(&self) -> View<'_> {
         View {
             state: &self.state,
@@ -268,6 +240,18 @@ impl Backend for Fake {
 
     fn peek(&self, look: &mut dyn FnMut(View<'_>)) {
         self.edit(|swarm| look(swarm.view()));
+    }
+
+    fn happened(&self, seen: u64) -> (Vec<Happened>, u64) {
+        self.edit(|swarm| swarm.happened.after(seen))
+    }
+
+    fn happens(&self, seen: u64) -> BoxFuture<'_, ()> {
+        let mut count = self.edit(|swarm| swarm.happened.count());
+        async move {
+            let _ = count.wait_for(|count| *count != seen).await;
+        }
+        .boxed()
     }
 
     fn init(&self, _: InitRequest) -> BoxFuture<'_, Result<Id, ApiError>> {

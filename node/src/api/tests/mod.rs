@@ -2,6 +2,7 @@
 
 mod doctor;
 mod fake;
+mod events;
 mod files;
 mod large;
 mod logs;

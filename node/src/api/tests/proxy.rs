@@ -131,7 +131,7 @@ async fn a_stream_comes_piece_by_piece() {
     let sockets = Sockets::new(&Fake::new());
     let mut client = sockets.client().await;
     client
-        .write_all(b"GET /v1.41/events HTTP/1.1\r\nHost: docker\r\n\r\n")
+        .write_all(b"GET /v1.41/containers/x/stats HTTP/1.1\r\nHost: docker\r\n\r\n")
         .await
         .unwrap();
     let mut engine = sockets.accepted().await;

@@ -57,9 +57,11 @@ async fn a_node_of_a_swarm_does_not_wait_for_another() {
 #[tokio::test]
 async fn a_join_with_nothing_but_a_token_says_where_the_swarm_was_found() {
     let fake = Fake::new();
-    let answer = post(&fake, "/swarm/join", &json!({"JoinToken": "t"})).await;
+    let token = "SWMTKN-1-2qwti3sr59m1w0mf8zr6zpn155988qgyvar1eucudl99djcclo-\
+                 b2t7gl431ye0qv0kiov47kadp";
+    let answer = post(&fake, "/swarm/join", &json!({"JoinToken": token})).await;
     assert_eq!(answer.json()["Through"], "node-a (10.77.0.1:2377)");
-    let told = json!({"JoinToken": "t", "RemoteAddrs": ["10.77.0.1"]});
+    let told = json!({"JoinToken": token, "RemoteAddrs": ["10.77.0.1"]});
     assert!(post(&fake, "/swarm/join", &told).await.body.is_empty());
 }
 

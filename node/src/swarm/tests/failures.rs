@@ -223,7 +223,7 @@ async fn everyone_learns_where_a_manager_and_a_worker_have_moved() {
             let options = JoinOptions {
                 listen: everywhere(port),
                 remotes: vec![remote],
-                token,
+                token: token.parse().unwrap(),
                 advertise: Some(node.addr),
                 availability: Availability::Active,
             };

@@ -120,7 +120,7 @@ impl Node {
         let options = JoinOptions {
             listen: self.addr,
             remotes: Vec::new(),
-            token,
+            token: token.parse().unwrap(),
             advertise: None,
             availability: Availability::Active,
         };
@@ -220,7 +220,9 @@ async fn a_device_that_waits_goes_on_after_a_restart_until_it_is_told_to_leave()
     device.swarm.up(device.options(1)).await.unwrap();
     let refused = device.swarm.up(device.options(2)).await.unwrap_err();
     assert!(matches!(refused, SwarmError::Waiting), "{refused}");
-    let refused = device.join_by_discovery(String::new()).await.unwrap_err();
+    let token = "SWMTKN-1-2qwti3sr59m1w0mf8zr6zpn155988qgyvar1eucudl99djcclo-\
+                 b2t7gl431ye0qv0kiov47kadp";
+    let refused = device.join_by_discovery(token.into()).await.unwrap_err();
     assert!(matches!(refused, SwarmError::Waiting), "{refused}");
     device.swarm.leave(false).await.unwrap();
     assert!(matches!(device.swarm.phase(), Phase::Inactive));

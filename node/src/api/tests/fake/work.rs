@@ -1,0 +1,111 @@
+//! What the nodes do: tasks start, run and end.
+
+use std::sync::Arc;
+
+use services::object::{ContainerStatus, PublishedPort, TaskState, TaskStatus, UpdateState};
+use services::{Id, Timestamp};
+
+use super::Swarm;
+
+/// Plans that an update of a few tasks takes, several times over.
+const MANY: usize = 200;
+
+impl Swarm {
+    /// Every task that is on a node runs.
+    pub fn run_all(&mut self) {
+        self.plan();
+        let assigned = self.state.tasks().filter(|task| task.node.is_some());
+        let running: Vec<_> = assigned.map(|task| task.id).collect();
+        for id in running {
+            self.tell(id, TaskState::Running, "started");
+        }
+    }
+
+    fn tell(&mut self, task: Id, state: TaskState, message: &str) {
+        let container = ContainerStatus {
+            id: "08aaa6bfa795".into(),
+            pid: if state == TaskState::Running {
+                24_800
+            } else {
+                0
+            },
+            exit_code: 0,
+            oom_killed: false,
+        };
+        let status = TaskStatus {
+            state,
+            at: Timestamp(1_795_215_742_201_842_140),
+            message: message.into(),
+            error: None,
+            container: Some(container),
+            ports: self.published(task),
+            started: None,
+        };
+        self.observed.tasks.insert(task, status);
+    }
+
+    /// As its engine would publish them.
+    fn published(&self, task: Id) -> Vec<PublishedPort> {
+        let spec = self.state.task(task).map(|task| Arc::clone(&task.spec));
+        let ports = spec.iter().flat_map(|spec| spec.host_ports());
+        ports
+            .map(|port| PublishedPort {
+                protocol: port.protocol,
+                target: port.target,
+                published: port.published,
+                host_ip: port.host_ip,
+            })
+            .collect()
+    }
+
+    /// Every task of a job that runs ends well.
+    pub fn end_jobs(&mut self) {
+        let jobs = self.state.tasks().filter(|task| task.spec.mode.is_job());
+        let jobs: Vec<Id> = jobs.map(|task| task.id).collect();
+        for id in jobs {
+            self.tell(id, TaskState::Complete, "finished");
+        }
+        self.plan();
+    }
+
+    /// Every task of the service ends well.
+    pub fn end_tasks_of(&mut self, service: Id) {
+        let tasks = self.state.tasks_of_service(service);
+        let tasks: Vec<Id> = tasks.map(|task| task.id).collect();
+        for id in tasks {
+            self.tell(id, TaskState::Complete, "finished");
+        }
+        self.plan();
+    }
+
+    /// Every node does what it is told.
+    pub fn obey(&mut self) {
+        self.plan();
+        let tasks = self.state.tasks().filter(|task| task.node.is_some());
+        let told: Vec<_> = tasks.map(|task| (task.id, task.desired)).collect();
+        for (id, desired) in told {
+            match desired {
+                TaskState::Running => self.tell(id, TaskState::Running, "started"),
+                desired if desired > TaskState::Running => {
+                    self.tell(id, TaskState::Shutdown, "shutdown");
+                }
+                _ => {}
+            }
+        }
+        // Time passes with the log.
+        self.index += 1;
+        self.plan();
+    }
+
+    /// The nodes do what they are told until no service is updated any more.
+    pub fn roll_out(&mut self) {
+        for _ in 0..MANY {
+            self.obey();
+            let mut updates = self.state.services().filter_map(|it| it.update.as_ref());
+            if updates.all(|update| update.state == UpdateState::Completed) {
+                return;
+            }
+        }
+        panic!("the update does not end: {:?}", self.state);
+    }
+}
