@@ -25,6 +25,7 @@ pub mod object;
 pub mod observed;
 pub mod plan;
 pub mod reconcile;
+pub mod registry;
 pub mod spec;
 mod state;
 mod subnets;

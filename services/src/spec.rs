@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::file::FileReference;
 use crate::id::Id;
+use crate::registry::RegistryAuth;
 pub use mode::Mode;
 
 pub type Labels = BTreeMap<String, String>;
@@ -54,7 +55,7 @@ impl ServiceSpec {
     /// Whether both ask for the same tasks: a difference in anything else
     /// (labels, replicas, how to update) replaces none.
     pub fn same_tasks(&self, other: &Self) -> bool {
-        self.task == other.task && self.endpoint == other.endpoint
+        self.task.is_same(&other.task) && self.endpoint == other.endpoint
     }
 
     /// What the tasks are reached at; the default where nothing was said.
@@ -108,6 +109,9 @@ pub struct TaskSpec {
     pub force_update: u64,
     /// Overlay networks; the one for ingress is not among them.
     pub networks: Vec<NetworkAttachment>,
+    /// For the registry that the image comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registry_auth: Option<RegistryAuth>,
 }
 
 /// That the tasks of a service are on a network.
@@ -122,6 +126,19 @@ pub struct NetworkAttachment {
 }
 
 impl TaskSpec {
+    /// Other credentials for the registry make no other task: what runs has its
+    /// image.
+    pub fn is_same(&self, other: &Self) -> bool {
+        if self.registry_auth == other.registry_auth {
+            return self == other;
+        }
+        let other = Self {
+            registry_auth: self.registry_auth.clone(),
+            ..other.clone()
+        };
+        *self == other
+    }
+
     pub fn stop_grace(&self) -> Duration {
         self.container.stop_grace.unwrap_or(defaults::STOP_GRACE)
     }

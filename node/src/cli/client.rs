@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -101,8 +101,22 @@ impl Client {
         target: &Target,
         body: &B,
     ) -> Result<String, CliError> {
+        self.post_with(target, body, None).await
+    }
+
+    /// As [`Client::post`], with credentials for a registry.
+    pub async fn post_with<B: Serialize + Sync>(
+        &self,
+        target: &Target,
+        body: &B,
+        registry_auth: Option<HeaderValue>,
+    ) -> Result<String, CliError> {
         let body = serde_json::to_vec(body).map_err(|error| nonsense(target, &error))?;
-        let response = self.send(Method::POST, target, body.into()).await?;
+        let mut request = request(Method::POST, target, body.into())?;
+        if let Some(auth) = registry_auth {
+            request.headers_mut().insert("x-registry-auth", auth);
+        }
+        let response = self.exchange(request).await?;
         whole(target, response).await
     }
 
@@ -125,6 +139,13 @@ impl Client {
         target: &Target,
         body: Bytes,
     ) -> Result<Response<Incoming>, CliError> {
+        self.exchange(request(method, target, body)?).await
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, CliError> {
         let stream = UnixStream::connect(self.socket.path())
             .await
             .map_err(|source| self.unreachable(source))?;
@@ -133,13 +154,6 @@ impl Client {
             .map_err(|error| broken(&error))?;
         // Ends with the response's body, or with the connection.
         tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(target.as_str())
-            .header(HOST, "swarmlet")
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body))
-            .map_err(|error| nonsense(target, &error))?;
         sender
             .send_request(request)
             .await
@@ -153,6 +167,16 @@ impl Client {
             _ => CliError::NoDaemon { socket, source },
         }
     }
+}
+
+fn request(method: Method, target: &Target, body: Bytes) -> Result<Request<Full<Bytes>>, CliError> {
+    Request::builder()
+        .method(method)
+        .uri(target.as_str())
+        .header(HOST, "swarmlet")
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(body))
+        .map_err(|error| nonsense(target, &error))
 }
 
 /// `text`, the answer to `target`, as a `T`.

@@ -10,6 +10,7 @@ pub mod args;
 mod client;
 mod commands;
 mod daemon;
+mod docker;
 mod error;
 mod logs;
 mod progress;

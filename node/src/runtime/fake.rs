@@ -14,6 +14,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use services::assignment::AssignedNetwork;
 use services::object::NodeDescription;
+use services::registry::RegistryAuth;
 use services::{Assignment, Id, Timestamp};
 use tokio::sync::{mpsc, watch};
 
@@ -60,7 +61,8 @@ struct State {
     generation: u64,
     clock: u64,
     images: BTreeSet<String>,
-    registry: BTreeSet<String>,
+    /// Each with whom it is for, where it is not for all.
+    registry: BTreeMap<String, Option<RegistryAuth>>,
     checked: bool,
     containers: BTreeMap<String, Held>,
     networks: BTreeSet<Id>,
@@ -100,7 +102,13 @@ impl FakeRuntime {
 
     /// Makes an image available to pulls.
     pub fn publish_image(&self, image: &str) {
-        self.change(|state| state.registry.insert(image.to_owned()));
+        self.change(|state| state.registry.insert(image.to_owned(), None));
+    }
+
+    /// Makes an image available to whoever shows these credentials.
+    pub fn publish_image_for(&self, image: &str, auth: &RegistryAuth) {
+        let auth = Some(auth.clone());
+        self.change(|state| state.registry.insert(image.to_owned(), auth));
     }
 
     /// Containers started from now on have a health check.
@@ -400,8 +408,9 @@ impl State {
         Ok(())
     }
 
-    fn pull(&mut self, image: &str) -> Result<()> {
-        if !self.registry.contains(image) {
+    fn pull(&mut self, image: &str, auth: Option<&RegistryAuth>) -> Result<()> {
+        let wanted = self.registry.get(image);
+        if !wanted.is_some_and(|wanted| wanted.is_none() || wanted.as_ref() == auth) {
             return Err(RuntimeError::Refused(format!(
                 "pull access denied for {image}"
             )));
@@ -465,10 +474,14 @@ impl Runtime for FakeRuntime {
         })
     }
 
-    fn pull<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<()>> {
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+        auth: Option<&'a RegistryAuth>,
+    ) -> BoxFuture<'a, Result<()>> {
         let call = Call::Pull(image.to_owned());
-        self.call(Some(Kind::Pull), call, Id::default(), |state| {
-            state.pull(image)
+        self.call(Some(Kind::Pull), call, Id::default(), move |state| {
+            state.pull(image, auth)
         })
     }
 

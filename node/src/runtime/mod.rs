@@ -25,6 +25,7 @@ use futures::stream::BoxStream;
 use overlay::dns::resolv::Wanted;
 use services::assignment::AssignedNetwork;
 use services::object::{NodeDescription, PublishedPort, Subnet};
+use services::registry::RegistryAuth;
 use services::{Assignment, Id, Timestamp};
 
 pub use docker::{DockerConfig, DockerRuntime};
@@ -61,8 +62,13 @@ pub trait Runtime: Debug + Send + Sync + 'static {
         files: &'a [FileMount],
     ) -> BoxFuture<'a, Result<String>>;
 
-    /// Fetches an image. Calls for the same image share one transfer.
-    fn pull<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<()>>;
+    /// Fetches an image, with these credentials for its registry. Calls for the
+    /// same image with the same credentials share one transfer.
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+        auth: Option<&'a RegistryAuth>,
+    ) -> BoxFuture<'a, Result<()>>;
 
     /// Starts a container, on these networks and no others: what it lacks of
     /// them is mended first. One that runs already is left alone.

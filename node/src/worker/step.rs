@@ -137,9 +137,10 @@ async fn prepare(tools: &Tools, assignment: Assignment, cancel: &CancellationTok
         Err(RuntimeError::ImageMissing(_)) => {}
         Err(error) => return Done::Failed(error),
     }
-    let image = &assignment.spec.task.container.image;
+    let task = &assignment.spec.task;
+    let image = &task.container.image;
     let pulled = tokio::select! {
-        pulled = runtime.pull(image) => pulled,
+        pulled = runtime.pull(image, task.registry_auth.as_ref()) => pulled,
         () = cancel.cancelled() => return Done::Cancelled,
     };
     if let Err(error) = &pulled
@@ -165,6 +166,7 @@ mod tests {
     use std::path::Path;
 
     use services::object::TaskState;
+    use services::registry::RegistryAuth;
 
     use super::*;
     use crate::runtime::fake::{Call, FakeRuntime, Kind};
@@ -236,6 +238,23 @@ mod tests {
                 "No such image: nope:latest (pull access denied for nope:latest)".into()
             ))
         );
+    }
+
+    #[tokio::test]
+    async fn a_pull_shows_the_credentials_of_its_service() {
+        let runtime = FakeRuntime::default();
+        let auth = RegistryAuth {
+            username: "u".into(),
+            ..RegistryAuth::default()
+        };
+        runtime.publish_image_for("a:1", &auth);
+        assert!(matches!(run(&runtime, wants("a:1")).await, Done::Failed(_)));
+        let Step::Prepare(mut assignment) = wants("a:1") else {
+            unreachable!("it is to be prepared");
+        };
+        Arc::make_mut(&mut assignment.spec).task.registry_auth = Some(auth);
+        let done = run(&runtime, Step::Prepare(assignment)).await;
+        assert!(matches!(done, Done::Created(_)), "{done:?}");
     }
 
     #[tokio::test]

@@ -77,7 +77,7 @@ fn difference(wanted: &Arc<ServiceSpec>, actual: &Arc<ServiceSpec>) -> Differenc
         None if placement == Placement::default() => None,
         _ => Some(placement),
     };
-    if moved == wanted.task && wanted.endpoint == actual.endpoint {
+    if moved.is_same(&wanted.task) && wanted.endpoint == actual.endpoint {
         Difference::Constraints
     } else {
         Difference::Task

@@ -91,6 +91,7 @@ fn task_spec(dto: dto::TaskSpec, find: FindNetwork<'_>) -> Result<spec::TaskSpec
             .map(|it| network::attachment(it, find))
             .collect::<Result<_, _>>()?,
         force_update: dto.force_update,
+        registry_auth: None,
     })
 }
 

@@ -13,6 +13,7 @@ mod logs;
 mod names;
 mod networks;
 mod nodes;
+mod registry;
 mod services;
 mod stdcopy;
 mod tasks;
@@ -29,8 +30,8 @@ use super::error::{ApiError, texts};
 use super::query::Query;
 use super::route::{ApiVersion, NetworkRoute, SwarmRoute};
 
-pub(super) use networks::{
 pub(super) use logs::since;
+pub(super) use networks::{
     Wanted as WantedNetworks, find as find_network, list as list_networks, name_taken,
 };
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use services::expand::has_placeholders;
 use services::object::Service;
 use services::{Command, Id, spec, validate_service};
 
-use super::{Call, Reply, aside, done, look, names, networks};
+use super::{Call, Reply, aside, done, look, names, networks, registry};
 use crate::api::backend::Manager;
 use crate::api::convert;
 use crate::api::dto::{ServiceCreateResponse, ServiceSpec, ServiceUpdateResponse};
@@ -20,7 +20,6 @@ use crate::api::versions;
 
 const FILTERS: &[&str] = &["id", "name", "label", "mode", "runtime"];
 const GO_TYPE: &str = "swarm.ServiceSpec";
-const REGISTRY_AUTH: &str = "X-Registry-Auth";
 
 pub(super) fn list(swarm: &dyn Manager, call: &Call) -> Reply {
     let filters = call.query.filters(FILTERS)?;
@@ -58,6 +57,7 @@ pub(super) fn inspect(swarm: &dyn Manager, id: &str, query: &Query) -> Reply {
 
 pub(super) async fn create(swarm: &dyn Manager, call: Call) -> Reply {
     let mut spec = read(swarm, wanted(&call)?)?;
+    spec.task.registry_auth = registry::sent(&call.headers)?;
     if spec.name.is_empty() {
         spec.name = free_name(swarm)?;
     }
@@ -66,7 +66,7 @@ pub(super) async fn create(swarm: &dyn Manager, call: Call) -> Reply {
     swarm.propose(Command::CreateService { id, spec }).await?;
     let answer = ServiceCreateResponse {
         id: id.to_string(),
-        warnings: warnings(&call.headers),
+        warnings: Vec::new(),
     };
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
@@ -108,23 +108,18 @@ fn free_name(swarm: &dyn Manager) -> Result<String, ApiError> {
     })
 }
 
-fn warnings(headers: &HeaderMap) -> Vec<String> {
-    let empty = ["", "e30", "e30=", "null"];
-    let sent = headers
-        .get(REGISTRY_AUTH)
-        .is_some_and(|value| !empty.iter().any(|empty| value == empty));
-    let text = "the registry's credentials are not passed on in this version; every node pulls \
-                with what its own engine may";
-    sent.then(|| text.to_owned()).into_iter().collect()
-}
-
 pub(super) async fn update(swarm: &dyn Manager, id: &str, call: Call) -> Reply {
     let wanted = wanted(&call)?;
     let version = call.query.version("service")?;
     let id = find(swarm, id)?;
     let command = match call.query.text("rollback") {
         "" => {
-            let spec = valid(read(swarm, wanted)?).await?;
+            let mut spec = read(swarm, wanted)?;
+            spec.task.registry_auth = match registry::sent(&call.headers)? {
+                None => look(swarm, |view| registry::kept(view, id, &call.query))?,
+                sent => sent,
+            };
+            let spec = valid(spec).await?;
             Command::UpdateService { id, version, spec }
         }
         "previous" => Command::RollbackService { id, version },
@@ -134,11 +129,7 @@ pub(super) async fn update(swarm: &dyn Manager, id: &str, call: Call) -> Reply {
         }
     };
     swarm.propose(command).await?;
-    let warnings = warnings(&call.headers);
-    let answer = ServiceUpdateResponse {
-        warnings: (!warnings.is_empty()).then_some(warnings),
-    };
-    Ok(Json(answer).into_response())
+    Ok(Json(ServiceUpdateResponse::default()).into_response())
 }
 
 pub(super) async fn remove(swarm: &dyn Manager, id: &str) -> Reply {

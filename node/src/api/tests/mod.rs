@@ -1,8 +1,8 @@
 //! The routes over a swarm in memory: what Docker answered, and what it would.
 
 mod doctor;
-mod fake;
 mod events;
+mod fake;
 mod files;
 mod large;
 mod logs;
@@ -11,6 +11,7 @@ mod modes;
 mod networks;
 mod proxy;
 mod recorded;
+mod registry;
 mod routes;
 mod site;
 mod watch;

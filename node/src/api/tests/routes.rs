@@ -355,23 +355,6 @@ async fn an_id_that_several_have_is_ambiguous() {
 }
 
 #[tokio::test]
-async fn registry_credentials_that_go_nowhere_are_warned_of() {
-    let fake = Fake::active();
-    let request = axum::http::Request::post("/services/create")
-        .header("X-Registry-Auth", "eyJhIjoxfQ==")
-        .body(Body::from(spec("web").to_string()))
-        .unwrap();
-    let answer = super::send(&fake, request).await;
-    assert_eq!(answer.status, 201);
-    assert!(
-        answer.json()["Warnings"][0]
-            .as_str()
-            .unwrap()
-            .contains("credentials")
-    );
-}
-
-#[tokio::test]
 async fn a_body_beyond_the_limit_is_refused() {
     let fake = Fake::active();
     let answer = ask(&fake, "POST", "/services/create", vec![b' '; MAX_BODY + 1]).await;

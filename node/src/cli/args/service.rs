@@ -54,6 +54,12 @@ pub struct WaitFlags {
 pub struct CreateArgs {
     #[command(flatten)]
     pub wait: WaitFlags,
+    /// Give the nodes the credentials of your `docker login` for the image's
+    /// registry
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL",
+          default_value = "false", default_missing_value = "true", hide_default_value = true,
+          value_parser = boolean)]
+    pub with_registry_auth: bool,
     /// The service's name; one is made up where none is said
     #[arg(long)]
     pub name: Option<String>,
@@ -130,6 +136,12 @@ pub struct CreateArgs {
 pub struct UpdateArgs {
     #[command(flatten)]
     pub wait: WaitFlags,
+    /// Give the nodes the credentials of your `docker login` for the image's
+    /// registry
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL",
+          default_value = "false", default_missing_value = "true", hide_default_value = true,
+          value_parser = boolean)]
+    pub with_registry_auth: bool,
     /// The image
     #[arg(long)]
     pub image: Option<String>,

@@ -52,11 +52,7 @@ fn what_follows_the_image_is_the_containers() {
 
 #[test]
 fn flags_of_what_is_not_there_are_refused() {
-    for flag in [
-        "--generic-resource gpu=1",
-        "--credential-spec file://x",
-        "--with-registry-auth",
-    ] {
+    for flag in ["--generic-resource gpu=1", "--credential-spec file://x"] {
         let error = parse(&format!("service create {flag} busybox")).unwrap_err();
         assert_eq!(
             error.kind(),

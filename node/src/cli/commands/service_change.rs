@@ -1,6 +1,7 @@
 //! `service create`, `update`, `scale` and `rollback`: each sends a spec, and
 //! waits until the service does what it says.
 
+use hyper::header::HeaderValue;
 use services::file::FileKind;
 
 use super::{MAX_TRIES, Session, outdated};
@@ -9,6 +10,7 @@ use crate::api::dto::{
 };
 use crate::cli::args::{CreateArgs, RollbackArgs, ScaleArgs, UpdateArgs, WaitFlags};
 use crate::cli::client::{Target, parse};
+use crate::cli::docker::{self, Credentials, Directory};
 use crate::cli::error::CliError;
 use crate::cli::values::Invalid;
 use crate::cli::{progress, spec};
@@ -31,7 +33,8 @@ impl Session<'_> {
         };
         let spec = spec::create(args, &env_files, &variable, &known)?;
         let target = Target::new(&["services", "create"]);
-        let answer = self.client.post(&target, &spec).await?;
+        let auth = self.registry_auth(args.with_registry_auth, &spec)?;
+        let answer = self.client.post_with(&target, &spec, auth).await?;
         let created: ServiceCreateResponse = parse(&target, &answer)?;
         self.warn(&created.warnings)?;
         self.print(&format!("{}\n", created.id))?;
@@ -49,7 +52,7 @@ impl Session<'_> {
                 secrets: self.files_of(FileKind::Secret, &changes.secret_add).await?,
                 configs: self.files_of(FileKind::Config, &changes.config_add).await?,
             };
-            self.change(&args.service, |spec| {
+            self.change(&args.service, args.with_registry_auth, |spec| {
                 spec::update(args, spec, &variable, &known)
             })
             .await?
@@ -89,7 +92,7 @@ impl Session<'_> {
         for scaling in &args.scalings {
             let (service, replicas) = (&scaling.service, scaling.replicas);
             match self
-                .change(service, |spec| spec::scale(spec, replicas))
+                .change(service, false, |spec| spec::scale(spec, replicas))
                 .await
             {
                 Ok(id) => {
@@ -119,10 +122,35 @@ impl Session<'_> {
         progress::wait(&self.client, id, drawing, self.out).await
     }
 
+    /// What the user may show to the registry that the image comes from, where
+    /// it is to be shown.
+    pub(super) fn registry_auth(
+        &mut self,
+        wanted: bool,
+        spec: &ServiceSpec,
+    ) -> Result<Option<HeaderValue>, CliError> {
+        if !wanted {
+            return Ok(None);
+        }
+        let container = spec.task_template.container_spec.as_ref();
+        let image = container.map_or("", |container| &container.image);
+        let credentials = Credentials::of(&Directory::of_user()?)?;
+        let auth = credentials.for_image(image)?;
+        if auth.is_none() {
+            let text = format!(
+                "You are not logged in to the registry of {image}: the nodes pull it without \
+                 credentials. See docker login."
+            );
+            self.warn(&[text])?;
+        }
+        auth.as_ref().map(docker::header).transpose()
+    }
+
     /// Sends what `change` makes of the service's spec; the service's id.
     async fn change(
         &mut self,
         service: &str,
+        with_registry_auth: bool,
         change: impl Fn(ServiceSpec) -> Result<ServiceSpec, Invalid>,
     ) -> Result<String, CliError> {
         let mut tries = 0;
@@ -131,7 +159,8 @@ impl Session<'_> {
             let current = self.current(service).await?;
             let spec = change(current.spec.clone())?;
             let target = update_target(&current).query("registryAuthFrom", "spec");
-            match self.send_update(&target, &spec).await {
+            let auth = self.registry_auth(with_registry_auth, &spec)?;
+            match self.send_update(&target, &spec, auth).await {
                 Ok(()) => return Ok(current.id),
                 Err(error) if outdated(&error) && tries < MAX_TRIES => {}
                 Err(error) => return Err(error),
@@ -142,7 +171,7 @@ impl Session<'_> {
     async fn roll_back(&mut self, service: &str) -> Result<String, CliError> {
         let current = self.current(service).await?;
         let target = update_target(&current).query("rollback", "previous");
-        self.send_update(&target, &current.spec).await?;
+        self.send_update(&target, &current.spec, None).await?;
         Ok(current.id)
     }
 
@@ -150,8 +179,13 @@ impl Session<'_> {
         self.client.get(&Target::new(&["services", service])).await
     }
 
-    async fn send_update(&mut self, target: &Target, spec: &ServiceSpec) -> Result<(), CliError> {
-        let answer = self.client.post(target, spec).await?;
+    async fn send_update(
+        &mut self,
+        target: &Target,
+        spec: &ServiceSpec,
+        auth: Option<HeaderValue>,
+    ) -> Result<(), CliError> {
+        let answer = self.client.post_with(target, spec, auth).await?;
         let updated: ServiceUpdateResponse = parse(target, &answer)?;
         self.warn(&updated.warnings.unwrap_or_default())
     }

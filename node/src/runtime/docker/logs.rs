@@ -13,21 +13,16 @@ use std::path::Path;
 use bytes::{Buf, Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use services::Timestamp;
-use tokio::net::UnixStream;
 
-use super::{CALL_TIMEOUT, error};
+use super::{CALL_TIMEOUT, wire};
 use crate::runtime::{LogFrame, LogOptions, LogStream, Result, RuntimeError};
 
 /// Longest piece handed on, bytes. The engine's own log entries are 16 KiB.
 pub const MAX_LOG_FRAME: usize = 64 << 10;
-/// For the error that comes instead of the log.
-const MAX_ERROR_BODY: usize = 64 << 10;
 const HEADER: usize = 8;
 
 pub(super) async fn read(
@@ -36,50 +31,11 @@ pub(super) async fn read(
     tty: bool,
     options: &LogOptions,
 ) -> Result<BoxStream<'static, Result<LogFrame>>> {
-    let unavailable = |reason: String| RuntimeError::Unavailable(reason);
-    let answer = tokio::time::timeout(CALL_TIMEOUT, request(socket, container, options))
-        .await
-        .map_err(|_| unavailable("the engine did not answer in time".into()))?
-        .map_err(unavailable)?;
-    let status = answer.status();
-    if !status.is_success() {
-        let body = Limited::new(answer.into_body(), MAX_ERROR_BODY)
-            .collect()
-            .await;
-        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-        return Err(error::refusal(status.as_u16(), error_message(&body)));
-    }
-    Ok(frames(answer.into_body(), Decoder::new(tty)))
-}
-
-fn error_message(body: &[u8]) -> String {
-    #[derive(serde::Deserialize)]
-    struct Told {
-        message: String,
-    }
-    serde_json::from_slice::<Told>(body).map_or_else(
-        |_| String::from_utf8_lossy(body).into_owned(),
-        |told| told.message,
-    )
-}
-
-/// One connection for one request; it ends with the body. The error is for people.
-async fn request(
-    socket: &Path,
-    container: &str,
-    options: &LogOptions,
-) -> std::result::Result<Response<Incoming>, String> {
-    let text = |error: hyper::Error| error.to_string();
-    let stream = UnixStream::connect(socket)
-        .await
-        .map_err(|error| error.to_string())?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
-    tokio::spawn(connection);
     let request = Request::get(path(container, options))
-        .header("Host", "docker")
         .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
-    sender.send_request(request).await.map_err(text)
+        .map_err(|error| RuntimeError::Refused(error.to_string()))?;
+    let body = wire::ask(socket, request, CALL_TIMEOUT).await?;
+    Ok(frames(body, Decoder::new(tty)))
 }
 
 fn path(container: &str, options: &LogOptions) -> String {

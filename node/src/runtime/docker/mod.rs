@@ -16,6 +16,8 @@ mod networks;
 mod observe;
 mod ports;
 mod pull;
+mod transfer;
+mod wire;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -34,6 +36,7 @@ use futures::{FutureExt, StreamExt};
 use overlay::names::Names;
 use services::assignment::AssignedNetwork;
 use services::object::NodeDescription;
+use services::registry::RegistryAuth;
 use services::{Assignment, Id};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -314,12 +317,18 @@ impl Runtime for DockerRuntime {
         self.create_container(assignment, files).boxed()
     }
 
-    fn pull<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<()>> {
+    fn pull<'a>(
+        &'a self,
+        image: &'a str,
+        auth: Option<&'a RegistryAuth>,
+    ) -> BoxFuture<'a, Result<()>> {
+        let wanted = pull::Wanted {
+            image: image.to_owned(),
+            auth: auth.cloned(),
+        };
         async move {
-            let client = self.client()?;
-            self.pulls
-                .pull(client, image, self.config.socket.clone())
-                .await
+            let socket = self.config.socket.clone();
+            self.pulls.pull(&wanted, socket).await
         }
         .boxed()
     }
