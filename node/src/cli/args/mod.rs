@@ -4,6 +4,7 @@
 //! them. A flag for what swarmlet cannot do is not here, so that it is refused
 //! instead of being dropped.
 
+mod context;
 mod file;
 mod network;
 mod node;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use context::{ContextCommand, ContextInstallArgs, ContextRmArgs};
 pub use file::{
     ConfigCommand, ConfigCreateArgs, FileFlags, FileIds, FileInspectArgs, FileLsArgs,
     SecretCommand, SecretCreateArgs,
@@ -120,6 +122,9 @@ pub enum ClientCommand {
     /// Manage the configs of the swarm
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Lead the docker program to this daemon
+    #[command(subcommand)]
+    Context(ContextCommand),
 }
 
 /// Where the daemon listens for its API.

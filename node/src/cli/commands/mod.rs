@@ -1,5 +1,6 @@
 //! The commands: read what is there, decide with the pure modules, send, show.
 
+mod context;
 mod file;
 mod inspect;
 mod logs;
@@ -58,6 +59,7 @@ impl Session<'_> {
             ClientCommand::Network(command) => self.network(command).await,
             ClientCommand::Secret(command) => self.secret(command).await,
             ClientCommand::Config(command) => self.config(command).await,
+            ClientCommand::Context(command) => self.context(&command),
         }
     }
 

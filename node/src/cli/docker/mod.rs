@@ -1,6 +1,7 @@
 //! What the docker program keeps in its own directory: credentials for
 //! registries, and contexts, which say where a daemon is.
 
+mod context;
 mod registry;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::CliError;
 use super::values::Invalid;
 
+pub use context::Installed;
 pub use registry::{Credentials, header};
 
 /// `$DOCKER_CONFIG`, or `.docker` at home.
