@@ -23,8 +23,8 @@ mod route;
 mod serve;
 mod site;
 mod swarm;
-
 mod versions;
+
 use std::sync::Arc;
 
 use axum::Router;

@@ -50,6 +50,11 @@ pub fn cluster_spec(spec: SwarmSpec, before: &ClusterSpec) -> Result<ClusterSpec
             "autolock is not in this version; protect the data directory with disk encryption",
         ));
     }
+    if spec.raft.keep_old_snapshots.is_some_and(|kept| kept > 0) {
+        return Err(ApiError::unimplemented(
+            "old snapshots are not kept; back the data directories up instead",
+        ));
+    }
     let certificate_lifetime = match spec.ca_config.node_cert_expiry {
         0 => before.certificate_lifetime,
         nanos => duration("certificate expiry time", nanos)?,

@@ -31,7 +31,7 @@ pub use prune::Prunable;
 /// The leader's answer, which this node reads.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// Every engine has them.
-const PREDEFINED: [&str; 4] = ["bridge", "host", "none", "default"];
+pub const PREDEFINED: [&str; 4] = ["bridge", "host", "none", "default"];
 
 type Reply = Result<Response, ApiError>;
 

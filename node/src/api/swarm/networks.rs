@@ -15,7 +15,7 @@ use crate::api::dto::{
     NetworkCreateRequest, NetworkCreateResponse, NetworkResource, NetworksPruned,
 };
 use crate::api::error::ApiError;
-use crate::api::networks::Prunable;
+use crate::api::networks::{PREDEFINED, Prunable};
 use crate::api::query::{Filters, Query};
 use crate::api::{convert, json};
 use crate::clock;
@@ -101,6 +101,12 @@ pub(super) fn inspect(swarm: &dyn Manager, id: &str, query: &Query) -> Reply {
 /// The network that the spec of a service names.
 pub(super) fn for_service(view: View<'_>, text: &str) -> Result<Id, ApiError> {
     let network = view.state.find_network(text).map_err(|refusal| {
+        if PREDEFINED.contains(&text) {
+            return ApiError::unimplemented(format!(
+                "services on the nodes' own network {text} are not in this version; publish \
+                 ports with mode=host"
+            ));
+        }
         // Docker's status for it.
         let error = ApiError::lookup(refusal);
         match error.status {

@@ -1,5 +1,6 @@
 //! The routes over a swarm in memory: what Docker answered, and what it would.
 
+mod bollard;
 mod doctor;
 mod events;
 mod fake;
@@ -10,8 +11,8 @@ mod merged;
 mod modes;
 mod networks;
 mod proxy;
-mod recorded;
 mod registry;
+mod replay;
 mod routes;
 mod site;
 mod watch;

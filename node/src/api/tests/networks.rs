@@ -8,7 +8,7 @@ use super::{Answer, ask, get, post};
 
 fn recorded(label: &str) -> (u16, Value) {
     type Case = (String, String, u16, Value);
-    let cases: Vec<Case> = serde_json::from_str(include_str!("recorded.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(include_str!("answers.json")).unwrap();
     let mut cases = cases.into_iter().filter(|case| case.0 == label);
     let (_, _, status, body) = cases.next().unwrap();
     (status, body)

@@ -231,4 +231,6 @@ impl AvailabilityName {
 }
 
 #[cfg(test)]
+mod docker;
+#[cfg(test)]
 mod tests;
