@@ -5,6 +5,7 @@
 //! write a function in a file here and name it in [`ALL`].
 
 mod cli;
+mod clients;
 mod disks;
 mod driver;
 mod failures;
@@ -171,6 +172,18 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "init_and_join_start_a_daemon_where_none_runs",
         run: cli::init_and_join_start_a_daemon_where_none_runs,
+    },
+    Scenario {
+        name: "dockers_commands_end_as_with_docker",
+        run: clients::dockers_commands_end_as_with_docker,
+    },
+    Scenario {
+        name: "docker_py_drives_a_swarm",
+        run: clients::docker_py_drives_a_swarm,
+    },
+    Scenario {
+        name: "a_private_image_is_pulled_with_the_credentials_of_its_service",
+        run: clients::a_private_image_is_pulled_with_the_credentials_of_its_service,
     },
     Scenario {
         name: "an_idle_swarm_writes_nothing",
