@@ -97,6 +97,8 @@ pub enum SwarmRoute<'a> {
     FileCreate(FileKind),
     File(FileKind, &'a str),
     FileUpdate(FileKind, &'a str),
+    /// Whether something else is in it; not Docker's.
+    FileCompare(FileKind, &'a str),
     FileRemove(FileKind, &'a str),
     /// How the devices reach each other; a node that finds no leader tells what
     /// it sees itself.
@@ -202,6 +204,7 @@ fn of_file<'a>(
         ("GET", Some(id), None) => Swarm::File(kind, id),
         ("DELETE", Some(id), None) => Swarm::FileRemove(kind, id),
         ("POST", Some(id), Some("update")) => Swarm::FileUpdate(kind, id),
+        ("POST", Some(id), Some("compare")) => Swarm::FileCompare(kind, id),
         _ => return Route::Unknown,
     };
     Route::Swarm(swarm)

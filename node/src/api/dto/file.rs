@@ -67,6 +67,14 @@ pub struct FileCreateResponse {
     pub id: String,
 }
 
+/// `POST /secrets/{id}/compare`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct FileComparison {
+    /// Data and templating are what was sent.
+    pub same: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SecretReference {

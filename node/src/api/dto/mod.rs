@@ -33,7 +33,8 @@ pub use container::{
 };
 pub use doctor::{DoctorDevice, DoctorPair, DoctorPath, DoctorProbes, DoctorView, NetworkDoctor};
 pub use file::{
-    ConfigFileReference, Data, File, FileCreateResponse, FileSpec, FileTarget, SecretReference,
+    ConfigFileReference, Data, File, FileComparison, FileCreateResponse, FileSpec, FileTarget,
+    SecretReference,
 };
 pub use network::{
     ConfigReference, EndpointResource, Ipam, IpamConfig, IpamOptions, Network, NetworkAttachment,

@@ -8,7 +8,7 @@ use services::{Command, Id, validate_file};
 
 use super::{Call, Reply, aside, done, look};
 use crate::api::backend::Manager;
-use crate::api::dto::{self, FileCreateResponse};
+use crate::api::dto::{self, FileComparison, FileCreateResponse};
 use crate::api::error::ApiError;
 use crate::api::query::{Filters, Query};
 use crate::api::route::ApiVersion;
@@ -108,6 +108,17 @@ pub(super) async fn update(swarm: &dyn Manager, kind: FileKind, id: &str, call: 
         })
         .await?;
     done()
+}
+
+/// Whether it is what was sent, but for name and labels: what is in a secret,
+/// no answer says. An update tells as much by refusing.
+pub(super) fn compare(swarm: &dyn Manager, kind: FileKind, id: &str, call: &Call) -> Reply {
+    let spec = read(kind, call)?;
+    let same = look(swarm, |view| {
+        let known = view.state.find_file(kind, id).map_err(ApiError::lookup)?;
+        Ok(spec.content == known.spec.content)
+    })?;
+    Ok(Json(FileComparison { same }).into_response())
 }
 
 pub(super) async fn remove(swarm: &dyn Manager, kind: FileKind, id: &str) -> Reply {

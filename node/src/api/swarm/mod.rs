@@ -86,6 +86,7 @@ pub(super) async fn answer(manager: Arc<dyn Manager>, route: SwarmRoute<'_>, cal
         SwarmRoute::FileCreate(kind) => files::create(swarm, kind, call).await,
         SwarmRoute::File(kind, id) => files::inspect(swarm, kind, id),
         SwarmRoute::FileUpdate(kind, id) => files::update(swarm, kind, id, call).await,
+        SwarmRoute::FileCompare(kind, id) => files::compare(swarm, kind, id, &call),
         SwarmRoute::FileRemove(kind, id) => files::remove(swarm, kind, id).await,
     }
 }

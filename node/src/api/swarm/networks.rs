@@ -1,13 +1,15 @@
 //! `/networks`, as far as they are the swarm's.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use services::object::Network;
+use services::object::{Network, TaskState};
 use services::spec::NetworkSpec;
 use services::{Command, Id, State, validate_network};
+use tokio::time::{Instant, sleep};
 
 use super::{Call, Reply, look};
 use crate::api::backend::{Manager, View};
@@ -19,6 +21,11 @@ use crate::api::networks::{PREDEFINED, Prunable};
 use crate::api::query::{Filters, Query};
 use crate::api::{convert, json};
 use crate::clock;
+
+/// How long the removal of a network waits for tasks that stop: as long as most
+/// of them may take.
+const STOPPING: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Which networks a list is of.
 pub(in crate::api) struct Wanted(Filters);
@@ -167,13 +174,33 @@ pub(in crate::api) fn name_taken(name: &str) -> ApiError {
     ApiError::new(StatusCode::CONFLICT, text)
 }
 
+/// Where only tasks that are to be gone are on it, it is removed with the last
+/// of them: `docker stack rm` asks right after it removed the services.
 pub(super) async fn remove(swarm: &dyn Manager, id: &str) -> Reply {
     let id = look(swarm, |view| {
         let network = view.state.find_network(id).map_err(ApiError::lookup)?;
         Ok(network.id)
     })?;
+    let deadline = Instant::now() + STOPPING;
+    while look(swarm, |view| Ok(is_being_left(id, view.state)))? && Instant::now() < deadline {
+        sleep(PAUSE).await;
+    }
     swarm.propose(Command::RemoveNetwork { id }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// There are tasks on it, none of which is to go on, and no service is.
+fn is_being_left(network: Id, state: &State) -> bool {
+    let mut services = state.services();
+    let is_wanted = services.any(|service| {
+        let networks = &service.spec.task.networks;
+        networks.iter().any(|it| it.target == network)
+    });
+    let mut tasks = state
+        .tasks()
+        .filter(|task| task.addresses.iter().any(|it| it.network == network))
+        .peekable();
+    !is_wanted && tasks.peek().is_some() && tasks.all(|task| task.desired > TaskState::Running)
 }
 
 /// Removes what no service and no task uses; what cannot go now stays.

@@ -106,6 +106,22 @@ async fn what_is_in_a_secret_is_never_told() {
 }
 
 #[tokio::test]
+async fn a_secret_is_compared_without_being_told() {
+    let fake = Fake::active();
+    create(&fake, "secret", "s1", json!({"a": "b"})).await;
+    let compared = async |spec: Value| post(&fake, "/secrets/s1/compare", &spec).await.json();
+    let same = json!({"Name": "other", "Data": "aHVudGVyMg=="});
+    assert_eq!(compared(same).await, json!({"Same": true}));
+    let template = json!({"Data": "aHVudGVyMg==", "Templating": {"Name": "golang"}});
+    for changed in [json!({"Data": "aHVudGVyMw=="}), json!({}), template] {
+        assert_eq!(compared(changed).await, json!({"Same": false}));
+    }
+    let missing = post(&fake, "/secrets/s2/compare", &json!({})).await;
+    let text = "secret s2 not found";
+    assert_eq!((missing.status, missing.message().as_str()), (404, text));
+}
+
+#[tokio::test]
 async fn an_update_sends_back_what_was_shown() {
     let fake = Fake::active();
     create(&fake, "config", "c1", json!({})).await;

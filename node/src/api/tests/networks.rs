@@ -1,5 +1,7 @@
 //! The swarm's networks: as Docker showed and refused them.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use serde_json::{Value, json};
 
@@ -163,6 +165,22 @@ async fn a_network_in_use_is_not_removed() {
     create(&fake, &json!({"Name": "spare", "Driver": "overlay"})).await;
     let pruned = post(&fake, "/networks/prune", &json!({})).await;
     assert_eq!(pruned.json(), json!({"NetworksDeleted": ["spare"]}));
+}
+
+#[tokio::test]
+async fn a_network_is_removed_with_the_last_task_that_leaves_it() {
+    let fake = swarm_with_network().await;
+    serve(&fake, &web()).await;
+    let gone = ask(&fake, "DELETE", "/services/web", Body::empty()).await;
+    assert_eq!(gone.status, 200);
+    let asked = fake.clone();
+    let removal =
+        tokio::spawn(async move { ask(&asked, "DELETE", "/networks/ov1", Body::empty()).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!removal.is_finished(), "its tasks have not stopped");
+    fake.edit(|swarm| swarm.stop_unwanted());
+    let removed = removal.await.unwrap();
+    assert_eq!((removed.status, removed.body.len()), (204, 0));
 }
 
 #[tokio::test]

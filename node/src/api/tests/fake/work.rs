@@ -68,6 +68,18 @@ impl Swarm {
         self.plan();
     }
 
+    /// Every task that is to stop has stopped.
+    pub fn stop_unwanted(&mut self) {
+        self.plan();
+        let tasks = self.state.tasks();
+        let unwanted = tasks.filter(|task| task.desired > TaskState::Running);
+        let unwanted: Vec<Id> = unwanted.map(|task| task.id).collect();
+        for id in unwanted {
+            self.tell(id, TaskState::Shutdown, "shutdown");
+        }
+        self.plan();
+    }
+
     /// Every task of the service ends well.
     pub fn end_tasks_of(&mut self, service: Id) {
         let tasks = self.state.tasks_of_service(service);
