@@ -36,6 +36,9 @@ pub enum CliError {
     /// The service was changed but does not do well.
     #[error("{0}")]
     NotConverged(String),
+    /// Some of it was done, as was said meanwhile; asking again goes on.
+    #[error("{0}")]
+    Unfinished(String),
     /// What was examined is not as it should be; nothing was to be changed.
     #[error("{0}")]
     Unwell(String),

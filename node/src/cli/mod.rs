@@ -1,8 +1,8 @@
 //! The command line: a client of the node's API socket.
 //!
 //! [`args`] says what can be typed, `values` reads the small languages of its
-//! values, `spec` turns them into a service's spec, `view`, `progress` and
-//! `logs` turn answers into text. All of these are pure. `commands` carries
+//! values, `spec` turns them into a service's spec, `stack` turns Compose files
+//! into what is to be done, `view`, `progress` and `logs` turn answers into text. All of these are pure. `commands` carries
 //! requests and answers between them and the socket (`client`), and `daemon`
 //! starts a daemon where `init`, `join` and `up` find none.
 
@@ -15,6 +15,7 @@ mod error;
 mod logs;
 mod progress;
 mod spec;
+mod stack;
 mod values;
 mod view;
 

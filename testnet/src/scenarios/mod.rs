@@ -23,6 +23,7 @@ mod presence;
 mod refusals;
 mod rollout;
 mod secrets;
+mod stacks;
 
 use anyhow::Result;
 
@@ -160,6 +161,10 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "secrets_reach_their_tasks_and_no_disk",
         run: secrets::secrets_reach_their_tasks_and_no_disk,
+    },
+    Scenario {
+        name: "stacks_are_deployed_changed_and_removed",
+        run: stacks::stacks_are_deployed_changed_and_removed,
     },
     Scenario {
         name: "logs_come_from_every_node",

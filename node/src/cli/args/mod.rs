@@ -11,6 +11,7 @@ mod node;
 mod service;
 mod service_flags;
 mod site;
+mod stack;
 mod swarm;
 mod watch;
 
@@ -39,6 +40,10 @@ pub use service_flags::{
     ServiceFlags, UpdateFlags,
 };
 pub use site::{DiscoverArgs, UpArgs};
+pub use stack::{
+    ProjectFlags, ResolveImage, StackCommand, StackConfigArgs, StackDeployArgs, StackLsArgs,
+    StackPsArgs, StackRmArgs, StackServicesArgs,
+};
 pub use swarm::{
     DaemonArgs, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, NodeAddresses, RoleName,
     StartFlags,
@@ -113,6 +118,9 @@ pub enum ClientCommand {
     /// Manage the services of the swarm
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Manage stacks: services, networks, secrets and configs of one name
+    #[command(subcommand)]
+    Stack(StackCommand),
     /// Manage the networks of the swarm and of this node
     #[command(subcommand)]
     Network(NetworkCommand),

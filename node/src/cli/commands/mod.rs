@@ -9,6 +9,7 @@ mod node;
 mod service;
 mod service_change;
 mod site;
+mod stack;
 mod swarm;
 mod watch;
 
@@ -56,6 +57,7 @@ impl Session<'_> {
             ClientCommand::Events(args) => self.events(&args).await,
             ClientCommand::Node(command) => self.node(command).await,
             ClientCommand::Service(command) => self.service(command).await,
+            ClientCommand::Stack(command) => self.stack(command).await,
             ClientCommand::Network(command) => self.network(command).await,
             ClientCommand::Secret(command) => self.secret(command).await,
             ClientCommand::Config(command) => self.config(command).await,

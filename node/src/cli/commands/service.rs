@@ -2,7 +2,7 @@
 
 use super::{Session, filters, now, pairs, with_filters};
 use crate::api::dto::{Service, Task};
-use crate::cli::args::{Format, ServiceCommand, ServiceIds, ServiceLsArgs, ServicePsArgs};
+use crate::cli::args::{Filter, Format, ServiceCommand, ServiceIds, ServiceLsArgs, ServicePsArgs};
 use crate::cli::client::Target;
 use crate::cli::error::CliError;
 use crate::cli::values::Invalid;
@@ -27,9 +27,18 @@ impl Session<'_> {
         let target = Target::new(&["services"]).query("status", "true");
         let target = with_filters(target, &args.filter);
         let services: Vec<Service> = self.client.get(&target).await?;
-        let rows = view::service_rows(&services);
-        let text = match args.format.format {
-            _ if args.quiet => rows.iter().map(|row| format!("{}\n", row.id)).collect(),
+        self.print_services(&services, args.quiet, args.format.format)
+    }
+
+    pub(super) fn print_services(
+        &mut self,
+        services: &[Service],
+        quiet: bool,
+        format: Format,
+    ) -> Result<(), CliError> {
+        let rows = view::service_rows(services);
+        let text = match format {
+            _ if quiet => rows.iter().map(|row| format!("{}\n", row.id)).collect(),
             Format::Json => view::json_lines(&rows).map_err(std::io::Error::from)?,
             Format::Table => view::service_table(&rows),
         };
@@ -65,16 +74,22 @@ impl Session<'_> {
         services: &[Service],
         args: &ServicePsArgs,
     ) -> Result<Vec<Task>, CliError> {
-        let mut given = args.filter.clone();
-        for filter in given.iter_mut().filter(|filter| filter.key == "node") {
-            filter.value = self.node_ref(&filter.value).await?;
-        }
+        let given = self.with_node_ids(&args.filter).await?;
         let ids = services
             .iter()
             .map(|service| ("service", service.id.as_str()));
         let all = filters(pairs(&given).chain(ids));
         let target = Target::new(&["tasks"]).query("filters", &all);
         self.client.get(&target).await
+    }
+
+    /// With the id that `node=self` stands for.
+    pub(super) async fn with_node_ids(&self, given: &[Filter]) -> Result<Vec<Filter>, CliError> {
+        let mut given = given.to_vec();
+        for filter in given.iter_mut().filter(|filter| filter.key == "node") {
+            filter.value = self.node_ref(&filter.value).await?;
+        }
+        Ok(given)
     }
 
     pub(super) fn print_tasks(

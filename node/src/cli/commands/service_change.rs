@@ -124,7 +124,7 @@ impl Session<'_> {
 
     /// What the user may show to the registry that the image comes from, where
     /// it is to be shown.
-    pub(super) fn registry_auth(
+    pub(in crate::cli::commands) fn registry_auth(
         &mut self,
         wanted: bool,
         spec: &ServiceSpec,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Line, Look, MAX_LINES, Outcome, STATES, Slot, last_error, one_line, rank};
-use crate::api::dto::{ReplicatedJob, Task};
+use crate::api::dto::Task;
 
 const COMPLETE: &str = "complete";
 
@@ -17,23 +17,27 @@ pub(super) fn look(look: &Look<'_>, nodes: &mut Option<BTreeSet<String>>) -> (Ve
         .filter(|task| task.job_iteration == run)
         .cloned()
         .collect();
-    match &look.service.spec.mode.replicated_job {
-        Some(job) => replicated(job, &tasks),
-        None => global(look, &tasks, nodes),
+    let mode = &look.service.spec.mode;
+    if let Some(job) = &mode.replicated_job {
+        let concurrent = job.max_concurrent.unwrap_or(1);
+        return replicated(job.total_completions.unwrap_or(1), concurrent, 0, &tasks);
     }
+    // A service whose tasks are not run again.
+    if let Some(mode) = &mode.replicated {
+        let total = mode.replicas.unwrap_or(1);
+        return replicated(total, total, 1, &tasks);
+    }
+    global(look, &tasks, nodes)
 }
 
-fn replicated(job: &ReplicatedJob, tasks: &[Task]) -> (Vec<Line>, Outcome) {
-    let total = job.total_completions.unwrap_or(1);
+/// `first` is the number of the first slot.
+fn replicated(total: u64, concurrent: u64, first: u64, tasks: &[Task]) -> (Vec<Line>, Outcome) {
     let current = least_far(tasks, |task| Some(Slot::Number(task.slot)));
     let complete = count(&current, is_complete);
     let active = count(&current, |task| {
         STATES.contains(&task.status.state.as_str())
     });
-    let wanted = job
-        .max_concurrent
-        .unwrap_or(1)
-        .min(total - complete.min(total));
+    let wanted = concurrent.min(total - complete.min(total));
     let digits = wanted.to_string().len();
     let mut lines = vec![
         overall(complete, total),
@@ -43,7 +47,7 @@ fn replicated(job: &ReplicatedJob, tasks: &[Task]) -> (Vec<Line>, Outcome) {
         ),
     ];
     let id = |slot: &Slot| match slot {
-        Slot::Number(number) => format!("{}/{total}", number + 1),
+        Slot::Number(number) => format!("{}/{total}", (number + 1).saturating_sub(first)),
         Slot::Node(node) => node.clone(),
     };
     lines.extend(task_lines(&current, tasks, total, id));

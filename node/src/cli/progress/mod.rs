@@ -8,6 +8,7 @@
 
 mod draw;
 mod job;
+mod several;
 mod wait;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use draw::Drawing;
+pub use several::{Ended, Wait, wait_for};
 pub use wait::wait;
 
 use super::view::{short_id, shorten};
@@ -85,9 +87,22 @@ pub enum Outcome {
     Stuck(String),
 }
 
+/// What a service is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Until {
+    /// It does what its spec says, and goes on to.
+    #[default]
+    Converged,
+    /// All its tasks run, which with a health check means that they are healthy.
+    Healthy,
+    /// All its tasks ended well, whether or not it is a job.
+    Completed,
+}
+
 /// What is remembered from one look to the next.
 #[derive(Debug, Default)]
 pub struct Progress {
+    until: Until,
     /// Slots in the order in which they were seen: 1, 2, … without gaps.
     places: BTreeMap<Slot, usize>,
     running_since: Option<Duration>,
@@ -106,12 +121,19 @@ enum Slot {
 }
 
 impl Progress {
+    pub fn until(until: Until) -> Self {
+        Self {
+            until,
+            ..Self::default()
+        }
+    }
+
     pub fn look(&mut self, look: &Look<'_>) -> (Vec<Line>, Outcome) {
         let mut lines = Vec::new();
         if let Some(reason) = self.update_status(look.service, &mut lines) {
             return (lines, Outcome::Stuck(reason));
         }
-        if look.service.job_status.is_some() {
+        if look.service.job_status.is_some() || self.until == Until::Completed {
             return job::look(look, &mut self.job_nodes);
         }
         let mut current = current_tasks(look);
@@ -202,7 +224,10 @@ impl Progress {
             return Outcome::Pending;
         }
         let since = *self.running_since.get_or_insert(look.at);
-        let monitor = monitor(look.service);
+        let monitor = match self.until {
+            Until::Healthy => Duration::ZERO,
+            _ => monitor(look.service),
+        };
         let watched = look.at.saturating_sub(since);
         if watched < monitor {
             let left = (monitor - watched).as_nanos().div_ceil(1_000_000_000);
@@ -237,7 +262,8 @@ fn rank(state: &str) -> Option<usize> {
         .position(|known| *known == state)
 }
 
-fn ended(state: &str) -> bool {
+/// Whether a task in `state` comes back no more.
+pub fn ended(state: &str) -> bool {
     !STATES.contains(&state)
 }
 
@@ -328,6 +354,12 @@ fn errors_in_one<'a>(current: impl Iterator<Item = &'a &'a Task>, all: &'a [Task
         "errors",
         format!("{count} tasks: {}", one_line(error)),
     ))
+}
+
+/// Why it is not where it should be, where its tasks say so.
+pub fn complaint(look: &Look<'_>) -> Option<String> {
+    let current = current_tasks(look);
+    errors_in_one(current.values(), look.tasks).map(|line| line.text)
 }
 
 fn one_line(error: &str) -> String {

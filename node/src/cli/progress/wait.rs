@@ -10,9 +10,9 @@ use crate::api::dto::{Node, Service, Task};
 use crate::cli::client::{Client, Target};
 use crate::cli::error::CliError;
 
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 /// How long managers may be unable to answer: well above an election.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Shows on `out` how `service` (an id) gets on. Ends with success when the
 /// user interrupts: the swarm goes on by itself.
@@ -76,7 +76,7 @@ async fn until_done(
 }
 
 /// Managers that are electing a leader answer again soon.
-fn passing(error: &CliError) -> bool {
+pub(super) fn passing(error: &CliError) -> bool {
     match error {
         CliError::Daemon { status, .. } => *status >= 500,
         CliError::Broken(_) | CliError::NoDaemon { .. } => true,

@@ -26,7 +26,11 @@ pub fn apply(flags: &ServiceFlags, spec: &mut ServiceSpec) -> Result<(), Invalid
     }
     let in_container = container(spec);
     set_container(&flags.container, in_container);
-    set_capabilities(&flags.container, in_container);
+    set_capabilities(
+        &flags.container.cap_add,
+        &flags.container.cap_drop,
+        in_container,
+    );
     set_healthcheck(&flags.health, in_container)?;
     if let Some(name) = &flags.container.log_driver {
         spec.task_template.log_driver = Some(Driver {
@@ -73,11 +77,19 @@ fn set_container(flags: &ContainerFlags, container: &mut ContainerSpec) {
     put_nanos(&mut container.stop_grace_period, flags.stop_grace_period);
 }
 
+/// The capabilities that a container has more and less than usual, where people
+/// say these.
+pub fn capabilities(add: &[String], drop: &[String]) -> (Vec<String>, Vec<String>) {
+    let mut container = ContainerSpec::default();
+    set_capabilities(add, drop, &mut container);
+    (container.capability_add, container.capability_drop)
+}
+
 /// A capability that is both added and dropped is added; `RESET` empties the
 /// list that it stands in.
-fn set_capabilities(flags: &ContainerFlags, container: &mut ContainerSpec) {
-    let mut added = named(&flags.cap_add);
-    let mut dropped = named(&flags.cap_drop);
+fn set_capabilities(add: &[String], drop: &[String], container: &mut ContainerSpec) {
+    let mut added = named(add);
+    let mut dropped = named(drop);
     for (named, list) in [
         (&mut added, &mut container.capability_add),
         (&mut dropped, &mut container.capability_drop),

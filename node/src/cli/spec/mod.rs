@@ -13,6 +13,7 @@ mod network;
 #[cfg(test)]
 mod tests;
 
+pub use flags::capabilities;
 pub use mode::scale;
 pub use network::{Ids, network};
 

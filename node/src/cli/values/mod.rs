@@ -17,7 +17,7 @@ mod ulimit;
 
 pub use file::{FileRequest, config, secret};
 pub use hosts::{ExtraHost, dns_search, extra_host, host_name, ip_address};
-pub use image::{has_tag, tagged};
+pub use image::{has_tag, tagged, without_hub};
 pub use moment::moment;
 pub use mount::mount;
 pub use network::{Attachment, attachment, ip, subnet};

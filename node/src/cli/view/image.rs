@@ -1,14 +1,11 @@
 //! An image's name as people know it.
 
-use crate::cli::values::has_tag;
+use crate::cli::values::{has_tag, without_hub};
 
 /// Without Docker Hub's prefix, and without the digest where a tag says as
 /// much: `docker.io/library/nginx:1@sha256:…` is `nginx:1`.
 pub fn familiar(image: &str) -> &str {
-    let name = image
-        .strip_prefix("docker.io/library/")
-        .or_else(|| image.strip_prefix("docker.io/"))
-        .unwrap_or(image);
+    let name = without_hub(image);
     match name.split_once('@') {
         Some((tagged, _)) if has_tag(tagged) => tagged,
         _ => name,

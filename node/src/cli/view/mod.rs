@@ -16,6 +16,7 @@ mod ports;
 mod service;
 mod service_page;
 mod site;
+mod stack;
 mod swarm;
 mod table;
 mod task;
@@ -36,6 +37,7 @@ pub use service_page::service_page;
 pub use site::{
     UP_DETACHED, UP_GIVEN_UP, UP_INTERRUPTED, conflict, device_table, device_warnings, found_swarm,
 };
+pub use stack::{stack_rows, stack_table};
 pub use swarm::{demoted, initialized, initialized_only, join_command, joined, promoted, rotated};
 pub use table::json_lines;
 pub use task::{Names, TaskView, task_rows, task_table};

@@ -1,0 +1,243 @@
+//! Stacks of Compose files, deployed by swarmlet and by Docker's own program.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use swarmlet_testnet::Host;
+
+use super::kit::{self, Swarm, Task, claim, rows, soon, swarmlet};
+use crate::runner::Context;
+
+/// On the host, and gone with it.
+const FILE: &str = "/run/shop.yml";
+const MOTD: &str = "/run/motd";
+/// What ours understands and Docker's does not.
+const SHOP: &str = "
+services:
+  web:
+    image: whoami
+    configs:
+      - source: motd
+        target: /etc/motd
+    depends_on:
+      db:
+        condition: service_healthy
+  db:
+    image: whoami
+    stop_grace_period: 1s
+    healthcheck:
+      test: [CMD, busybox, \"true\"]
+      interval: 1s
+    networks: [default, back]
+networks:
+  back:
+    attachable: true
+configs:
+  motd:
+    content: |
+      hello of $GREETER
+";
+/// What both do.
+const PLAIN: &str = "
+version: \"3.8\"
+services:
+  web:
+    image: whoami
+    environment:
+      B: \"2\"
+      A: \"1\"
+    ports: [\"8090:80\"]
+    volumes: [\"data:/data\"]
+    configs:
+      - source: motd
+        target: /etc/motd
+    deploy:
+      replicas: 2
+      resources:
+        limits: {cpus: \"0.5\", memory: 64M}
+      restart_policy: {condition: any, delay: 1s}
+      update_config: {parallelism: 2, order: start-first}
+    networks: [front]
+  db:
+    image: whoami
+    stop_grace_period: 1s
+    cap_drop: [NET_RAW]
+networks:
+  front: {}
+volumes:
+  data: {}
+configs:
+  motd:
+    file: ./motd
+";
+
+pub fn stacks_are_deployed_changed_and_removed(context: &Context) -> Result<()> {
+    let swarm = Swarm::of(context, 2)?;
+    let ask = swarm.host(1);
+    write(ask, FILE, &SHOP.replace("$GREETER", "morning"))?;
+    claim("a dry run tells everything and makes nothing", || {
+        let said = deploy(ask, "--dry-run")?;
+        for wanted in [
+            "create network shop_default",
+            "create network shop_back",
+            "create config shop_motd",
+            "create service shop_db",
+            "create service shop_web",
+        ] {
+            ensure!(said.contains(wanted), "no {wanted:?} in:\n{said}");
+        }
+        ensure!(rows(ask, "stack ls")?.is_empty());
+        Ok(())
+    })?;
+    claim(
+        "a deploy makes each service after what it waits for",
+        || {
+            let said = deploy(ask, "--wait")?;
+            let place = |text: &str| said.find(text).with_context(|| format!("{text}: {said}"));
+            ensure!(
+                place("Waiting for shop_db to be healthy")? < place("Creating service shop_web")?,
+                "{said}"
+            );
+            let stacks = rows(ask, "stack ls")?;
+            ensure!(stacks.len() == 1, "{stacks:?}");
+            ensure!(
+                stacks[0]["Name"] == "shop" && stacks[0]["Services"] == "2",
+                "{stacks:?}"
+            );
+            ensure!(rows(ask, "stack services shop")?.len() == 2);
+            ensure!(rows(ask, "stack ps -f desired-state=running shop")?.len() == 2);
+            ensure!(motd(&swarm, ask)? == "hello of morning\n");
+            let web = swarm.inside(ask, "shop_web", 1)?.remove(0);
+            ensure!(!web.resolve("db")?.is_empty(), "db has no address");
+            Ok(())
+        },
+    )?;
+    claim("to deploy the same again replaces nothing", || {
+        let before = tasks(ask)?;
+        let said = deploy(ask, "--wait")?;
+        ensure!(
+            said.contains("Service shop_web is as it should be"),
+            "{said}"
+        );
+        ensure!(tasks(ask)? == before);
+        Ok(())
+    })?;
+    claim(
+        "a changed config is rolled out to those that have it",
+        || {
+            let db = kit::running(ask, "shop_db")?;
+            write(ask, FILE, &SHOP.replace("$GREETER", "evening"))?;
+            let said = deploy(ask, "--dry-run")?;
+            let told = "create config shop_motd-2, for shop_motd holds something else";
+            ensure!(said.contains(told), "{said}");
+            ensure!(said.contains("change service shop_web"), "{said}");
+            ensure!(said.contains("keep   service shop_db"), "{said}");
+            deploy(ask, "--wait")?;
+            soon("the new greeting", || {
+                let motd = motd(&swarm, ask)?;
+                ensure!(motd == "hello of evening\n", "{motd}");
+                Ok(())
+            })?;
+            ensure!(kit::running(ask, "shop_db")? == db);
+            Ok(())
+        },
+    )?;
+    claim("a deploy that does not converge fails and says why", || {
+        let bad = SHOP.replacen("image: whoami", "image: none.invalid/none:1", 1);
+        write(ask, FILE, &bad)?;
+        let output = ask.run(&[
+            "swarmlet",
+            "stack",
+            "deploy",
+            "--resolve-image",
+            "never",
+            "--wait",
+            "--wait-timeout",
+            "30s",
+            "-c",
+            FILE,
+            "shop",
+        ])?;
+        ensure!(!output.ok(), "{output}");
+        ensure!(output.stderr.contains("service shop_web: "), "{output}");
+        Ok(())
+    })?;
+    claim("a removed stack leaves nothing", || {
+        swarmlet(ask, "stack rm --detach=false shop")?;
+        nothing_left(&swarm, ask)
+    })?;
+    claim("a stack is one to Docker's program and to ours", || {
+        both(&swarm, ask)
+    })
+}
+
+fn both(swarm: &Swarm, ask: &Host) -> Result<()> {
+    write(ask, FILE, PLAIN)?;
+    write(ask, MOTD, "welcome\n")?;
+    let docker = |line: &str| {
+        let line = format!("-H unix:///run/swarmlet/swarmlet.sock {line}");
+        kit::docker(ask, &line)
+    };
+    let theirs = format!("stack deploy -d --resolve-image never -c {FILE} shop");
+    docker(&theirs)?;
+    swarm.settled(ask, "shop_web", 2)?;
+    swarm.settled(ask, "shop_db", 1)?;
+    let before = tasks(ask)?;
+    let plan = deploy(ask, "--dry-run")?;
+    ensure!(plan.lines().all(|line| line.starts_with("keep ")), "{plan}");
+    deploy(ask, "--wait")?;
+    docker(&theirs)?;
+    ensure!(tasks(ask)? == before, "{:#?}\n{before:#?}", tasks(ask)?);
+    ensure!(docker("stack ls --format {{.Name}}={{.Services}}")? == "shop=2\n");
+    ensure!(docker("stack ps -q shop")?.lines().count() == 3);
+
+    swarmlet(ask, "stack rm --detach=false shop")?;
+    nothing_left(swarm, ask)?;
+    deploy(ask, "--wait")?;
+    let before = tasks(ask)?;
+    docker(&theirs)?;
+    deploy(ask, "--wait")?;
+    ensure!(tasks(ask)? == before, "{:#?}\n{before:#?}", tasks(ask)?);
+    docker("stack rm shop")?;
+    nothing_left(swarm, ask)
+}
+
+fn write(host: &Host, path: &str, text: &str) -> Result<()> {
+    let here = host.path(path)?;
+    fs::write(&here, text).with_context(|| here.display().to_string())
+}
+
+fn deploy(ask: &Host, flags: &str) -> Result<String> {
+    let line = format!("stack deploy --resolve-image never {flags} -c {FILE} shop");
+    swarmlet(ask, &line)
+}
+
+/// What the container of `web` reads.
+fn motd(swarm: &Swarm, ask: &Host) -> Result<String> {
+    let web = swarm.inside(ask, "shop_web", 1)?.remove(0);
+    let cat = ["docker", "exec", web.id(), "busybox", "cat", "/etc/motd"];
+    Ok(web.host().ok(&cat)?)
+}
+
+fn tasks(ask: &Host) -> Result<Vec<Task>> {
+    let mut tasks = kit::running(ask, "shop_web")?;
+    tasks.extend(kit::running(ask, "shop_db")?);
+    tasks.sort();
+    Ok(tasks)
+}
+
+fn nothing_left(swarm: &Swarm, ask: &Host) -> Result<()> {
+    for list in ["stack ls", "service ls", "config ls", "secret ls"] {
+        let left = rows(ask, list)?;
+        ensure!(left.is_empty(), "{list}: {left:?}");
+    }
+    let left = rows(ask, "network ls -f label=com.docker.stack.namespace")?;
+    ensure!(left.is_empty(), "{left:?}");
+    soon("no container to be left", || {
+        for service in ["shop_web", "shop_db"] {
+            let left = swarm.containers(service)?;
+            ensure!(left.is_empty(), "{left:#?}");
+        }
+        Ok(())
+    })
+}
