@@ -77,6 +77,7 @@ def service(network, secret, config):
     assert any(it["Network"]["Spec"]["Name"] == network.name for it in attached), attached
     assert [it.name for it in client.services.list(filters={"label": "tier=x"})] == ["py"]
 
+    made.reload()
     made.scale(3)
     soon("a third", lambda: len(running()) == 3)
     made.reload()
