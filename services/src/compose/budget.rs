@@ -9,6 +9,8 @@ use super::node::{Node, Value};
 const MAX_WEIGHT: usize = 64 << 20;
 /// What a node costs beside its text.
 pub(super) const NODE_WEIGHT: usize = 64;
+/// What a mapping costs more: room for entries that it may not have.
+pub(super) const MAP_WEIGHT: usize = 1024;
 
 #[derive(Default)]
 pub(super) struct Budget(Cell<usize>);
@@ -35,7 +37,7 @@ pub(super) fn weight(node: &Node) -> usize {
             let entry = |(name, entry): (&String, &super::node::Entry)| {
                 NODE_WEIGHT + name.len() + weight(&entry.node)
             };
-            map.iter().map(entry).sum()
+            MAP_WEIGHT + map.iter().map(entry).sum::<usize>()
         }
     };
     NODE_WEIGHT + within

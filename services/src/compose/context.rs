@@ -13,6 +13,8 @@ use super::problem::{Place, Problem, Problems};
 
 /// What a user has to read at once.
 const MAX_PROBLEMS: usize = 50;
+/// What is kept, to be put in the order of the text.
+const MAX_KEPT: usize = 1000;
 
 pub(super) type Environment = BTreeMap<String, String>;
 
@@ -68,6 +70,7 @@ pub(super) struct Context<'a> {
     pub interpolates: bool,
     pub budget: Budget,
     reads: Cell<usize>,
+    texts: RefCell<BTreeMap<PathBuf, Result<Rc<str>, FileError>>>,
     sources: RefCell<Vec<Rc<Source>>>,
     problems: RefCell<Vec<(Mark, Problem)>>,
     warnings: RefCell<Vec<(Mark, Problem)>>,
@@ -81,14 +84,25 @@ impl<'a> Context<'a> {
             interpolates,
             budget: Budget::default(),
             reads: Cell::default(),
+            texts: RefCell::default(),
             sources: RefCell::default(),
             problems: RefCell::default(),
             warnings: RefCell::default(),
         }
     }
 
-    /// The text of a file, each time that it is asked for.
-    pub fn read(&self, path: &Path) -> Result<String, FileError> {
+    /// The text of a file, which is read once.
+    pub fn read(&self, path: &Path) -> Result<Rc<str>, FileError> {
+        if let Some(known) = self.texts.borrow().get(path) {
+            return known.clone();
+        }
+        let text = self.read_file(path).map(Rc::from);
+        let mut texts = self.texts.borrow_mut();
+        texts.insert(path.to_owned(), text.clone());
+        text
+    }
+
+    fn read_file(&self, path: &Path) -> Result<String, FileError> {
         self.reads.set(self.reads.get() + 1);
         if self.reads.get() > MAX_FILES {
             let text = format!("more than {MAX_FILES} files are read for one project");
@@ -134,13 +148,24 @@ impl<'a> Context<'a> {
     }
 
     pub fn error(&self, at: Mark, path: &str, text: impl Into<String>) {
-        let problem = self.problem(at, path, text.into());
-        self.problems.borrow_mut().push((at, problem));
+        self.note(&self.problems, at, path, text);
     }
 
     pub fn warn(&self, at: Mark, path: &str, text: impl Into<String>) {
-        let problem = self.problem(at, path, text.into());
-        self.warnings.borrow_mut().push((at, problem));
+        self.note(&self.warnings, at, path, text);
+    }
+
+    fn note(
+        &self,
+        notes: &RefCell<Vec<(Mark, Problem)>>,
+        at: Mark,
+        path: &str,
+        text: impl Into<String>,
+    ) {
+        let mut notes = notes.borrow_mut();
+        if notes.len() < MAX_KEPT {
+            notes.push((at, self.problem(at, path, text.into())));
+        }
     }
 
     pub fn is_clean(&self) -> bool {

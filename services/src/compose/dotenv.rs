@@ -2,9 +2,9 @@
 //! `NAME=value`, quotes, comments, variables in values; and Docker's own, in
 //! which a line is taken as it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::interpolate::interpolate;
+use super::interpolate::{Interpolated, interpolate};
 
 /// Bytes of all values of a file, with their variables.
 const MAX_LENGTH: usize = 4 << 20;
@@ -12,54 +12,68 @@ const MAX_LENGTH: usize = 4 << 20;
 /// A variable and its value; `None` is that of whoever reads the file.
 pub(super) type Variable = (String, Option<String>);
 
+/// What a file says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Parsed {
+    pub variables: Vec<Variable>,
+    /// What its values use and nobody has set, with the lines.
+    pub unset: Vec<(usize, String)>,
+}
+
 /// The variables of a file in their order. Values may use those before them and
 /// those of `environment`, which win.
 ///
 /// # Errors
 /// What is wrong, and in which line.
-pub(super) fn parse(
+pub(super) fn parse<'e>(
     text: &str,
-    environment: &BTreeMap<String, String>,
-) -> Result<Vec<Variable>, (usize, String)> {
-    let mut variables = Vec::new();
-    let mut known = environment.clone();
+    environment: impl Fn(&str) -> Option<&'e str>,
+) -> Result<Parsed, (usize, String)> {
+    let mut parsed = Parsed::default();
+    let mut own: BTreeMap<String, String> = BTreeMap::new();
     let mut length = 0;
+    let mut line = 1;
     let mut rest = text.trim_start_matches('\u{feff}');
-    while !rest.is_empty() {
-        let at = |why: String| {
-            let before = &text[..text.len() - rest.len()];
-            (1 + before.matches('\n').count(), why)
-        };
-        let trimmed = rest.trim_start();
-        if trimmed.is_empty() {
-            break;
+    loop {
+        let entry = rest.trim_start();
+        line += line_ends(rest, entry);
+        if entry.is_empty() {
+            return Ok(parsed);
         }
-        if trimmed.len() < rest.len() {
-            rest = trimmed;
-            continue;
+        rest = after_line(entry);
+        if !entry.starts_with('#') {
+            let at = |why: String| (line, why);
+            let (name, value) = head(entry).map_err(at)?;
+            let value = match value {
+                None => None,
+                Some(value) => {
+                    let known = |name: &str| {
+                        let own = || own.get(name).map(String::as_str);
+                        environment(name).or_else(own)
+                    };
+                    let (done, tail) = read_value(value, known).map_err(at)?;
+                    rest = tail;
+                    length += done.text.len();
+                    if length > MAX_LENGTH {
+                        let text = format!("the values have more than {MAX_LENGTH} bytes");
+                        return Err(at(text));
+                    }
+                    parsed
+                        .unset
+                        .extend(done.unset.into_iter().map(|name| (line, name)));
+                    own.insert(name.to_owned(), done.text.clone());
+                    Some(done.text)
+                }
+            };
+            parsed.variables.push((name.to_owned(), value));
         }
-        if rest.starts_with('#') {
-            rest = after_line(rest);
-            continue;
-        }
-        let (name, value) = head(rest).map_err(at)?;
-        let Some(value) = value else {
-            variables.push((name.to_owned(), None));
-            rest = after_line(rest);
-            continue;
-        };
-        let (value, tail) = read_value(value, &known).map_err(at)?;
-        length += value.len();
-        if length > MAX_LENGTH {
-            return Err(at(format!("the values have more than {MAX_LENGTH} bytes")));
-        }
-        known
-            .entry(name.to_owned())
-            .or_insert_with(|| value.clone());
-        variables.push((name.to_owned(), Some(value)));
-        rest = tail;
+        line += line_ends(entry, rest);
     }
-    Ok(variables)
+}
+
+/// In what of `text` is before `rest`, its end.
+fn line_ends(text: &str, rest: &str) -> usize {
+    text[..text.len() - rest.len()].matches('\n').count()
 }
 
 /// Docker's syntax: what is behind the first `=` is the value, quotes and all.
@@ -108,32 +122,32 @@ fn check_name(name: &str) -> Result<(), String> {
         return Err("there is no name before the \"=\"".to_owned());
     }
     if name.contains(char::is_whitespace) {
-        return Err(format!("the name {name:?} has white space in it"));
+        // Not shown: it may be a secret without its name.
+        return Err("the name before the \"=\" has white space in it".to_owned());
     }
     Ok(())
 }
 
 /// A value, and the lines after it.
-fn read_value<'a>(
+fn read_value<'a, 'k>(
     text: &'a str,
-    known: &BTreeMap<String, String>,
-) -> Result<(String, &'a str), String> {
-    let text = text.trim_start_matches([' ', '\t']);
-    let expand = |text: &str| interpolate(text, known).map(|done| done.text);
-    if let Some(quoted) = text.strip_prefix('\'') {
+    known: impl Fn(&str) -> Option<&'k str>,
+) -> Result<(Interpolated, &'a str), String> {
+    let start = text.trim_start_matches([' ', '\t']);
+    if let Some(quoted) = start.strip_prefix('\'') {
         let (value, rest) = quoted_text(quoted, '\'')?;
-        return Ok((value.replace("\\'", "'"), rest));
+        let text = value.replace("\\'", "'");
+        let unset = BTreeSet::new();
+        return Ok((Interpolated { text, unset }, rest));
     }
-    if let Some(quoted) = text.strip_prefix('"') {
+    if let Some(quoted) = start.strip_prefix('"') {
         let (value, rest) = quoted_text(quoted, '"')?;
-        return Ok((expand(&unescaped(value))?, rest));
+        return Ok((interpolate(&unescaped(value), known)?, rest));
     }
     let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let line = match line.starts_with('#') {
-        true => "",
-        false => line.split_once(" #").map_or(line, |(value, _)| value),
-    };
-    Ok((expand(line.trim())?, rest))
+    let comment = [" #", "\t#"].iter().filter_map(|it| line.find(it)).min();
+    let value = comment.map_or(line, |at| &line[..at]);
+    Ok((interpolate(value.trim(), known)?, rest))
 }
 
 /// Up to the closing quote, and the lines after that.
@@ -145,7 +159,7 @@ fn quoted_text(text: &str, quote: char) -> Result<(&str, &str), String> {
             let (line, rest) = behind.split_once('\n').unwrap_or((behind, ""));
             let line = line.trim();
             if !line.is_empty() && !line.starts_with('#') {
-                return Err(format!("{line:?} stands behind a quote that is closed"));
+                return Err(format!("there is something behind the closing {quote}"));
             }
             return Ok((&text[..at], rest));
         }
@@ -181,10 +195,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Variable>, (usize, String)> {
-        parse(
-            text,
-            &BTreeMap::from([("HOME".to_owned(), "/root".to_owned())]),
-        )
+        let home = |name: &str| (name == "HOME").then_some("/root");
+        parse(text, home).map(|parsed| parsed.variables)
     }
 
     fn one(text: &str) -> String {
@@ -203,7 +215,9 @@ mod tests {
             ("A=1", "A=1"),
             ("  A = b c  # comment", "A=b c"),
             ("A=b#c", "A=b#c"),
-            ("A=#c", "A="),
+            ("A=#c", "A=#c"),
+            ("A= # c", "A="),
+            ("A=b\t# c", "A=b"),
             ("A=", "A="),
             ("A", "A=<none>"),
             ("A: b", "A=b"),
@@ -218,6 +232,8 @@ mod tests {
         ] {
             assert_eq!(one(text), wanted, "{text}");
         }
+        let unset = parse("A=1\n\nB=$NO ${A}", |_| None).unwrap().unset;
+        assert_eq!(unset, [(3, "NO".to_owned())]);
         let later = read("A=1\nB=$A\nHOME=/x\nC=$HOME").unwrap();
         assert_eq!(later[1].1.as_deref(), Some("1"));
         assert_eq!(later[3].1.as_deref(), Some("/root"));
@@ -227,9 +243,13 @@ mod tests {
     fn what_is_wrong_is_said_with_its_line() {
         for (text, line, why) in [
             ("A=1\n=2", 2, "there is no name before the \"=\""),
-            ("A B=1", 1, "the name \"A B\" has white space in it"),
+            (
+                "A B=1",
+                1,
+                "the name before the \"=\" has white space in it",
+            ),
             ("A=1\n\nB='x", 3, "a ' is not closed"),
-            ("A=\"x\" y", 1, "\"y\" stands behind a quote that is closed"),
+            ("A=\"x\" y", 1, "there is something behind the closing \""),
         ] {
             assert_eq!(read(text), Err((line, why.to_owned())), "{text}");
         }

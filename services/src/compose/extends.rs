@@ -17,9 +17,13 @@ const MAX_CHAIN: usize = 16;
 /// Lays every service of a file over the one that it extends. `None` where
 /// something is wrong, which has been noted.
 pub(super) fn resolve_extends(document: &mut Node, context: &Context<'_>) -> Option<()> {
-    let Some(services) = document.get("services").and_then(Node::as_map).cloned() else {
+    let Some(services) = document.get("services").and_then(Node::as_map) else {
         return Some(());
     };
+    if services.values().all(|it| it.node.get("extends").is_none()) {
+        return Some(());
+    }
+    let services = services.clone();
     let mut extender = Extender {
         context,
         files: BTreeMap::new(),
@@ -68,11 +72,7 @@ impl Extender<'_> {
     ) -> Option<Node> {
         let context = self.context;
         let extends = node.get("extends")?;
-        let item = Item {
-            node: extends,
-            path: format!("services.{name}.extends"),
-            context,
-        };
+        let item = Item::new(extends, &format!("services.{name}.extends"), context);
         let (base_name, base_file) = read_extends(&item)?;
         let base_file = base_file.map(|path| context.source(extends.mark).resolve(&path));
         let base_file = base_file.as_ref().or(file);
@@ -139,7 +139,7 @@ fn read_services(path: &Path, item: &Item<'_>) -> Option<Map> {
     };
     let asker = Asker {
         mark: item.node.mark,
-        path: &item.path,
+        path: &item.path(),
     };
     let documents = read_documents(path, source, Some(asker), context)?;
     let merged = documents

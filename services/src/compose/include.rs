@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::budget::Budget;
 use super::context::{Context, Environment, Source, normal};
 use super::dotenv;
 use super::files::FileError;
@@ -32,11 +33,7 @@ pub(super) fn resolve_include(
     if include.node.is_null() {
         return Some(());
     }
-    let item = Item {
-        node: &include.node,
-        path: "include".to_owned(),
-        context,
-    };
+    let item = Item::new(&include.node, "include", context);
     for entry in item.list()? {
         let included = read_included(&entry, within)?;
         take_in(map, included, &entry);
@@ -100,7 +97,7 @@ fn read_included(entry: &Item<'_>, within: &mut Vec<PathBuf>) -> Option<Node> {
     let env_files = env_files.map(|files| files.iter().map(|it| here.resolve(it)).collect());
     let asker = Asker {
         mark: entry.node.mark,
-        path: &entry.path,
+        path: &entry.path(),
     };
     let environment = with_env_files(&here.environment, env_files, &base, Some(asker), context)?;
     let names: Vec<String> = paths.iter().map(|path| context.name(path)).collect();
@@ -148,12 +145,29 @@ pub(super) fn with_env_files(
                 return None;
             }
         };
-        match dotenv::parse(&text, &all) {
-            Ok(variables) => {
-                let said = variables
+        let known = |name: &str| all.get(name).map(String::as_str);
+        let parsed = if context.budget.spend(text.len()) {
+            dotenv::parse(&text, known)
+        } else {
+            Err((0, Budget::SPENT.to_owned()))
+        };
+        match parsed {
+            Ok(parsed) => {
+                for (line, name) in parsed.unset {
+                    context.warn(at(line), "", unset(&name));
+                }
+                let said = parsed
+                    .variables
                     .into_iter()
                     .filter_map(|(name, value)| Some((name, value?)));
-                all.extend(said.filter(|(name, _)| !environment.contains_key(name)));
+                let own = said.filter(|(name, _)| !environment.contains_key(name));
+                for (name, value) in own {
+                    if !context.budget.spend(name.len() + value.len()) {
+                        context.error(at(0), "", Budget::SPENT);
+                        return None;
+                    }
+                    all.insert(name, value);
+                }
             }
             Err((line, why)) => {
                 context.error(at(line), "", why);
@@ -162,6 +176,14 @@ pub(super) fn with_env_files(
         }
     }
     Some(all)
+}
+
+/// Of a variable that a file of variables uses.
+pub(super) fn unset(name: &str) -> String {
+    format!(
+        "the variable {name} is not set: it is taken as blank; a \"$\" that is text is \"$$\", or \
+         stands between '…'"
+    )
 }
 
 /// What both have must be the same: that one file changes another by including

@@ -4,38 +4,57 @@
 //! of a file is read all the same.
 
 use std::fmt::Display;
+use std::rc::Rc;
 use std::str::FromStr;
 
 use super::context::Context;
 use super::nearest::nearest;
-use super::node::{Map, Mark, Node, Value};
+use super::node::{Entry, Map, Mark, Node, Value};
 use crate::text;
 
 /// A node, and where in the project it is.
 #[derive(Clone)]
 pub(super) struct Item<'a> {
     pub node: &'a Node,
-    /// `services.web.ports[0]`.
-    pub path: String,
+    /// Where what holds it is; shared by all that it holds.
+    parent: Rc<str>,
+    step: Step<'a>,
     pub context: &'a Context<'a>,
 }
 
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Here,
+    Key(&'a str),
+    Index(usize),
+}
+
 impl<'a> Item<'a> {
+    pub fn new(node: &'a Node, path: &str, context: &'a Context<'a>) -> Self {
+        Self {
+            node,
+            parent: path.into(),
+            step: Step::Here,
+            context,
+        }
+    }
+
+    /// `services.web.ports[0]`.
+    pub fn path(&self) -> String {
+        let parent = &self.parent;
+        match self.step {
+            Step::Here => parent.to_string(),
+            Step::Key(key) => joined(parent, key),
+            Step::Index(at) => format!("{parent}[{at}]"),
+        }
+    }
+
     pub fn error(&self, text: impl Into<String>) {
-        self.context.error(self.node.mark, &self.path, text);
+        self.context.error(self.node.mark, &self.path(), text);
     }
 
     pub fn warn(&self, text: impl Into<String>) {
-        self.context.warn(self.node.mark, &self.path, text);
-    }
-
-    fn within(&self, node: &'a Node, step: impl Display) -> Self {
-        let dot = if self.path.is_empty() { "" } else { "." };
-        Self {
-            node,
-            path: format!("{}{dot}{step}", self.path),
-            context: self.context,
-        }
+        self.context.warn(self.node.mark, &self.path(), text);
     }
 
     /// Any single value, as it was written.
@@ -117,9 +136,11 @@ impl<'a> Item<'a> {
     }
 
     fn items(&self, list: &'a [Node]) -> Vec<Self> {
+        let parent: Rc<str> = self.path().into();
         let item = |(at, node)| Self {
             node,
-            path: format!("{}[{at}]", self.path),
+            parent: Rc::clone(&parent),
+            step: Step::Index(at),
             context: self.context,
         };
         list.iter().enumerate().map(item).collect()
@@ -156,8 +177,15 @@ impl<'a> Item<'a> {
     /// extensions.
     pub fn entries(&self) -> Option<Vec<(&'a str, Self)>> {
         let map = self.map()?;
-        let entry = |(name, entry): (&'a String, &'a super::node::Entry)| {
-            (name.as_str(), self.within(&entry.node, name))
+        let parent: Rc<str> = self.path().into();
+        let entry = |(name, entry): (&'a String, &'a Entry)| {
+            let item = Self {
+                node: &entry.node,
+                parent: Rc::clone(&parent),
+                step: Step::Key(name),
+                context: self.context,
+            };
+            (name.as_str(), item)
         };
         Some(map.iter().map(entry).collect())
     }
@@ -167,10 +195,16 @@ impl<'a> Item<'a> {
         let map = self.map()?;
         Some(Fields {
             item: self.clone(),
+            path: self.path().into(),
             map,
             known: Vec::new(),
         })
     }
+}
+
+fn joined(parent: &str, key: &str) -> String {
+    let dot = if parent.is_empty() { "" } else { "." };
+    format!("{parent}{dot}{key}")
 }
 
 pub(super) fn is_extension(name: &str) -> bool {
@@ -181,6 +215,7 @@ pub(super) fn is_extension(name: &str) -> bool {
 /// [`finish`](Self::finish) is a mistake.
 pub(super) struct Fields<'a> {
     pub item: Item<'a>,
+    path: Rc<str>,
     map: &'a Map,
     known: Vec<&'static str>,
 }
@@ -190,7 +225,12 @@ impl<'a> Fields<'a> {
     pub fn item(&mut self, name: &'static str) -> Option<Item<'a>> {
         self.known.push(name);
         let entry = self.map.get(name)?;
-        let item = self.item.within(&entry.node, name);
+        let item = Item {
+            node: &entry.node,
+            parent: Rc::clone(&self.path),
+            step: Step::Key(name),
+            context: self.item.context,
+        };
         (!item.node.is_null()).then_some(item)
     }
 
@@ -216,12 +256,12 @@ impl<'a> Fields<'a> {
     }
 
     pub fn error_at(&self, name: &str, text: impl Into<String>) {
-        let path = self.item.within(self.item.node, name).path;
+        let path = joined(&self.path, name);
         self.item.context.error(self.key(name), &path, text);
     }
 
     pub fn warn_at(&self, name: &str, text: impl Into<String>) {
-        let path = self.item.within(self.item.node, name).path;
+        let path = joined(&self.path, name);
         self.item.context.warn(self.key(name), &path, text);
     }
 

@@ -139,7 +139,9 @@ fn put_in(node: &mut Node, path: &mut String, environment: &Environment, context
             if !scalar.text.contains('$') {
                 return;
             }
-            let done = match interpolate(&scalar.text, environment) {
+            let done = match interpolate(&scalar.text, |name| {
+                environment.get(name).map(String::as_str)
+            }) {
                 Ok(done) => done,
                 Err(why) => {
                     let text = format!("invalid interpolation format in {:?}: {why}", scalar.text);

@@ -38,7 +38,8 @@ fn rule(path: &[&str]) -> Rule {
         | ["networks" | "volumes" | "secrets" | "configs", _, "labels"] => Rule::Pairs,
         ["services", _, "networks" | "depends_on"] => Rule::Names,
         ["services", _, "ports"] => Rule::Keyed(port_key),
-        ["services", _, "volumes" | "devices"] => Rule::Keyed(mount_key),
+        ["services", _, "volumes"] => Rule::Keyed(mount_key),
+        ["services", _, "devices"] => Rule::Keyed(device_key),
         ["services", _, "secrets" | "configs"] => Rule::Keyed(file_key),
         ["services", _, "env_file" | "label_file"] => Rule::Keyed(path_key),
         [
@@ -249,6 +250,21 @@ fn mount_key(node: &Node) -> String {
     match node.as_text() {
         Some(text) => short_target(text).to_owned(),
         None => field(node, "target", ""),
+    }
+}
+
+/// Where it is in the container: where it is on the node, if nothing is said.
+fn device_key(node: &Node) -> String {
+    let Some(text) = node.as_text() else {
+        return field(node, "target", &field(node, "source", ""));
+    };
+    let (host, rest) = text.split_once(':').unwrap_or((text, ""));
+    let container = rest
+        .split_once(':')
+        .map_or(rest, |(container, _)| container);
+    match container.starts_with('/') {
+        true => container.to_owned(),
+        false => host.to_owned(),
     }
 }
 

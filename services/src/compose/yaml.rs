@@ -6,11 +6,16 @@ use std::collections::BTreeMap;
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
-use super::budget::{Budget, NODE_WEIGHT};
+use super::budget::{Budget, MAP_WEIGHT, NODE_WEIGHT};
 use super::node::{Entry, Map, Mark, Node, Scalar, Tag, Value};
 
 /// How many collections may be within each other.
 const MAX_DEPTH: usize = 48;
+/// How many documents a file may have.
+const MAX_DOCUMENTS: usize = 64;
+/// Bytes of a key, and of a name that is written as one.
+pub(super) const MAX_KEY: usize = 1000;
+
 /// Why a text is no YAML, and where.
 #[derive(Debug)]
 pub(super) struct Malformed {
@@ -118,6 +123,7 @@ impl Builder<'_> {
             }
             Event::MappingStart(_, anchor, tag) => {
                 let tag = read_tag(tag.as_deref(), mark)?;
+                self.spend(MAP_WEIGHT, mark)?;
                 let content = Content::Map {
                     map: Map::new(),
                     key: None,
@@ -160,13 +166,17 @@ impl Builder<'_> {
             return malformed(mark, "a key must be a text");
         }
         self.spend(NODE_WEIGHT, mark)?;
+        let weight = match &content {
+            Content::List(_) => NODE_WEIGHT,
+            Content::Map { .. } => NODE_WEIGHT + MAP_WEIGHT,
+        };
         self.open.push(Open {
             mark,
             tag,
             anchor,
             content,
             height: 0,
-            weight: NODE_WEIGHT,
+            weight,
         });
         Ok(())
     }
@@ -218,6 +228,10 @@ impl Builder<'_> {
             self.anchors.insert(anchor, part.clone());
         }
         let Some(open) = self.open.last_mut() else {
+            if self.documents.len() >= MAX_DOCUMENTS {
+                let text = format!("a file has at most {MAX_DOCUMENTS} documents");
+                return malformed(mark, text);
+            }
             self.documents.push(part.node);
             return Ok(());
         };
@@ -255,6 +269,9 @@ impl Builder<'_> {
 fn read_key(node: Node) -> Result<(String, Mark), Malformed> {
     let mark = node.mark;
     match node.value {
+        Value::Scalar(scalar) if scalar.text.len() > MAX_KEY => {
+            malformed(mark, format!("a key has at most {MAX_KEY} bytes"))
+        }
         Value::Scalar(scalar) if !scalar.is_null() => Ok((scalar.text, mark)),
         _ => malformed(mark, "a key must be a text"),
     }

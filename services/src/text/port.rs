@@ -7,6 +7,9 @@ use std::ops::RangeInclusive;
 use super::Invalid;
 use crate::spec::{PortSpec, Protocol, PublishMode};
 
+/// What a range may make of a few letters.
+const MAX_RANGE: u16 = 10_000;
+
 /// `[[host_ip:]published:]target[/protocol]`, the ports possibly ranges.
 ///
 /// # Errors
@@ -95,6 +98,11 @@ fn range(text: &str) -> Result<RangeInclusive<u16>, Invalid> {
     let (from, to) = text.split_once('-').unwrap_or((text, text));
     let port = |text: &str| text.parse::<u16>().map_err(|_| invalid());
     let (from, to) = (port(from)?, port(to)?);
+    if to.abs_diff(from) >= MAX_RANGE && to >= from {
+        return Err(Invalid::new(format!(
+            "a range has at most {MAX_RANGE} ports: {text}"
+        )));
+    }
     if to < from {
         return Err(Invalid::new(format!(
             "invalid range specified for port: {text}"

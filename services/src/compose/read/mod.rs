@@ -35,11 +35,7 @@ pub(super) fn read_model(
     profiles: &BTreeSet<String>,
     context: &Context<'_>,
 ) -> Option<Project> {
-    let item = Item {
-        node: tree,
-        path: String::new(),
-        context,
-    };
+    let item = Item::new(tree, "", context);
     let mut fields = item.fields()?;
     fields.item("version");
     let mut project = Project {

@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 
 use super::super::item::Item;
-use super::super::node::Value;
+use super::super::node::{Mark, Value};
+use super::super::yaml::MAX_KEY;
 use crate::spec::Driver;
 
-/// With values that may be nothing.
-pub(super) fn nullable(item: &Item<'_>) -> Option<BTreeMap<String, Option<String>>> {
-    let mut pairs = BTreeMap::new();
+/// A name, a value that may be nothing, and where it stands.
+type Marked = (String, Option<String>, Mark);
+
+pub(super) fn marked(item: &Item<'_>) -> Option<Vec<Marked>> {
+    let mut pairs = Vec::new();
     if item.node.as_map().is_some() {
         for (name, item) in item.entries()? {
             let value = match item.node.is_null() {
                 true => None,
                 false => Some(item.text()?),
             };
-            pairs.insert(name.to_owned(), value);
+            pairs.push((name.to_owned(), value, item.node.mark));
         }
         return Some(pairs);
     }
@@ -34,21 +37,21 @@ pub(super) fn nullable(item: &Item<'_>) -> Option<BTreeMap<String, Option<String
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),
         };
-        if name.is_empty() {
-            item.error(format!("{text:?} has no name"));
+        if name.is_empty() || name.len() > MAX_KEY {
+            item.error(format!("a name has 1 to {MAX_KEY} bytes"));
             continue;
         }
-        pairs.insert(name.to_owned(), value);
+        pairs.push((name.to_owned(), value, item.node.mark));
     }
     Some(pairs)
 }
 
 /// With the empty text for what has no value, as of labels.
 pub(super) fn texts(item: &Item<'_>) -> Option<BTreeMap<String, String>> {
-    let pairs = nullable(item)?.into_iter();
+    let pairs = marked(item)?.into_iter();
     Some(
         pairs
-            .map(|(name, value)| (name, value.unwrap_or_default()))
+            .map(|(name, value, _)| (name, value.unwrap_or_default()))
             .collect(),
     )
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::budget::Budget;
 use super::super::item::Item;
 use crate::spec::{PortSpec, Protocol, PublishMode};
 use crate::text;
@@ -29,7 +30,16 @@ pub(super) fn read_ports(item: &Item<'_>) -> Option<Vec<PortSpec>> {
             Some(_) => read_long(&item).map(|port| vec![port]),
             None => item.parsed(text::ports),
         };
-        for port in ports.unwrap_or_default() {
+        let ports = ports.unwrap_or_default();
+        if !item
+            .context
+            .budget
+            .spend(ports.len() * size_of::<PortSpec>())
+        {
+            item.error(Budget::SPENT);
+            return None;
+        }
+        for port in ports {
             if all.len() >= MAX_PORTS {
                 item.error(format!("a service has at most {MAX_PORTS} ports"));
                 return None;

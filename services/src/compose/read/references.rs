@@ -27,15 +27,17 @@ pub(super) fn resolve(project: &mut Project, services: &Item<'_>, profiles: &BTr
     if project.used_networks().contains(DEFAULT) {
         project.networks.entry(DEFAULT.to_owned()).or_default();
     }
-    let whole = project.clone();
+    let on: BTreeSet<String> = project.services.keys().cloned().collect();
+    let mut checked = std::mem::take(&mut project.services);
     for (name, item) in services.entries().unwrap_or_default() {
-        let (Some(service), Some(fields)) = (project.services.get_mut(name), item.fields()) else {
+        let (Some(service), Some(fields)) = (checked.get_mut(name), item.fields()) else {
             continue;
         };
-        check_names(service, &whole, &fields);
-        check_dependencies(service, name, &whole, &all, &fields);
+        check_names(service, project, &fields);
+        check_dependencies(service, name, &on, &all, &fields);
     }
-    check_circles(&whole, services);
+    project.services = checked;
+    check_circles(project, services);
 }
 
 fn check_names(service: &Service, project: &Project, fields: &Fields<'_>) {
@@ -71,13 +73,13 @@ fn expect<'b, T>(
 fn check_dependencies(
     service: &mut Service,
     name: &str,
-    project: &Project,
+    on: &BTreeSet<String>,
     all: &BTreeSet<String>,
     fields: &Fields<'_>,
 ) {
     let error = |text: String| fields.error_at("depends_on", text);
     service.depends_on.retain(|other, dependency| {
-        let is_there = project.services.contains_key(other);
+        let is_there = on.contains(other);
         match is_there {
             true if other == name => error("a service does not depend on itself".to_owned()),
             true => {}

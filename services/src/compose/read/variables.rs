@@ -3,41 +3,50 @@
 
 use std::collections::BTreeMap;
 
-use super::super::dotenv::{self, Variable};
+use super::super::budget::Budget;
+use super::super::dotenv::{self, Parsed, Variable};
 use super::super::files::FileError;
+use super::super::include::unset;
 use super::super::item::{Fields, Item};
+use super::super::node::Mark;
 use super::pairs;
 use crate::spec::Labels;
 
 type Variables = BTreeMap<String, Option<String>>;
 
 /// A variable without a value has that of the environment of whoever deploys;
-/// one of a file that has none there is left out.
+/// one of a file that has none there is left out. Files may use what is said
+/// before them.
 pub(super) fn read_environment(fields: &mut Fields<'_>) -> Variables {
+    let own = fields.or_default("environment", |item| {
+        let own = pairs::marked(item)?.into_iter();
+        let with_caller = own.map(|(name, value, mark)| {
+            let value = value.or_else(|| caller(item, mark, &name));
+            (name, value)
+        });
+        Some(with_caller.collect::<Variables>())
+    });
     let mut all = fields.or_default("env_file", |item| {
         let mut all = Variables::new();
         for item in item.one_or_many() {
-            for (name, value) in read_file(&item)? {
-                let value = value.or_else(|| caller(&item, &name));
+            let known = |name: &str| {
+                let said = own.get(name).or_else(|| all.get(name));
+                said.and_then(|value| value.as_deref())
+            };
+            for (name, value) in read_file(&item, known)? {
+                let value = value.or_else(|| caller(&item, item.node.mark, &name));
                 all.extend(value.map(|value| (name, Some(value))));
             }
         }
         Some(all)
     });
-    let own = fields.or_default("environment", |item| {
-        let own = pairs::nullable(item)?.into_iter();
-        let with_caller = own.map(|(name, value)| {
-            let value = value.or_else(|| caller(item, &name));
-            (name, value)
-        });
-        Some(with_caller.collect::<Variables>())
-    });
     all.extend(own);
     all
 }
 
-fn caller(item: &Item<'_>, name: &str) -> Option<String> {
-    let source = item.context.source(item.node.mark);
+/// What the environment says that the text at `mark` is read with.
+fn caller(item: &Item<'_>, mark: Mark, name: &str) -> Option<String> {
+    let source = item.context.source(mark);
     source.environment.get(name).cloned()
 }
 
@@ -46,7 +55,7 @@ pub(super) fn read_labels(fields: &mut Fields<'_>) -> Labels {
     let mut all = fields.or_default("label_file", |item| {
         let mut all = Labels::new();
         for item in item.one_or_many() {
-            let labels = read_file(&item)?.into_iter();
+            let labels = read_file(&item, |_| None)?.into_iter();
             all.extend(labels.map(|(name, value)| (name, value.unwrap_or_default())));
         }
         Some(all)
@@ -55,8 +64,12 @@ pub(super) fn read_labels(fields: &mut Fields<'_>) -> Labels {
     all
 }
 
-/// A path, or a `path` with `required` and `format`.
-fn read_file(item: &Item<'_>) -> Option<Vec<Variable>> {
+/// A path, or a `path` with `required` and `format`. Its values may use those
+/// that are `known`.
+fn read_file<'k>(
+    item: &Item<'_>,
+    known: impl Fn(&str) -> Option<&'k str>,
+) -> Option<Vec<Variable>> {
     let (path, is_required, is_raw) = match item.node.as_map() {
         None => (item.word()?, true, false),
         Some(_) => {
@@ -83,12 +96,35 @@ fn read_file(item: &Item<'_>) -> Option<Vec<Variable>> {
             return None;
         }
     };
+    if !context.budget.spend(text.len()) {
+        item.error(Budget::SPENT);
+        return None;
+    }
+    let environment = |name: &str| {
+        let set = source.environment.get(name).map(String::as_str);
+        set.or_else(|| known(name))
+    };
     let read = match is_raw {
-        true => dotenv::parse_raw(&text),
-        false => dotenv::parse(&text, &source.environment),
+        true => dotenv::parse_raw(&text).map(|variables| Parsed {
+            variables,
+            unset: Vec::new(),
+        }),
+        false => dotenv::parse(&text, environment),
     };
     match read {
-        Ok(variables) => Some(variables),
+        Ok(parsed) => {
+            for (line, variable) in parsed.unset {
+                item.warn(format!("{name}:{line}: {}", unset(&variable)));
+            }
+            let values = parsed.variables.iter();
+            let lengths =
+                values.map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len));
+            if !context.budget.spend(lengths.sum()) {
+                item.error(Budget::SPENT);
+                return None;
+            }
+            Some(parsed.variables)
+        }
         Err((line, why)) => {
             item.error(format!("{name}:{line}: {why}"));
             None

@@ -292,14 +292,21 @@ fn what_extends_and_includes_multiply_is_bounded() {
     }
     let errors = stack(&text).errors();
     assert!(errors.contains("the project grows too large"), "{errors}");
-    let mut stack = stack("include: [f0.yml, f0.yml]\nservices: {}");
+    let mut stack = stack("include: [f0.yml]\nservices: {}");
     for file in 0..10 {
-        let next = file + 1;
-        let text = format!("include: [f{next}.yml, f{next}.yml]\nservices: {{}}");
+        let next = format!("f{}.yml", file + 1);
+        let text = format!("include: [{next}, {next}, {next}]\nservices: {{}}");
         stack = stack.file(&format!("f{file}.yml"), text);
     }
     let stack = stack.file("f10.yml", "services: {}");
     let errors = stack.errors();
+    assert!(errors.contains("the project grows too large"), "{errors}");
+    let names: Vec<String> = (0..=MAX_FILES).map(|at| format!("e{at}")).collect();
+    let mut many = web(&format!("env_file: [{}]", names.join(", ")));
+    for name in &names {
+        many = many.file(name, "A=1");
+    }
+    let errors = many.errors();
     assert!(
         errors.contains(&format!("more than {MAX_FILES} files")),
         "{errors}"
@@ -312,4 +319,39 @@ fn only_so_many_mistakes_are_shown() {
     let errors = web(&lines).errors();
     assert_eq!(errors.lines().count(), 50);
     assert!(errors.ends_with("(and 50 more problems)"), "{errors}");
+}
+
+#[test]
+fn what_files_make_of_few_letters_is_bounded() {
+    let too_large = |errors: String| {
+        assert!(errors.contains("the project grows too large"), "{errors}");
+    };
+    let mut ports = String::from("x-p: &p [\"1-9000:1-9000\"]\nservices:\n");
+    let mut variables = String::from("services:\n");
+    for service in 0..500 {
+        ports.push_str(&format!("  s{service}: {{image: a, ports: *p}}\n"));
+        variables.push_str(&format!("  s{service}: {{image: a, env_file: e.env}}\n"));
+    }
+    too_large(stack(&ports).errors());
+    let value = "x".repeat(100_000);
+    let stacked = stack(&variables).file("e.env", format!("A={value}\nB=$A$A$A\n"));
+    too_large(stacked.errors());
+    let documents = "---\nservices: {}\n".repeat(65);
+    insta::assert_snapshot!(stack(&documents).errors(), @r#"
+    stack.yml:130:1: a file has at most 64 documents
+    "#);
+    let name = "n".repeat(2000);
+    insta::assert_snapshot!(web(&format!("labels: {{? {name} : x}}")).errors(), @r#"stack.yml:4:16: a key has at most 1000 bytes"#);
+    insta::assert_snapshot!(web(&format!("labels: [{name}=x]")).errors(), @r#"stack.yml:4:14: services.web.labels[0]: a name has 1 to 1000 bytes"#);
+    insta::assert_snapshot!(web("ports: [1-65535]").errors(), @r#"stack.yml:4:13: services.web.ports[0]: a range has at most 10000 ports: 1-65535"#);
+}
+
+#[test]
+fn files_are_counted_once() {
+    let mut text = String::from("services:\n");
+    for service in 0..300 {
+        text.push_str(&format!("  s{service}: {{image: a, env_file: e.env}}\n"));
+    }
+    let project = stack(&text).file("e.env", "A=1\n").project();
+    assert_eq!(project.services.len(), 300);
 }

@@ -1,9 +1,10 @@
 //! Stacks as Docker's documentation and well-known projects write them.
 
 mod monitoring;
+mod reference;
 
 use super::kit::stack;
-use crate::compose::Project;
+use crate::compose::{FileSource, Project};
 use crate::spec::{Mode, MountKind, PublishMode, RestartCondition};
 
 const VOTING: &str = r#"
@@ -116,6 +117,57 @@ fn the_voting_app_loads_without_a_warning() {
     assert_eq!(services["db"].mounts[0].source, "db-data");
     assert_eq!(services["visualizer"].mounts[0].kind, MountKind::Bind);
     assert_eq!(services["visualizer"].stop_grace.unwrap().as_secs(), 90);
+}
+
+#[test]
+fn the_example_of_the_specification_loads() {
+    let example = stack(
+        r#"
+services:
+  frontend:
+    image: example/webapp
+    ports:
+      - "443:8043"
+    networks:
+      - front-tier
+      - back-tier
+    configs:
+      - httpd-config
+    secrets:
+      - server-certificate
+  backend:
+    image: example/database
+    volumes:
+      - db-data:/etc/data
+    networks:
+      - back-tier
+volumes:
+  db-data:
+    driver: flocker
+    driver_opts:
+      size: "10GiB"
+configs:
+  httpd-config:
+    external: true
+secrets:
+  server-certificate:
+    external: true
+networks:
+  # The presence of these objects is sufficient to define them
+  front-tier: {}
+  back-tier: {}
+"#,
+    );
+    let loaded = example.loaded();
+    assert_eq!(loaded.warnings, []);
+    let project = loaded.project;
+    assert_eq!(project.used_networks().len(), 2);
+    assert_eq!(project.configs["httpd-config"].source, FileSource::External);
+    let volume = project.volumes["db-data"].driver.as_ref().unwrap();
+    assert_eq!(
+        (volume.name.as_str(), &*volume.options["size"]),
+        ("flocker", "10GiB")
+    );
 }
 
 #[test]

@@ -29,6 +29,14 @@ fn no_bytes_of_a_file_do_harm() {
     });
 }
 
+#[test]
+fn no_bytes_of_a_file_of_variables_do_harm() {
+    let text = "services: {web: {image: x, env_file: [a.env, {path: a.env, format: raw}]}}";
+    bolero::check!().for_each(|input: &[u8]| {
+        check(&stack(text).file("a.env", input).file(".env", input));
+    });
+}
+
 /// Pieces that mean something beside each other.
 const PIECES: [&str; 64] = [
     "services:\n",

@@ -169,3 +169,28 @@ services:
     );
     assert_eq!(names(&stack.profile("*")).len(), 3);
 }
+
+#[test]
+fn values_of_env_files_use_what_is_said_before_them() {
+    let stack = web("env_file: [a.env, b.env]\nenvironment: {OWN: own}")
+        .file("a.env", "HOST=db\n")
+        .file("b.env", "URL=http://$HOST/$OWN\nPASSWORD=pa$word\n");
+    let service = stack.service("web");
+    assert_eq!(service.environment["URL"].as_deref(), Some("http://db/own"));
+    insta::assert_snapshot!(stack.warnings(), @r#"
+    stack.yml:4:23: services.web.env_file[1]: b.env:2: the variable word is not set: it is taken as blank; a "$" that is text is "$$", or stands between '…'
+    "#);
+}
+
+#[test]
+fn a_variable_is_asked_of_the_environment_of_its_own_file() {
+    let stack = stack("include: [sub/a.yml]\nservices: {}")
+        .layer("over.yml", "services: {app: {environment: {X: \"1\"}}}")
+        .file(
+            "sub/a.yml",
+            "services: {app: {image: x, environment: [TOKEN]}}",
+        )
+        .file("sub/.env", "TOKEN=x\n");
+    let token = &stack.service("app").environment["TOKEN"];
+    assert_eq!(token.as_deref(), Some("x"));
+}

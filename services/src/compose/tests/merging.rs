@@ -258,3 +258,22 @@ fn files_are_shown_as_one_with_their_variables() {
         user: "1000"
     "#);
 }
+
+#[test]
+fn devices_of_one_node_are_kept_apart() {
+    let devices = web("devices: [\"/dev/a:rw\", \"/dev/b:rw\", \"/dev/c:/dev/x\"]")
+        .layer(
+            "over.yml",
+            "services: {web: {devices: [\"/dev/b:r\", {source: /dev/d, target: /dev/x}]}}",
+        )
+        .service("web")
+        .devices;
+    let shown: Vec<String> = devices
+        .iter()
+        .map(|it| format!("{}:{}:{}", it.host, it.container, it.permissions))
+        .collect();
+    assert_eq!(
+        shown,
+        ["/dev/a:/dev/a:rw", "/dev/b:/dev/b:r", "/dev/d:/dev/x:rwm"]
+    );
+}
