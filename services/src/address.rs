@@ -5,7 +5,7 @@
 //! address that was given back rests as long as its subnet allows, and what
 //! is still on its way to the one before does not reach the one after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -29,6 +29,9 @@ pub(crate) enum Holder {
 pub(crate) struct Pool {
     pub(crate) subnets: Vec<SubnetPool>,
     held: BTreeMap<IpAddr, Holder>,
+    /// Addresses that users named for tasks, and the services of these: held
+    /// or not, they are picked for nobody else.
+    named: BTreeMap<IpAddr, BTreeSet<Id>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +49,7 @@ impl Pool {
         let mut pool = Self {
             subnets: network.subnets.iter().map(SubnetPool::of).collect(),
             held: BTreeMap::new(),
+            named: BTreeMap::new(),
         };
         for subnet in &network.subnets {
             let ends = [subnet.net.network(), subnet.net.broadcast()];
@@ -85,7 +89,39 @@ impl Pool {
 
     /// Whether `holder` has the address or may have it.
     pub(crate) fn is_open_to(&self, addr: IpAddr, holder: Holder) -> bool {
-        self.subnet_of(addr).is_some() && self.holder(addr).is_none_or(|it| it == holder)
+        let is_open = match self.holder(addr) {
+            Some(it) => it == holder,
+            None => !self.named.contains_key(&addr),
+        };
+        is_open && self.subnet_of(addr).is_some()
+    }
+
+    /// The same for a task of the service.
+    pub(crate) fn is_open_to_task(&self, addr: IpAddr, task: Id, service: Id) -> bool {
+        let named = self.named.get(&addr);
+        let is_open = match self.holder(addr) {
+            Some(it) => it == Holder::Task(task),
+            None => named.is_none_or(|services| services.contains(&service)),
+        };
+        is_open && self.subnet_of(addr).is_some()
+    }
+
+    /// The services that name the address for their task.
+    pub(crate) fn named_by(&self, addr: IpAddr) -> impl Iterator<Item = Id> {
+        self.named.get(&addr).into_iter().flatten().copied()
+    }
+
+    pub(crate) fn name(&mut self, addr: IpAddr, service: Id) {
+        self.named.entry(addr).or_default().insert(service);
+    }
+
+    pub(crate) fn unname(&mut self, addr: IpAddr, service: Id) {
+        if let Some(services) = self.named.get_mut(&addr) {
+            services.remove(&service);
+            if services.is_empty() {
+                self.named.remove(&addr);
+            }
+        }
     }
 
     pub(crate) fn hold(&mut self, addr: IpAddr, holder: Holder) {
@@ -110,11 +146,8 @@ impl Pool {
 
     fn first_free(&self, from: IpAddr, to: IpAddr) -> Option<IpAddr> {
         let mut candidate = from;
-        for &addr in self.held.range(from..=to).map(|(addr, _)| addr) {
-            if addr != candidate {
-                break;
-            }
-            candidate = successor(candidate)?;
+        while self.held.contains_key(&candidate) || self.named.contains_key(&candidate) {
+            candidate = successor(candidate).filter(|next| *next <= to)?;
         }
         (candidate <= to).then_some(candidate)
     }

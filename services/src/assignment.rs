@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::file::{FileContent, FileKind, FileReference};
+use crate::generic::Generic;
 use crate::id::Id;
 use crate::object::{Subnet, Task, TaskAddress, TaskState, container_name};
 use crate::spec::ServiceSpec;
@@ -26,6 +27,8 @@ pub struct Assignment {
     pub desired: TaskState,
     /// What its container is to be connected to.
     pub networks: Vec<AssignedNetwork>,
+    /// What it was given of the node's generic resources.
+    pub generic: Generic,
     /// Those of the secrets and configs that it [refers to](Self::references)
     /// that are there.
     pub files: BTreeMap<Id, Arc<FileContent>>,
@@ -66,6 +69,7 @@ impl Assignment {
             networks: networks
                 .filter_map(|address| assigned_network(task, address, state))
                 .collect(),
+            generic: task.generic.clone(),
             files: BTreeMap::new(),
         };
         assignment.provide(|kind, id| {

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::file::{FileKind, FileSpec};
+use crate::generic::Generic;
 use crate::id::Id;
 use crate::object::{
     Cluster, NodeDescription, Subnet, TaskAddress, TaskState, TaskStatus, UpdateStatus, Vip,
@@ -196,6 +197,13 @@ pub enum Change {
         desired: TaskState,
         not_before: Timestamp,
         failures: u32,
+    },
+    /// As `AssignTask`, with what the task is given of the node's generic
+    /// resources.
+    AssignTaskWith {
+        id: Id,
+        node: Id,
+        generic: Generic,
     },
 }
 

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::address::{Holder, in_net};
+use crate::address::{Holder, Pool, in_net};
 use crate::command::{Refusal, RefusalKind};
 use crate::id::Id;
 use crate::object::{Endpoint, Vip};
@@ -202,6 +202,11 @@ impl State {
                 return Err(refusal);
             }
         }
+        for attachment in &spec.task.networks {
+            for &addr in &attachment.addresses {
+                self.check_fixed_address(id, attachment.target, addr)?;
+            }
+        }
         let addresses = spec.endpoint.iter().flat_map(|it| &it.addresses);
         for (&network, addrs) in addresses {
             for &addr in addrs {
@@ -246,11 +251,44 @@ impl State {
         };
         match self.address_conflict(Holder::Service(id), network, addr) {
             Some(refusal) => Err(refusal),
-            None if pool.subnet_of(addr).is_none() => Err(invalid(format!(
+            None => self.check_subnet(pool, network, addr),
+        }
+    }
+
+    fn check_fixed_address(&self, id: Id, network: Id, addr: IpAddr) -> Result<(), Refusal> {
+        match self.fixed_address_conflict(id, network, addr) {
+            Some(refusal) => Err(refusal),
+            None => self
+                .pool(network)
+                .map_or(Ok(()), |pool| self.check_subnet(pool, network, addr)),
+        }
+    }
+
+    fn check_subnet(&self, pool: &Pool, network: Id, addr: IpAddr) -> Result<(), Refusal> {
+        match pool.subnet_of(addr) {
+            Some(_) => Ok(()),
+            None => Err(invalid(format!(
                 "address {addr} is in no subnet of network {}",
                 self.network_name(network)
             ))),
-            None => Ok(()),
+        }
+    }
+
+    /// Who but the service and its tasks has the address that it names for them.
+    /// What it names already it may go on naming: after a rollback two may.
+    fn fixed_address_conflict(&self, service: Id, network: Id, addr: IpAddr) -> Option<Refusal> {
+        let pool = self.pool(network)?;
+        if pool.named_by(addr).any(|it| it == service) {
+            return None;
+        }
+        let is_own = |task: Id| self.task(task).is_some_and(|it| it.service == service);
+        match pool.holder(addr) {
+            Some(Holder::Task(task)) if is_own(task) => None,
+            Some(holder) => Some(self.in_use(network, addr, holder)),
+            None => {
+                let other = pool.named_by(addr).next().map(Holder::Service);
+                other.map(|other| self.in_use(network, addr, other))
+            }
         }
     }
 
@@ -261,8 +299,26 @@ impl State {
         network: Id,
         addr: IpAddr,
     ) -> Option<Refusal> {
-        let owner = match self.pool(network)?.holder(addr)? {
-            owner if owner == holder => return None,
+        let pool = self.pool(network)?;
+        let others = || pool.named_by(addr).map(Holder::Service);
+        let named = || others().find(|it| *it != holder);
+        match pool.holder(addr) {
+            Some(owner) if owner == holder => None,
+            Some(owner) => Some(self.in_use(network, addr, owner)),
+            None => named().map(|owner| self.in_use(network, addr, owner)),
+        }
+    }
+
+    /// Why a task waits for an address that another one has.
+    pub(crate) fn still_held(&self, network: Id, addr: IpAddr) -> String {
+        let holder = self.pool(network).and_then(|pool| pool.holder(addr));
+        holder.map_or_else(String::new, |holder| {
+            self.in_use(network, addr, holder).message
+        })
+    }
+
+    fn in_use(&self, network: Id, addr: IpAddr, owner: Holder) -> Refusal {
+        let owner = match owner {
             Holder::Service(owner) => match self.service(owner) {
                 Some(service) => format!("service '{}' ({owner})", service.spec.name),
                 None => format!("service {owner}"),
@@ -275,9 +331,9 @@ impl State {
             Holder::Nobody => "the network itself".to_owned(),
         };
         let name = self.network_name(network);
-        Some(invalid(format!(
+        invalid(format!(
             "address {addr} of network {name} is already in use by {owner}"
-        )))
+        ))
     }
 
     /// Why nothing can be picked in the network's subnet at this place.

@@ -5,12 +5,14 @@
 //! between (ACCEPTED … RUNNING) is reported over sessions, lives in memory
 //! ([`crate::Observed`]), and is reported again after a change of leader.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::generic::Generic;
 use crate::id::Id;
 use crate::spec::{
     ClusterSpec, Labels, NetworkSpec, NodeSpec, Platform, PortSpec, Protocol, ResourceAmounts,
@@ -101,6 +103,12 @@ pub struct NodeDescription {
     /// network of the swarm may take them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subnets: Vec<IpNet>,
+    /// Paths of the devices below `/dev`, and of the folders that have any,
+    /// but for those that [all hosts have](crate::device::is_common).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub devices: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Generic::is_empty")]
+    pub generic: Generic,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -271,6 +279,9 @@ pub struct Task {
     /// Where it is on networks, the ingress network among them; none before
     /// PENDING. They are its own until it ended, and only told afterwards.
     pub addresses: Vec<TaskAddress>,
+    /// What it was given of its node's generic resources; its own until it
+    /// ended, and only told afterwards.
+    pub generic: Generic,
 }
 
 /// Which place of its service a task fills.

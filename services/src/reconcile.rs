@@ -100,6 +100,7 @@ mod tests {
             spec: Arc::new(ServiceSpec::default()),
             desired,
             networks: Vec::new(),
+            generic: Default::default(),
             files: BTreeMap::new(),
         }
     }

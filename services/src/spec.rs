@@ -6,6 +6,7 @@
 //! JSON bytes, because users' specs grow with every release.
 
 mod mode;
+mod run;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,9 +16,11 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use crate::file::FileReference;
+use crate::generic::Wanted;
 use crate::id::Id;
 use crate::registry::RegistryAuth;
 pub use mode::Mode;
+pub use run::{Device, GpuCount, GpuRequest, IpcMode, PidMode, RunOptions, SecurityOption};
 
 pub type Labels = BTreeMap<String, String>;
 
@@ -86,6 +89,13 @@ impl ServiceSpec {
         said.map_or(&[], Vec::as_slice)
     }
 
+    /// The addresses that a user named for the task on this network.
+    pub fn static_addresses(&self, network: Id) -> &[IpAddr] {
+        let networks = self.task.networks.iter();
+        let said = networks.filter(|it| it.target == network);
+        said.map(|it| it.addresses.as_slice()).next().unwrap_or(&[])
+    }
+
     /// The host ports that a task of this service takes on its node. A port
     /// that the node picks by itself (published as zero) is not among them.
     pub fn host_ports(&self) -> impl Iterator<Item = &PortSpec> {
@@ -112,6 +122,9 @@ pub struct TaskSpec {
     /// For the registry that the image comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry_auth: Option<RegistryAuth>,
+    /// Reserved of its node's generic resources.
+    #[serde(skip_serializing_if = "Wanted::is_empty")]
+    pub generic: Wanted,
 }
 
 /// That the tasks of a service are on a network.
@@ -123,6 +136,10 @@ pub struct NetworkAttachment {
     /// Names on this network beside the service's own.
     pub aliases: Vec<String>,
     pub driver_opts: BTreeMap<String, String>,
+    /// The task's own there, at most one of each family; where none is said,
+    /// one is picked. Only of services that have one task at a time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
 }
 
 impl TaskSpec {
@@ -202,6 +219,8 @@ pub struct ContainerSpec {
     pub secrets: Vec<FileReference>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub configs: Vec<FileReference>,
+    #[serde(skip_serializing_if = "RunOptions::is_empty")]
+    pub run: RunOptions,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

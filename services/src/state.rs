@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::assignment::Assignment;
 use crate::command::{Refusal, RefusalKind};
+use crate::generic::{self, Generic};
 use crate::id::Id;
 use crate::object::{Cluster, Endpoint, Node, Service, Task, TaskAddress, TaskState, TaskStatus};
 use crate::observed::Observed;
@@ -101,6 +102,21 @@ impl State {
             .into_iter()
             .flatten()
             .filter_map(|task| self.tasks.get(task))
+    }
+
+    /// What no task holds of a node's generic resources, as far as is agreed:
+    /// one that was given up holds nothing.
+    pub(crate) fn free_generic(&self, node: Id) -> Generic {
+        let description = self.node(node).and_then(|node| node.description.as_ref());
+        let mut free = description.map_or_else(Generic::new, |it| it.generic.clone());
+        if free.is_empty() {
+            return free;
+        }
+        let tasks = self.tasks_of_node(node);
+        for task in tasks.filter(|task| !task.status.state.is_final()) {
+            generic::take(&mut free, &task.generic);
+        }
+        free
     }
 
     /// Whether the node was removed: its certificate must be refused.
@@ -228,10 +244,21 @@ impl State {
         self.service_by_name
             .insert(service.spec.name.to_lowercase(), service.id);
         self.take_endpoint(&service);
+        self.name_addresses(service.id, &service.spec);
         self.services.insert(service.id, Arc::new(service));
     }
 
-    /// The name and the endpoint must not be changed through this.
+    pub(crate) fn set_spec(&mut self, id: Id, spec: Arc<ServiceSpec>) {
+        let Some(mut service) = self.services.remove(&id) else {
+            return;
+        };
+        self.unname_addresses(id, &service.spec);
+        self.name_addresses(id, &spec);
+        Arc::make_mut(&mut service).spec = spec;
+        self.services.insert(id, service);
+    }
+
+    /// The spec, the name and the endpoint must not be changed through this.
     pub(crate) fn edit_service(&mut self, id: Id) -> Option<&mut Service> {
         self.services.get_mut(&id).map(Arc::make_mut)
     }
@@ -251,6 +278,7 @@ impl State {
             self.service_by_name
                 .remove(&service.spec.name.to_lowercase());
             self.release_endpoint(id, &service.endpoint);
+            self.unname_addresses(id, &service.spec);
         }
     }
 

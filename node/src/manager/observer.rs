@@ -9,6 +9,7 @@ use std::time::Duration;
 use certs::NodeId;
 use gossip::{Liveness, Member};
 use services::State;
+use services::bound::bound_description;
 use services::object::NodeDescription;
 use services::{Id, NodeHealth, Observed, Timestamp};
 use tokio::sync::{Notify, watch};
@@ -90,7 +91,8 @@ impl Observer {
                     EngineReport::Ready { description } => {
                         inner.tracker.engine(id, None);
                         match serde_json::from_slice(&description) {
-                            Ok(description) => {
+                            Ok(mut description) => {
+                                bound_description(&mut description);
                                 inner.described.insert(node, (description, addr));
                             }
                             Err(error) => tracing::warn!(%node, %error, "unreadable description"),

@@ -66,6 +66,7 @@ struct State {
     checked: bool,
     containers: BTreeMap<String, Held>,
     networks: BTreeSet<Id>,
+    devices: BTreeSet<String>,
     /// Of containers that are no task's, by their place on a network.
     called: BTreeMap<String, Called>,
     calls: Vec<Call>,
@@ -119,6 +120,12 @@ impl FakeRuntime {
     /// A container of a user with this place on a network is called so.
     pub fn set_called(&self, endpoint: &str, called: Called) {
         self.change(|state| state.called.insert(endpoint.to_owned(), called));
+    }
+
+    /// The host has these devices from now on.
+    pub fn set_devices(&self, devices: &[&str]) {
+        let devices = devices.iter().map(|&path| path.to_owned());
+        self.change(|state| state.devices = devices.collect());
     }
 
     /// Refuses calls of this kind until [`allow`](Self::allow).
@@ -445,6 +452,10 @@ impl Runtime for FakeRuntime {
             ..NodeDescription::default()
         });
         std::future::ready(described).boxed()
+    }
+
+    fn devices(&self) -> BoxFuture<'_, BTreeSet<String>> {
+        std::future::ready(self.lock().devices.clone()).boxed()
     }
 
     fn instance(&self) -> BoxFuture<'_, Option<String>> {

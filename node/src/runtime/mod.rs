@@ -45,6 +45,10 @@ pub trait Runtime: Debug + Send + Sync + 'static {
     /// What the node is, for the scheduler.
     fn describe(&self) -> BoxFuture<'_, Result<NodeDescription>>;
 
+    /// The devices that it can give to containers, as
+    /// [`NodeDescription::devices`] says. Read from the host, without the engine.
+    fn devices(&self) -> BoxFuture<'_, BTreeSet<String>>;
+
     /// Names the running process of the engine: another name means that the
     /// engine (or the host) was restarted in between. `None` if it cannot be told.
     fn instance(&self) -> BoxFuture<'_, Option<String>>;

@@ -212,6 +212,7 @@ mod tests {
             spec: spec.into(),
             desired,
             networks: Vec::new(),
+            generic: Default::default(),
             files: BTreeMap::new(),
         }
     }

@@ -91,6 +91,7 @@ mod tests {
             spec: Arc::default(),
             desired: TaskState::Running,
             networks: vec![network],
+            generic: Default::default(),
             files: BTreeMap::new(),
         };
         BTreeMap::from([(assignment.task, assignment)])

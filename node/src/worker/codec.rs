@@ -15,6 +15,7 @@ use certs::seal::DataKey;
 use serde::{Deserialize, Serialize};
 use services::codec::{decode_file, encode_file};
 use services::file::FileContent;
+use services::generic::Generic;
 use services::object::{TaskState, TaskStatus};
 use services::reconcile::Assigned;
 use services::spec::ServiceSpec;
@@ -52,6 +53,13 @@ enum Stored {
         networks: Vec<(Id, Vec<u8>)>,
         /// In the encoding of `services::codec`.
         files: Vec<(Id, Vec<u8>)>,
+    },
+    /// Written where a task was given generic resources.
+    V4 {
+        base: StoredV1,
+        networks: Vec<(Id, Vec<u8>)>,
+        files: Vec<(Id, Vec<u8>)>,
+        generics: Vec<(Id, Generic)>,
     },
 }
 
@@ -163,13 +171,21 @@ fn encode(record: &Record) -> Result<Vec<u8>, CodecError> {
     let files = of_tasks.into_iter();
     let files = files.map(|(id, content)| Ok((id, encode_file(content)?)));
     let files: Vec<(Id, Vec<u8>)> = files.collect::<Result<_, CodecError>>()?;
-    let stored = match (networks.is_empty(), files.is_empty()) {
-        (true, true) => Stored::V1(base),
-        (false, true) => Stored::V2 { base, networks },
-        (_, false) => Stored::V3 {
+    let given = record.assigned.values().filter(|it| !it.generic.is_empty());
+    let generics: Vec<(Id, Generic)> = given.map(|it| (it.task, it.generic.clone())).collect();
+    let stored = match (networks.is_empty(), files.is_empty(), generics.is_empty()) {
+        (true, true, true) => Stored::V1(base),
+        (false, true, true) => Stored::V2 { base, networks },
+        (_, false, true) => Stored::V3 {
             base,
             networks,
             files,
+        },
+        (_, _, false) => Stored::V4 {
+            base,
+            networks,
+            files,
+            generics,
         },
     };
     Ok(bincode::serde::encode_to_vec(&stored, config())?)
@@ -180,15 +196,22 @@ fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
     if used < bytes.len() {
         return Err(CodecError::Trailing(bytes.len() - used));
     }
-    let (stored, networks, files) = match stored {
-        Stored::V1(base) => (base, Vec::new(), Vec::new()),
-        Stored::V2 { base, networks } => (base, networks, Vec::new()),
+    let (stored, networks, files, generics) = match stored {
+        Stored::V1(base) => (base, Vec::new(), Vec::new(), Vec::new()),
+        Stored::V2 { base, networks } => (base, networks, Vec::new(), Vec::new()),
         Stored::V3 {
             base,
             networks,
             files,
-        } => (base, networks, files),
+        } => (base, networks, files, Vec::new()),
+        Stored::V4 {
+            base,
+            networks,
+            files,
+            generics,
+        } => (base, networks, files, generics),
     };
+    let mut generics: BTreeMap<Id, Generic> = generics.into_iter().collect();
     let files = files.into_iter();
     let files = files.map(|(id, bytes)| Ok((id, Arc::new(decode_file(&bytes)?))));
     let files: BTreeMap<Id, Arc<FileContent>> = files.collect::<Result<_, CodecError>>()?;
@@ -212,6 +235,7 @@ fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
                 Some(json) => serde_json::from_slice(&json)?,
                 None => Vec::new(),
             },
+            generic: generics.remove(&stored.task).unwrap_or_default(),
             files: BTreeMap::new(),
         };
         assignment.provide(|_, id| files.get(&id).cloned());
@@ -231,6 +255,7 @@ fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
 mod tests {
     use services::Timestamp;
     use services::assignment::AssignedNetwork;
+    use services::generic::Amount;
     use services::object::Subnet;
 
     use super::*;
@@ -251,6 +276,7 @@ mod tests {
                 spec: Arc::clone(spec),
                 desired: TaskState::Running,
                 networks: Vec::new(),
+                generic: Generic::new(),
                 files: BTreeMap::new(),
             };
             (assignment.task, assignment)
@@ -325,6 +351,19 @@ mod tests {
         assignment.networks = vec![network];
         let bytes = encode(&record).unwrap();
         assert_eq!(bytes[0], 1, "version 2");
+        assert_eq!(decode(&bytes).unwrap(), record);
+    }
+
+    #[test]
+    fn a_task_keeps_its_generic_resources() {
+        let mut record = record();
+        let assignment = record.assigned.get_mut(&Id::from_u128(2)).unwrap();
+        let names = Amount::Named(["a".into()].into());
+        assignment.generic = [("gpu".into(), names), ("ssd".into(), Amount::Discrete(2))].into();
+        let bytes = encode(&record).unwrap();
+        assert_eq!(bytes[0], 3, "version 4");
+        let generics = b"\x01\x02\x02\x03gpu\x01\x01\x01a\x03ssd\x00\x02";
+        assert!(bytes.ends_with(generics), "{bytes:?}");
         assert_eq!(decode(&bytes).unwrap(), record);
     }
 

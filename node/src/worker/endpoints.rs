@@ -114,6 +114,7 @@ mod tests {
             slot: 1,
             spec: spec.into(),
             desired: TaskState::Running,
+            generic: Default::default(),
             files: Default::default(),
             networks: vec![
                 network(FRONT, &["10.0.1.7/24", "fd00:1::7/64"]),

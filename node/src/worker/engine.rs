@@ -16,6 +16,7 @@ use services::object::NodeDescription;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, interval_at};
 
+use super::devices::{self, Devices};
 use crate::runtime::{self, Listed, Runtime};
 
 /// How often an engine that says nothing is asked whether it is still there.
@@ -36,7 +37,7 @@ pub enum EngineState {
     Unavailable {
         reason: String,
     },
-    Ready(NodeDescription),
+    Ready(Box<NodeDescription>),
 }
 
 #[derive(Debug)]
@@ -65,16 +66,17 @@ struct Gone;
 impl Watcher {
     /// Runs until the agent is gone.
     pub async fn run(self) {
-        while self.watch().await.is_ok() {}
+        let mut devices = Devices::default();
+        while self.watch(&mut devices).await.is_ok() {}
     }
 
     /// From finding the engine to losing it.
-    async fn watch(&self) -> Result<(), Gone> {
+    async fn watch(&self, devices: &mut Devices) -> Result<(), Gone> {
         let mut retry = FIRST_RETRY;
         let events = loop {
             // Subscribed before listing, so that nothing falls in between.
             let events = self.runtime.events();
-            match self.find().await {
+            match self.find(devices).await {
                 Ok(found) => {
                     self.tell(found).await?;
                     break events;
@@ -87,17 +89,18 @@ impl Watcher {
                 }
             }
         };
-        let reason = self.follow(events).await?;
+        let reason = self.follow(events, devices).await?;
         tracing::info!(%reason, "the engine was lost");
         self.tell(Seen::Lost).await
     }
 
-    async fn find(&self) -> runtime::Result<Seen> {
+    async fn find(&self, devices: &mut Devices) -> runtime::Result<Seen> {
         self.runtime.ping().await?;
         let description = self.runtime.describe().await?;
         let instance = self.runtime.instance().await;
         let listed = self.runtime.list().await?;
-        self.ready(description);
+        devices.saw(self.runtime.devices().await, Instant::now());
+        self.ready(description, devices);
         Ok(Seen::Found { instance, listed })
     }
 
@@ -105,10 +108,11 @@ impl Watcher {
     async fn follow(
         &self,
         mut events: BoxStream<'static, runtime::Result<Id>>,
+        devices: &mut Devices,
     ) -> Result<String, Gone> {
         let ticks = |every| interval_at(Instant::now() + every, every);
         let (mut ping, mut list) = (ticks(PING_EVERY), ticks(LIST_EVERY));
-        let mut describe = ticks(DESCRIBE_EVERY);
+        let (mut describe, mut look) = (ticks(DESCRIBE_EVERY), ticks(devices::LOOK_EVERY));
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -124,7 +128,10 @@ impl Watcher {
                     self.tell(Seen::Listed(listed)).await?;
                 },
                 _ = describe.tick() => if let Ok(description) = self.runtime.describe().await {
-                    self.ready(description);
+                    self.ready(description, devices);
+                },
+                _ = look.tick() => if devices.saw(self.runtime.devices().await, Instant::now()) {
+                    self.has(devices);
                 },
                 () = self.seen.closed() => return Err(Gone),
             }
@@ -145,8 +152,21 @@ impl Watcher {
         }
     }
 
-    fn ready(&self, description: NodeDescription) {
-        self.set(EngineState::Ready(description));
+    fn ready(&self, description: NodeDescription, devices: &Devices) {
+        self.set(EngineState::Ready(Box::new(NodeDescription {
+            devices: devices.told(),
+            ..description
+        })));
+    }
+
+    fn has(&self, devices: &Devices) {
+        self.state.send_if_modified(|known| match known {
+            EngineState::Ready(description) => {
+                description.devices = devices.told();
+                true
+            }
+            EngineState::Unasked | EngineState::Unavailable { .. } => false,
+        });
     }
 
     fn unavailable(&self, error: &runtime::RuntimeError) {
@@ -165,5 +185,37 @@ impl Watcher {
 
     async fn tell(&self, seen: Seen) -> Result<(), Gone> {
         self.seen.send(seen).await.map_err(|_| Gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::fake::FakeRuntime;
+
+    #[tokio::test]
+    async fn a_device_that_is_plugged_in_is_told_of() {
+        let runtime = FakeRuntime::default();
+        let (seen, mut heard) = mpsc::channel(16);
+        let (state, mut engine) = watch::channel(EngineState::Unasked);
+        let watcher = Watcher {
+            runtime: Arc::new(runtime.clone()),
+            seen,
+            state,
+            doubt: Arc::default(),
+        };
+        let watching = tokio::spawn(watcher.run());
+        let listening = tokio::spawn(async move { while heard.recv().await.is_some() {} });
+        let has = |state: &EngineState, count: usize| match state {
+            EngineState::Ready(description) => description.devices.len() == count,
+            EngineState::Unasked | EngineState::Unavailable { .. } => false,
+        };
+        engine.wait_for(|state| has(state, 0)).await.unwrap();
+        runtime.set_devices(&["/dev/gps"]);
+        let told = engine.wait_for(|state| has(state, 1));
+        let told = tokio::time::timeout(devices::LOOK_EVERY * 4, told).await;
+        assert!(told.is_ok_and(|told| told.is_ok()));
+        watching.abort();
+        listening.abort();
     }
 }

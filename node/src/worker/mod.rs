@@ -38,6 +38,7 @@ use std::time::Duration;
 
 mod agent;
 mod codec;
+mod devices;
 mod driver;
 mod endpoints;
 mod engine;

@@ -184,6 +184,7 @@ mod tests {
             spec: spec.into(),
             desired: TaskState::Running,
             networks: Vec::new(),
+            generic: Default::default(),
             files: Default::default(),
         })
     }

@@ -23,7 +23,8 @@ impl Write<'_> {
         addrs: &[IpNet],
     ) -> Outcome {
         self.check_attachment(id, network, node)?;
-        if !self.are_open(Holder::Attachment(id), network, addrs) {
+        let is_open = |pool: &Pool, addr| pool.is_open_to(addr, Holder::Attachment(id));
+        if !self.are_open(network, addrs, is_open) {
             let name = self.state.network_name(network);
             return Err(RefusalKind::FailedPrecondition
                 .because(format!("an address on network {name} was taken meanwhile")));

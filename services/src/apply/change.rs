@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Write;
 use crate::command::Change;
+use crate::generic::{self, Generic};
 use crate::id::Id;
 use crate::object::{SlotId, Task, TaskState, TaskStatus, UpdateStatus};
 use crate::spec::ServiceSpec;
@@ -61,7 +62,8 @@ impl Write<'_> {
                 not_before,
                 failures,
             }),
-            Change::AssignTask { id, node } => self.assign_task(*id, *node),
+            Change::AssignTask { id, node } => self.assign_task(*id, *node, &Generic::new()),
+            Change::AssignTaskWith { id, node, generic } => self.assign_task(*id, *node, generic),
             Change::SetDesired { id, desired } => self.set_desired(*id, *desired),
             Change::SetStatus { id, status } => self.set_status(*id, status),
             Change::DeleteTask { id } => self.state.drop_task(*id),
@@ -113,6 +115,7 @@ impl Write<'_> {
             not_before: new.not_before,
             failures: new.failures,
             addresses: Vec::new(),
+            generic: Generic::new(),
         });
     }
 
@@ -121,20 +124,25 @@ impl Write<'_> {
         (service.spec_version == spec_version).then(|| Arc::clone(&service.spec))
     }
 
-    fn assign_task(&mut self, id: Id, node: Id) {
+    /// What is given of generic resources must be free: whatever a plan says,
+    /// no two tasks have the same.
+    fn assign_task(&mut self, id: Id, node: Id, given: &Generic) {
         let waits = self.state.task(id).is_some_and(|task| {
             let elsewhere = matches!(task.slot, SlotId::Node(own) if own != node);
             task.status.state == TaskState::Pending
                 && task.desired <= TaskState::Running
                 && !elsewhere
         });
-        if !waits || self.state.node(node).is_none() {
+        let free = || self.state.free_generic(node);
+        let is_there = self.state.node(node).is_some();
+        if !waits || !is_there || !(given.is_empty() || generic::has(&free(), given)) {
             return;
         }
         let (index, at) = (self.index, self.at);
         if let Some(task) = self.state.place_task(id, node) {
             task.status =
                 TaskStatus::at(TaskState::Assigned, at, "scheduler assigned task to node");
+            task.generic.clone_from(given);
             task.meta.version = index;
             task.meta.updated = at;
         }

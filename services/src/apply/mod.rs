@@ -374,8 +374,8 @@ impl Write<'_> {
         if endpoint != before {
             self.state.set_endpoint(id, endpoint);
         }
+        self.state.set_spec(id, spec);
         if let Some(service) = self.state.edit_service(id) {
-            service.spec = spec;
             service.previous_spec = previous;
             service.spec_version = spec_version;
             service.update = update;

@@ -2,13 +2,14 @@
 //! whatever a plan says, and however old it is, a subnet, an address or a port
 //! that another has is not handed out.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::change::WAITS_FOR_NODE;
 use super::{Outcome, Write, not_found};
-use crate::address::{Holder, SubnetPool, in_net};
+use crate::address::{Holder, Pool, SubnetPool, in_net};
 use crate::command::{Answer, Refusal, RefusalKind};
 use crate::id::Id;
 use crate::object::{Network, Subnet, TaskAddress, TaskState, TaskStatus, Vip};
@@ -145,13 +146,14 @@ impl Write<'_> {
         let Some(task) = self.state.task(id) else {
             return;
         };
+        let spec = Arc::clone(&task.spec);
         let waits = task.status.state == TaskState::New && task.desired <= TaskState::Running;
         let networks = self.state.task_networks(&task.spec);
         let fits = networks.is_ok_and(|networks| {
             networks.len() == addresses.len()
                 && networks.iter().zip(addresses).all(|(network, address)| {
-                    address.network == *network
-                        && self.are_open(Holder::Task(id), *network, &address.addrs)
+                    let is_open = |pool: &Pool, addr| pool.is_open_to_task(addr, id, task.service);
+                    address.network == *network && self.are_open(*network, &address.addrs, is_open)
                 })
         });
         if !waits || !fits {
@@ -159,23 +161,30 @@ impl Write<'_> {
         }
         self.state.set_addresses(id, addresses.to_vec());
         for address in addresses {
-            for addr in &address.addrs {
-                self.state.picked(address.network, addr.addr());
+            let said = spec.static_addresses(address.network);
+            let addrs = address.addrs.iter().map(IpNet::addr);
+            for addr in addrs.filter(|addr| !said.contains(addr)) {
+                self.state.picked(address.network, addr);
             }
         }
         let status = TaskStatus::at(TaskState::Pending, self.at, WAITS_FOR_NODE);
         self.edit_task(id, |task| task.status = status);
     }
 
-    /// Whether the holder may have these, one of each of the network's subnets.
-    pub(super) fn are_open(&self, holder: Holder, network: Id, addrs: &[IpNet]) -> bool {
+    /// Whether these, one of each of the network's subnets, may be given.
+    pub(super) fn are_open(
+        &self,
+        network: Id,
+        addrs: &[IpNet],
+        is_open: impl Fn(&Pool, IpAddr) -> bool,
+    ) -> bool {
         let Some(pool) = self.state.pool(network) else {
             return false;
         };
         let fits = |(subnet, addr): (&SubnetPool, &IpNet)| {
             subnet.net.contains(&addr.addr())
                 && in_net(addr.addr(), subnet.net) == *addr
-                && pool.is_open_to(addr.addr(), holder)
+                && is_open(pool, addr.addr())
         };
         addrs.len() == pool.subnets.len() && pool.subnets.iter().zip(addrs).all(fits)
     }

@@ -11,6 +11,7 @@ use super::{CodecError, arc_from_json, from_json, to_json};
 use crate::assignment::Assignment;
 use crate::command::{Answer, Change, Command, Proposal, Refusal};
 use crate::file::{FileKind, FileSpec};
+use crate::generic::Generic;
 use crate::id::Id;
 use crate::object::{Cluster, ClusterCa, JoinTokens, Meta, SiteSecret, Subnet, TaskState};
 use crate::spec::{Labels, Role, ServiceSpec};
@@ -367,6 +368,14 @@ pub(super) enum AssignmentsRecord {
         /// By place in `tasks`: the networks of those that are on any.
         networks_jsons: Vec<(u32, String)>,
     },
+    /// Written where a task was given generic resources.
+    V3 {
+        spec_jsons: Vec<String>,
+        tasks: Vec<AssignmentV1>,
+        networks_jsons: Vec<(u32, String)>,
+        /// By place in `tasks`.
+        generics: Vec<(u32, Generic)>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -387,11 +396,15 @@ impl AssignmentsRecord {
         let mut known: BTreeMap<*const ServiceSpec, u32> = BTreeMap::new();
         let mut tasks = Vec::new();
         let mut networks_jsons = Vec::new();
+        let mut generics = Vec::new();
         for assignment in assignments {
+            let place = u32::try_from(tasks.len())
+                .map_err(|error| CodecError::Unwritable(error.to_string()))?;
             if !assignment.networks.is_empty() {
-                let place = u32::try_from(tasks.len())
-                    .map_err(|error| CodecError::Unwritable(error.to_string()))?;
                 networks_jsons.push((place, to_json(&assignment.networks)?));
+            }
+            if !assignment.generic.is_empty() {
+                generics.push((place, assignment.generic.clone()));
             }
             let address = Arc::as_ptr(&assignment.spec);
             let spec = match known.get(&address) {
@@ -412,24 +425,36 @@ impl AssignmentsRecord {
                 desired: assignment.desired,
             });
         }
-        Ok(match networks_jsons.is_empty() {
-            true => Self::V1 { spec_jsons, tasks },
-            false => Self::V2 {
+        Ok(match (networks_jsons.is_empty(), generics.is_empty()) {
+            (true, true) => Self::V1 { spec_jsons, tasks },
+            (false, true) => Self::V2 {
                 spec_jsons,
                 tasks,
                 networks_jsons,
+            },
+            (_, false) => Self::V3 {
+                spec_jsons,
+                tasks,
+                networks_jsons,
+                generics,
             },
         })
     }
 
     pub(super) fn assignments(self) -> Result<Vec<Assignment>, CodecError> {
-        let (spec_jsons, tasks, networks_jsons) = match self {
-            Self::V1 { spec_jsons, tasks } => (spec_jsons, tasks, Vec::new()),
+        let (spec_jsons, tasks, networks_jsons, generics) = match self {
+            Self::V1 { spec_jsons, tasks } => (spec_jsons, tasks, Vec::new(), Vec::new()),
             Self::V2 {
                 spec_jsons,
                 tasks,
                 networks_jsons,
-            } => (spec_jsons, tasks, networks_jsons),
+            } => (spec_jsons, tasks, networks_jsons, Vec::new()),
+            Self::V3 {
+                spec_jsons,
+                tasks,
+                networks_jsons,
+                generics,
+            } => (spec_jsons, tasks, networks_jsons, generics),
         };
         let specs: Vec<Arc<ServiceSpec>> = spec_jsons
             .iter()
@@ -448,18 +473,29 @@ impl AssignmentsRecord {
                 })?,
                 desired: task.desired,
                 networks: Vec::new(),
+                generic: Generic::new(),
                 files: BTreeMap::new(),
             })
         };
         let assignments = tasks.into_iter().map(assignment);
         let mut assignments: Vec<Assignment> = assignments.collect::<Result<_, CodecError>>()?;
         for (place, json) in networks_jsons {
-            let place = usize::try_from(place).ok();
-            let assignment = place.and_then(|place| assignments.get_mut(place));
-            let assignment = assignment
-                .ok_or_else(|| CodecError::malformed("networks are of a task that is not there"))?;
-            assignment.networks = from_json(&json)?;
+            of_place(&mut assignments, place, "networks")?.networks = from_json(&json)?;
+        }
+        for (place, generic) in generics {
+            of_place(&mut assignments, place, "resources")?.generic = generic;
         }
         Ok(assignments)
     }
+}
+
+fn of_place<'a>(
+    assignments: &'a mut [Assignment],
+    place: u32,
+    what: &str,
+) -> Result<&'a mut Assignment, CodecError> {
+    let place = usize::try_from(place).ok();
+    let assignment = place.and_then(|place| assignments.get_mut(place));
+    assignment
+        .ok_or_else(|| CodecError::malformed(format!("{what} are of a task that is not there")))
 }

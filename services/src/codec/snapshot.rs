@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::record::ClusterV1;
 use super::{CodecError, arc_from_json, decode, encode, from_json, to_json};
 use crate::file::{FileKind, FileObject, FileSpec};
+use crate::generic::Generic;
 use crate::id::Id;
 use crate::object::{
     Attachment, Endpoint, JobStatus, Meta, Network, Node, Service, SlotId, Subnet, Task,
@@ -121,6 +122,11 @@ enum RecordV1 {
         meta: Meta,
         spec_json: String,
         data: Vec<u8>,
+    },
+    /// Of the task whose record it follows, where it was given any.
+    Generic {
+        task: Id,
+        generic: Generic,
     },
 }
 
@@ -289,6 +295,12 @@ impl<W: Write> Writer<W> {
             let task = task.id;
             self.record(RecordV1::JobTask { task, iteration })?;
         }
+        if !task.generic.is_empty() {
+            self.record(RecordV1::Generic {
+                task: task.id,
+                generic: task.generic.clone(),
+            })?;
+        }
         if task.addresses.is_empty() {
             return Ok(());
         }
@@ -435,6 +447,7 @@ impl Reader {
                 not_before,
                 failures,
                 addresses: Vec::new(),
+                generic: Generic::new(),
             }),
             RecordV1::End { .. } => {}
             RecordV1::Network {
@@ -474,6 +487,7 @@ impl Reader {
                 addrs,
             }),
             RecordV1::NodeSlot { task, node } => self.task(task)?.slot = SlotId::Node(node),
+            RecordV1::Generic { task, generic } => self.task(task)?.generic = generic,
             RecordV1::JobTask { task, iteration } => {
                 self.task(task)?.job_iteration = Some(iteration);
             }

@@ -7,13 +7,17 @@ use proptest::prelude::*;
 use super::*;
 use crate::command::{Change, Command, RefusalKind};
 use crate::file::FileKind;
+use crate::generic::{Amount, Generic};
 use crate::id::Id;
 use crate::object::{
     Attachment, ContainerStatus, Meta, NodeDescription, PublishedPort, Subnet, TaskAddress,
     TaskState, TaskStatus, UpdateState, UpdateStatus, Vip,
 };
 use crate::observed::NodeHealth;
-use crate::spec::{Availability, ClusterSpec, Mode, NodeSpec, Protocol, Role, ServiceSpec};
+use crate::spec::{
+    Availability, ClusterSpec, IpcMode, Mode, NodeSpec, PidMode, Protocol, Role, RunOptions,
+    ServiceSpec,
+};
 use crate::state::State;
 use crate::testing::{
     SECOND, World, attach, cluster, file, global, global_job, job, network, publish_ingress, refer,
@@ -173,6 +177,93 @@ fn the_bytes_of_a_task_for_a_node_stay_as_they_are() {
     }];
     let bytes = "00 fb2c01 0b 01 0a 01 02 03 04 07 05 06";
     check_golden(Command::Plan { changes }, bytes);
+}
+
+fn given() -> Generic {
+    let names = Amount::Named(["a".to_owned(), "b".to_owned()].into());
+    [
+        ("gpu".to_owned(), names),
+        ("ssd".to_owned(), Amount::Discrete(2)),
+    ]
+    .into()
+}
+
+const GIVEN: &str = "02 03677075 01 02 0161 0162 03737364 00 02";
+
+#[test]
+fn the_bytes_of_generic_resources_stay_as_they_are() {
+    let changes = vec![Change::AssignTaskWith {
+        id: id(1),
+        node: id(2),
+        generic: given(),
+    }];
+    let bytes = format!("00 fb2c01 0b 01 0b 01 02 {GIVEN}");
+    check_golden(Command::Plan { changes }, &bytes);
+
+    let assignment = Assignment {
+        task: id(1),
+        service: id(2),
+        slot: 3,
+        spec: Arc::new(ServiceSpec::default()),
+        desired: TaskState::Running,
+        networks: Vec::new(),
+        generic: given(),
+        files: BTreeMap::new(),
+    };
+    let bytes = encode_assignments([&assignment]).unwrap();
+    assert_eq!(bytes[0], 2, "version 3");
+    let end = format!("01 01 02 03 00 07 00 01 00 {GIVEN}").replace(' ', "");
+    assert!(hex(&bytes).ends_with(&end), "{}", hex(&bytes));
+    assert_eq!(decode_assignments(&bytes).unwrap(), [assignment]);
+}
+
+#[test]
+fn a_task_in_a_snapshot_keeps_its_generic_resources() {
+    let mut world = World::with_nodes(1);
+    world.settle();
+    world.create(web(1));
+    world.settle();
+    let id = world.state.tasks().next().unwrap().id;
+    let without = snapshot(&world.state).len();
+    world.state.edit_task(id).unwrap().generic = given();
+    let bytes = snapshot(&world.state);
+    let record = bincode::serde::encode_to_vec(id, bincode::config::standard()).unwrap();
+    let record = format!("0010{}{GIVEN}", hex(&record)).replace(' ', "");
+    assert!(
+        hex(&bytes).contains(&record),
+        "{}",
+        hex(&bytes[without - 8..])
+    );
+    assert_eq!(read_snapshot(bytes.as_slice()).unwrap(), world.state);
+}
+
+/// They are on the disks of running swarms, too.
+#[test]
+fn the_words_for_run_options_stay_as_they_are() {
+    let mut spec = ServiceSpec::default();
+    let plain = serde_json::to_string(&spec).unwrap();
+    assert!(!plain.contains("\"run\""), "as releases before wrote it");
+    spec.task.container.run = RunOptions {
+        devices: vec!["/dev/a:/dev/b:r".parse().unwrap()],
+        gpus: Some("all".parse().unwrap()),
+        privileged: true,
+        security: vec![
+            "no-new-privileges".parse().unwrap(),
+            "systempaths=unconfined".parse().unwrap(),
+        ],
+        shm_size: Some(1),
+        pid: Some(PidMode::Host),
+        ipc: Some(IpcMode::None),
+    };
+    spec.task.generic = [("gpu".to_owned(), 1)].into();
+    let json = serde_json::to_string(&spec).unwrap();
+    for words in [
+        r#""run":{"devices":[{"on_host":"/dev/a","in_container":"/dev/b","permissions":"r"}],"gpus":{"driver":"","count":"all","capabilities":["gpu"],"options":{}},"privileged":true,"security":[{"engine":"no-new-privileges"},"unconfined_paths"],"shm_size":1,"pid":"host","ipc":"none"}"#,
+        r#""generic":{"gpu":1}"#,
+    ] {
+        assert!(json.contains(words), "{words} in {json}");
+    }
+    assert_eq!(serde_json::from_str::<ServiceSpec>(&json).unwrap(), spec);
 }
 
 /// Specs travel as JSON: these words are on the disks of running swarms.

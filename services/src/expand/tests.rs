@@ -28,6 +28,7 @@ fn assignment(edit: impl FnOnce(&mut ContainerSpec)) -> Assignment {
         spec: Arc::new(spec),
         desired: TaskState::Running,
         networks: Vec::new(),
+        generic: Default::default(),
         files: BTreeMap::new(),
     }
 }

@@ -7,6 +7,7 @@
 //! and checked again when it is applied, against the state as it is then.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::draft::Draft;
@@ -177,6 +178,11 @@ fn addresses(
             if let Some(reason) = full.get(&(network, place)) {
                 return Err(reason.clone());
             }
+            let said = task.spec.static_addresses(network).iter();
+            if let Some(said) = said.copied().find(|it| subnet.net.contains(it)) {
+                addrs.push(in_net(named(draft, task, network, said)?, subnet.net));
+                continue;
+            }
             let Some(addr) = pool.next(place) else {
                 let reason = state.exhausted(network, place);
                 full.insert((network, place), reason.clone());
@@ -187,6 +193,17 @@ fn addresses(
         addresses.push(TaskAddress { network, addrs });
     }
     Ok(addresses)
+}
+
+/// The address that the user named, once no other task has it any more.
+fn named(draft: &Draft, task: &Task, network: Id, addr: IpAddr) -> Result<IpAddr, Reason> {
+    let state = draft.state();
+    let pool = state.pool(network);
+    let is_open = pool.is_some_and(|pool| pool.is_open_to_task(addr, task.id, task.service));
+    match is_open {
+        true => Ok(addr),
+        false => Err(state.still_held(network, addr)),
+    }
 }
 
 fn keep_waiting(draft: &mut Draft, task: &Task, error: Reason) {

@@ -165,6 +165,7 @@ impl Draft<'_> {
             | Change::SetUpdateStatus { service, .. }
             | Change::Rollback { service, .. } => Some(*service),
             Change::AssignTask { id, .. }
+            | Change::AssignTaskWith { id, .. }
             | Change::AllocateTask { id, .. }
             | Change::SetDesired { id, .. }
             | Change::SetStatus { id, .. }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::dirt::{Dirt, satisfies};
 use super::draft::{Draft, Place};
 use super::slot::is_live;
+use crate::generic;
 use crate::id::Id;
 use crate::object::{Node, Service, Task, TaskState, TaskStatus};
 
@@ -48,16 +49,20 @@ fn misplaced(draft: &Draft, node: &Node, dirt: &mut BTreeMap<Id, Dirt>) -> Vec<A
     tasks.sort_by_key(|task| (task.meta.created, task.id));
     let mut cpus = description.resources.nano_cpus;
     let mut memory = description.resources.memory_bytes;
+    let mut generic = description.generic.clone();
     let mut must_go = |task: &Arc<Task>| {
         let suits = match dirt.get_mut(&task.service) {
             Some(dirt) => satisfies(node, dirt.constraints(task)),
             None => true,
         };
         let needs = task.spec.task.reservations();
-        let fits = needs.nano_cpus <= cpus.max(0) && needs.memory_bytes <= memory.max(0);
+        let fits = needs.nano_cpus <= cpus.max(0)
+            && needs.memory_bytes <= memory.max(0)
+            && generic::has(&generic, &task.generic);
         if suits && fits {
             cpus = cpus.saturating_sub(needs.nano_cpus);
             memory = memory.saturating_sub(needs.memory_bytes);
+            generic::take(&mut generic, &task.generic);
         }
         !(suits && fits)
     };

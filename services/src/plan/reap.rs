@@ -10,6 +10,7 @@ use super::slot::{Slot, is_live};
 use crate::command::Change;
 use crate::id::Id;
 use crate::object::{Service, Task, TaskState, UpdateState};
+use crate::observed::NodeHealth;
 use crate::spec::defaults;
 use crate::time::Timestamp;
 
@@ -18,11 +19,11 @@ use crate::time::Timestamp;
 const HISTORY_OF_UPDATE: u64 = 3;
 
 pub(super) fn forget(draft: &mut Draft) {
-    let mut obsolete: Vec<Id> = draft
+    let mut obsolete: BTreeSet<Id> = draft
         .state()
         .tasks()
         .filter(|task| task.desired == TaskState::Remove)
-        .filter(|task| !draft.occupies(task) && !keeps_addresses(draft, task))
+        .filter(|task| !draft.occupies(task) && !keeps_its_own(draft, task))
         .map(|task| task.id)
         .collect();
     let cluster = draft.state().cluster();
@@ -35,6 +36,7 @@ pub(super) fn forget(draft: &mut Draft) {
         };
         for slot in draft.slots(service.id).iter() {
             beyond_history(draft, &service, slot, limit, &mut obsolete);
+            found_again(draft, &service, slot, &mut obsolete);
         }
     }
     for id in obsolete {
@@ -42,11 +44,15 @@ pub(super) fn forget(draft: &mut Draft) {
     }
 }
 
-/// Whether its addresses are nobody else's yet: where it is lost, it may still
+fn was_given_anything(task: &Task) -> bool {
+    !task.addresses.is_empty() || !task.generic.is_empty()
+}
+
+/// Whether what it was given is nobody else's yet: where it is lost, it may still
 /// run, and its node may come back any time.
-fn keeps_addresses(draft: &Draft, task: &Task) -> bool {
+fn keeps_its_own(draft: &Draft, task: &Task) -> bool {
     let given_up = task.status.state == TaskState::Orphaned;
-    given_up && !task.addresses.is_empty() && draft.place(task) == Place::Down
+    given_up && was_given_anything(task) && draft.place(task) == Place::Down
 }
 
 fn updating_since(service: &Service) -> Option<Timestamp> {
@@ -64,7 +70,7 @@ fn beyond_history(
     service: &Service,
     slot: &Slot,
     limit: u64,
-    obsolete: &mut Vec<Id>,
+    obsolete: &mut BTreeSet<Id>,
 ) {
     let members: Vec<&Arc<Task>> = slot.members().collect();
     let excess = members
@@ -76,9 +82,26 @@ fn beyond_history(
     let needed = needed(draft, service, slot);
     let dead = members.into_iter().filter(|task| {
         let is_over = !is_live(task) && task.status.state.is_final();
-        is_over && !needed.contains(&task.id) && !keeps_addresses(draft, task)
+        is_over && !needed.contains(&task.id) && !keeps_its_own(draft, task)
     });
     obsolete.extend(dead.take(excess).map(|task| task.id));
+}
+
+/// Tasks that were given up with their node, which has come back without them:
+/// nobody needs to wait for what they were given.
+fn found_again(draft: &Draft, service: &Service, slot: &Slot, obsolete: &mut BTreeSet<Id>) {
+    let is_back = |task: &&Arc<Task>| {
+        let node = task.node.and_then(|node| draft.observed().nodes.get(&node));
+        task.status.state == TaskState::Orphaned
+            && was_given_anything(task)
+            && node.is_some_and(|node| node.health == NodeHealth::Ready)
+            && !draft.occupies(task)
+    };
+    let mut back = slot.members().filter(is_back).peekable();
+    if back.peek().is_some() {
+        let needed = needed(draft, service, slot);
+        obsolete.extend(back.map(|task| task.id).filter(|id| !needed.contains(id)));
+    }
 }
 
 /// What later decisions are made from, whatever the limit.

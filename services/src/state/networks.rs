@@ -8,7 +8,7 @@ use crate::address::{Holder, Pool};
 use crate::command::Refusal;
 use crate::id::Id;
 use crate::object::{Attachment, Endpoint, Network, Service, Task, TaskState};
-use crate::spec::{PortSpec, Protocol, PublishMode};
+use crate::spec::{PortSpec, Protocol, PublishMode, ServiceSpec};
 use crate::state::{State, find};
 
 /// The part of the state that says who is where. All of it but the cursors
@@ -152,6 +152,23 @@ impl State {
         }
     }
 
+    /// Keeps the addresses that the service's spec names for its task.
+    pub(super) fn name_addresses(&mut self, id: Id, spec: &ServiceSpec) {
+        for (network, addr) in fixed_addresses(spec) {
+            if let Some(pool) = self.pool_mut(network) {
+                pool.name(addr, id);
+            }
+        }
+    }
+
+    pub(super) fn unname_addresses(&mut self, id: Id, spec: &ServiceSpec) {
+        for (network, addr) in fixed_addresses(spec) {
+            if let Some(pool) = self.pool_mut(network) {
+                pool.unname(addr, id);
+            }
+        }
+    }
+
     pub(super) fn release_endpoint(&mut self, service: Id, endpoint: &Endpoint) {
         for port in &endpoint.ports {
             let key = (port.protocol, port.published);
@@ -214,4 +231,9 @@ impl State {
     pub(super) fn pool_mut(&mut self, network: Id) -> Option<&mut Pool> {
         self.networks.pools.get_mut(&network).map(Arc::make_mut)
     }
+}
+
+fn fixed_addresses(spec: &ServiceSpec) -> impl Iterator<Item = (Id, IpAddr)> {
+    let networks = spec.task.networks.iter();
+    networks.flat_map(|network| network.addresses.iter().map(|addr| (network.target, *addr)))
 }

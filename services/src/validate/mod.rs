@@ -7,6 +7,7 @@
 mod file;
 mod image;
 mod network;
+mod run;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +45,7 @@ pub fn validate_service(spec: &ServiceSpec) -> Result<(), Refusal> {
     check_task(&spec.task)?;
     expand::check_service(spec).map_err(|error| invalid(error.to_string()))?;
     check_mode(spec)?;
+    run::check_fixed_addresses(spec)?;
     check_update("update", spec.update.as_ref())?;
     check_update("rollback", spec.rollback.as_ref())?;
     spec.endpoint.as_ref().map_or(Ok(()), check_endpoint)
@@ -182,6 +184,7 @@ fn check_container(container: &ContainerSpec) -> Result<(), Refusal> {
         file::check_references(kind, container.files(kind))?;
     }
     check_mount_points(container)?;
+    run::check_run(&container.run)?;
     let Some(check) = &container.healthcheck else {
         return Ok(());
     };

@@ -2,7 +2,7 @@
 
 use services::spec::{self, MountKind};
 
-use super::{duration, file, nanos, optional_duration, or_empty, refuse_missing, said};
+use super::{duration, file, nanos, optional_duration, options, or_empty, refuse_missing, said};
 use crate::api::dto::{
     BindOptions, ContainerSpec, DnsConfig, Driver, Extra, Healthcheck, Mount, TmpfsOptions, Ulimit,
     VolumeOptions,
@@ -29,8 +29,10 @@ const MISSING_TMPFS: &[(&str, &str)] = &[(
     "options of tmpfs mounts other than size and mode are not in this version",
 )];
 
+/// Without what labels of its service say of it.
 pub(super) fn container_spec(dto: ContainerSpec) -> Result<spec::ContainerSpec, ApiError> {
     refuse_missing(&dto.extra, MISSING)?;
+    options::check_container_labels(&dto.labels)?;
     Ok(spec::ContainerSpec {
         image: dto.image,
         labels: dto.labels,
@@ -67,6 +69,7 @@ pub(super) fn container_spec(dto: ContainerSpec) -> Result<spec::ContainerSpec, 
         isolation: isolation(&dto.isolation)?,
         secrets: file::secret_references(dto.secrets)?,
         configs: file::config_references(dto.configs)?,
+        run: spec::RunOptions::default(),
     })
 }
 

@@ -11,9 +11,9 @@ use services::{Id, State};
 use super::{container, said, service};
 use crate::api::backend::View;
 use crate::api::dto::{
-    self, Driver, Ipam, IpamConfig, IpamOptions, Labels, NetworkAttachment,
+    self, Driver, IP_LABEL, Ipam, IpamConfig, IpamOptions, Labels, NetworkAttachment,
     NetworkAttachmentConfig, NetworkCreateRequest, NetworkResource, ServiceInfo, SubnetConfig,
-    TaskEndpoint, Time, VIP_LABEL, Version,
+    TaskEndpoint, Time, Version,
 };
 use crate::api::error::ApiError;
 
@@ -276,6 +276,7 @@ pub(super) fn attachment(
         target: find(&dto.target)?,
         aliases: dto.aliases,
         driver_opts: dto.driver_opts,
+        addresses: Vec::new(),
     })
 }
 
@@ -287,16 +288,30 @@ pub(super) fn show_target(attachment: &spec::NetworkAttachment) -> NetworkAttach
     }
 }
 
-/// The addresses that labels name for a service on `networks`.
-pub(super) fn static_vips(
+/// The addresses that labels name for the task of a service on `networks`.
+pub(super) fn name_addresses(
+    labels: &Labels,
+    networks: &mut [spec::NetworkAttachment],
+    find: service::FindNetwork<'_>,
+) -> Result<(), ApiError> {
+    let mut named = addresses(IP_LABEL, labels, networks, find)?;
+    for network in networks {
+        network.addresses = named.remove(&network.target).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// The addresses that labels with this beginning name on `networks`.
+pub(super) fn addresses(
+    of: &str,
     labels: &Labels,
     networks: &[spec::NetworkAttachment],
     find: service::FindNetwork<'_>,
 ) -> Result<BTreeMap<Id, Vec<IpAddr>>, ApiError> {
     let on: BTreeSet<Id> = networks.iter().map(|network| network.target).collect();
-    let mut vips = BTreeMap::new();
+    let mut named = BTreeMap::new();
     for (label, value) in labels {
-        let Some(name) = label.strip_prefix(VIP_LABEL) else {
+        let Some(name) = label.strip_prefix(of) else {
             continue;
         };
         let id = find(name)
@@ -311,7 +326,7 @@ pub(super) fn static_vips(
         let addrs: Vec<IpAddr> = addrs.collect::<Result<_, _>>().map_err(|_| {
             ApiError::invalid_argument(format!("label {label} is no IP address: {value:?}"))
         })?;
-        vips.insert(id, addrs);
+        named.insert(id, addrs);
     }
-    Ok(vips)
+    Ok(named)
 }

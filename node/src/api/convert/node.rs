@@ -5,11 +5,11 @@ use services::managing;
 use services::object;
 use services::spec::{self, Availability, Role};
 
-use super::{or_empty, placement, said};
+use super::{generic, or_empty, placement, said};
 use crate::api::backend::View;
 use crate::api::dto::{
-    EngineDescription, ManagerStatus, Node, NodeDescription, NodeSpec, NodeStatus, Plugin, Time,
-    TlsInfo, Version,
+    EngineDescription, ManagerStatus, Node, NodeDescription, NodeSpec, NodeStatus, Plugin,
+    Reservation, Time, TlsInfo, Version,
 };
 use crate::api::error::ApiError;
 
@@ -95,7 +95,11 @@ fn show_description(description: &object::NodeDescription, authority: &TlsInfo) 
     NodeDescription {
         hostname: description.hostname.clone(),
         platform: placement::show_platform(&description.platform),
-        resources: placement::show_amounts(&description.resources),
+        resources: Reservation {
+            generic_resources: generic::show(&description.generic),
+            ..placement::show_amounts(&description.resources)
+        },
+        devices: description.devices.iter().cloned().collect(),
         engine: EngineDescription {
             engine_version: description.engine_version.clone(),
             labels: description.engine_labels.clone(),

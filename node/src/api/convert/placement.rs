@@ -1,8 +1,9 @@
 //! Where tasks may run, what they may use and when they are replaced.
 
+use services::generic::Wanted;
 use services::spec::{self, ResourceAmounts, RestartCondition};
 
-use super::{nanos, optional_duration, refuse_missing};
+use super::{generic, nanos, optional_duration, refuse_missing};
 use crate::api::dto::{
     Limit, Placement, PlacementPreference, Platform, Reservation, Resources, RestartPolicy,
     SpreadOver,
@@ -20,15 +21,9 @@ const MISSING: &[(&str, &str)] = &[
     ),
 ];
 
+/// Without the generic ones.
 pub(super) fn resources(dto: Resources) -> Result<spec::Resources, ApiError> {
     refuse_missing(&dto.extra, MISSING)?;
-    let generic = |wanted: &Reservation| !wanted.generic_resources.is_empty();
-    if dto.reservations.as_ref().is_some_and(generic) {
-        return Err(ApiError::unimplemented(
-            "generic resources are not in this version; label the nodes that have them and use \
-             --constraint node.labels.…",
-        ));
-    }
     Ok(spec::Resources {
         limits: dto.limits.map(|limit| ResourceAmounts {
             nano_cpus: limit.nano_cpus,
@@ -43,14 +38,18 @@ pub(super) fn resources(dto: Resources) -> Result<spec::Resources, ApiError> {
     })
 }
 
-pub(super) fn show_resources(resources: &spec::Resources) -> Resources {
+pub(super) fn show_resources(resources: &spec::Resources, generic: &Wanted) -> Resources {
+    let reservations = resources.reservations.as_ref().map(|amounts| Reservation {
+        generic_resources: generic::show_wanted(generic),
+        ..show_amounts(amounts)
+    });
     Resources {
         limits: resources.limits.as_ref().map(|limit| Limit {
             nano_cpus: limit.nano_cpus,
             memory_bytes: limit.memory_bytes,
             pids: limit.pids,
         }),
-        reservations: resources.reservations.as_ref().map(show_amounts),
+        reservations,
         ..Resources::default()
     }
 }

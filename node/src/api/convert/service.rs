@@ -8,11 +8,12 @@ use services::object;
 use services::spec::{self, EndpointMode, Protocol, PublishMode};
 
 use super::{
-    container, mode, nanos, network, or_empty, placement, refuse_missing, said, task, update,
+    container, generic, mode, nanos, network, options, or_empty, placement, refuse_missing, said,
+    task, update,
 };
 use crate::api::backend::View;
 use crate::api::dto::{
-    self, Endpoint, EndpointSpec, HOST_IP_LABEL, Labels, PortConfig, Time, VirtualIp,
+    self, Endpoint, EndpointSpec, HOST_IP_LABEL, Labels, PortConfig, Time, VIP_LABEL, VirtualIp,
 };
 use crate::api::error::ApiError;
 
@@ -44,13 +45,15 @@ pub fn service_spec(
         dto.task_template.networks = std::mem::take(&mut dto.networks);
     }
     let mut labels = dto.labels;
-    let task = task_spec(dto.task_template, find)?;
+    let mut task = task_spec(dto.task_template, find)?;
+    task.container.run = options::run_options(&labels)?;
+    network::name_addresses(&labels, &mut task.networks, find)?;
     let mut endpoint = dto
         .endpoint_spec
         .map(|endpoint| endpoint_spec(endpoint, &mut labels))
         .transpose()?;
     check_host_ip_labels(&labels, endpoint.as_ref())?;
-    let addresses = network::static_vips(&labels, &task.networks, find)?;
+    let addresses = network::addresses(VIP_LABEL, &labels, &task.networks, find)?;
     if !addresses.is_empty() {
         endpoint.get_or_insert_default().addresses = addresses;
     }
@@ -79,7 +82,13 @@ fn task_spec(dto: dto::TaskSpec, find: FindNetwork<'_>) -> Result<spec::TaskSpec
             dto.runtime
         )));
     }
+    let reserved = dto
+        .resources
+        .as_ref()
+        .and_then(|it| it.reservations.as_ref());
+    let reserved = reserved.map_or(&[][..], |it| &it.generic_resources);
     Ok(spec::TaskSpec {
+        generic: generic::wanted(reserved)?,
         container: container::container_spec(dto.container_spec.unwrap_or_default())?,
         resources: dto.resources.map(placement::resources).transpose()?,
         restart: dto.restart_policy.map(placement::restart).transpose()?,

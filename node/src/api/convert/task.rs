@@ -3,7 +3,7 @@
 use services::object::{self, PublishedPort, TaskStatus};
 use services::{State, spec};
 
-use super::{container, network, placement, service};
+use super::{container, generic, network, placement, service};
 use crate::api::dto::{
     ContainerStatus, Extra, PortConfig, PortStatus, Task, TaskSpec, TaskStatus as Status, Time,
     Version,
@@ -33,14 +33,16 @@ pub fn task(task: &object::Task, status: &TaskStatus, state: &State) -> Task {
             .iter()
             .filter_map(|address| network::show_attachment(address, state))
             .collect(),
+        generic_resources: generic::show(&task.generic),
         job_iteration: task.job_iteration.map(|index| Version { index }),
     }
 }
 
 pub(super) fn show_task_spec(spec: &spec::TaskSpec) -> TaskSpec {
+    let resources = spec.resources.as_ref();
     TaskSpec {
         container_spec: Some(container::show_container_spec(&spec.container)),
-        resources: spec.resources.as_ref().map(placement::show_resources),
+        resources: resources.map(|it| placement::show_resources(it, &spec.generic)),
         restart_policy: spec.restart.as_ref().map(placement::show_restart),
         placement: spec.placement.as_ref().map(placement::show_placement),
         networks: spec.networks.iter().map(network::show_target).collect(),

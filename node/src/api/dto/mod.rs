@@ -14,6 +14,7 @@
 mod container;
 mod doctor;
 mod file;
+mod labels;
 mod network;
 mod node;
 mod service;
@@ -36,6 +37,10 @@ pub use file::{
     ConfigFileReference, Data, File, FileComparison, FileCreateResponse, FileSpec, FileTarget,
     SecretReference,
 };
+pub use labels::{
+    DEVICE_LABEL, GPUS_LABEL, HOST_IP_LABEL, IP_LABEL, IPC_LABEL, PID_LABEL, PRIVILEGED_LABEL,
+    SECURITY_OPT_LABEL, SHM_SIZE_LABEL, SWARMLET_LABEL, VIP_LABEL,
+};
 pub use network::{
     ConfigReference, EndpointResource, Ipam, IpamConfig, IpamOptions, Network, NetworkAttachment,
     NetworkAttachmentConfig, NetworkCreateRequest, NetworkCreateResponse, NetworkResource,
@@ -45,9 +50,9 @@ pub use node::{
     EngineDescription, ManagerStatus, Node, NodeDescription, NodeSpec, NodeStatus, Plugin, TlsInfo,
 };
 pub use service::{
-    Endpoint, EndpointSpec, HOST_IP_LABEL, JobStatus, PortConfig, ReplicatedJob, ReplicatedService,
-    Service, ServiceCreateResponse, ServiceMode, ServiceSpec, ServiceStatus, ServiceUpdateResponse,
-    UpdateConfig, UpdateStatus, VIP_LABEL, VirtualIp,
+    Endpoint, EndpointSpec, JobStatus, PortConfig, ReplicatedJob, ReplicatedService, Service,
+    ServiceCreateResponse, ServiceMode, ServiceSpec, ServiceStatus, ServiceUpdateResponse,
+    UpdateConfig, UpdateStatus, VirtualIp,
 };
 pub use site::{Device, FoundSwarm, UpProgress, UpRequest};
 pub use swarm::{
@@ -55,8 +60,9 @@ pub use swarm::{
     JoinTokens, Orchestration, RaftConfig, RemoteManager, Swarm, SwarmInfo, SwarmSpec, UnlockKey,
 };
 pub use task::{
-    ContainerStatus, Limit, Placement, PlacementPreference, Platform, PortStatus, Reservation,
-    Resources, RestartPolicy, SpreadOver, Task, TaskSpec, TaskStatus,
+    ContainerStatus, DiscreteResource, GenericResource, Limit, NamedResource, Placement,
+    PlacementPreference, Platform, PortStatus, Reservation, Resources, RestartPolicy, SpreadOver,
+    Task, TaskSpec, TaskStatus,
 };
 pub use watch::{Actor, EventMessage, Member, SwarmEvent};
 

@@ -42,6 +42,9 @@ pub struct NodeDescription {
     pub platform: Platform,
     pub resources: Reservation,
     pub engine: EngineDescription,
+    /// Not Docker's: paths of what services may name as their devices.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
     #[serde(rename = "TLSInfo", skip_serializing_if = "is_default")]
     pub tls_info: TlsInfo,
 }

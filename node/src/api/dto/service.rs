@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Extra, Labels, NetworkAttachmentConfig, TaskSpec, Time, Version, is_default};
+use super::{
+    Extra, HOST_IP_LABEL, Labels, NetworkAttachmentConfig, TaskSpec, Time, Version, is_default,
+};
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -160,12 +162,6 @@ impl PortConfig {
         format!("{HOST_IP_LABEL}{}/{protocol}", self.published_port)
     }
 }
-
-/// Goes before `8080/tcp`, a published port; the value is an IP address.
-pub const HOST_IP_LABEL: &str = "swarmlet.host-ip.";
-/// Goes before the name of a network; the value is the service's address
-/// there, or one of each family with a comma between.
-pub const VIP_LABEL: &str = "swarmlet.vip.";
 
 /// Where a service answers, as it was arranged.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -323,6 +323,38 @@ async fn a_label_gives_a_service_its_address() {
 }
 
 #[tokio::test]
+async fn a_label_gives_the_task_of_a_service_its_address() {
+    let fake = swarm_with_network().await;
+    let mut spec = web();
+    spec["Labels"] = json!({"swarmlet.ip.ov1": "10.0.1.77"});
+    spec["Mode"] = json!({"Replicated": {"Replicas": 1}});
+    serve(&fake, &spec).await;
+    let shown = get(&fake, "/services/web").await.json();
+    assert_eq!(shown["Spec"]["Labels"]["swarmlet.ip.ov1"], "10.0.1.77");
+    let said = fake.edit(|swarm| {
+        let service = swarm.state.find_service("web").unwrap();
+        service.spec.task.networks[0].addresses.clone()
+    });
+    assert_eq!(said, ["10.0.1.77".parse::<std::net::IpAddr>().unwrap()]);
+    for (labels, why) in [
+        (
+            json!({"swarmlet.ip.other": "10.0.1.77"}),
+            "a network that the service is not on",
+        ),
+        (json!({"swarmlet.ip.ov1": "x"}), "is no IP address"),
+        (json!({"swarmlet.ip.ov1": "10.0.1.77"}), "already in use by"),
+        (json!({"swarmlet.ip.ov1": "10.9.9.9"}), "in no subnet"),
+    ] {
+        spec["Name"] = json!("other");
+        spec["EndpointSpec"] = json!({});
+        spec["Labels"] = labels;
+        let refused = post(&fake, "/services/create", &spec).await;
+        assert_eq!(refused.status, 400, "{}", refused.json());
+        assert!(refused.message().contains(why), "{}", refused.message());
+    }
+}
+
+#[tokio::test]
 async fn a_subnet_that_is_taken_is_refused_with_its_owner() {
     let fake = swarm_with_network().await;
     fake.edit(|swarm| {

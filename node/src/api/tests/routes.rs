@@ -111,10 +111,6 @@ async fn what_is_not_there_yet_is_refused_and_says_what_to_use() {
             "runtime target",
         ),
         (
-            json!({"TaskTemplate": {"Resources": {"Reservations": {"GenericResources": [{}]}}}}),
-            "node.labels",
-        ),
-        (
             json!({"TaskTemplate": {"Runtime": "plugin"}}),
             "use containers",
         ),

@@ -36,7 +36,7 @@ pub use service::{
     ServiceIds, ServiceInspectArgs, ServiceLsArgs, ServicePsArgs, UpdateArgs, WaitFlags,
 };
 pub use service_flags::{
-    ContainerFlags, HealthFlags, ModeName, ResourceFlags, RestartFlags, RollbackFlags,
+    ContainerFlags, HealthFlags, ModeName, ResourceFlags, RestartFlags, RollbackFlags, RunFlags,
     ServiceFlags, UpdateFlags,
 };
 pub use site::{DiscoverArgs, UpArgs};

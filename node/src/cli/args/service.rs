@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
+use services::spec::Device;
 
 use super::{Filter, FormatFlag, InspectFlags, ModeName, ServiceFlags, filter};
-use crate::api::dto::{Mount, Ulimit};
+use crate::api::dto::{DiscreteResource, Mount, Ulimit};
 use crate::cli::values::{
     Attachment, ExtraHost, FileRequest, Invalid, Pair, PortRemoval, PublishedPorts, Words,
     attachment, boolean, config, dns_search, extra_host, ip, ip_address, mount, pair, publish,
@@ -93,7 +94,8 @@ pub struct CreateArgs {
     /// A placement preference, e.g. spread=node.labels.zone
     #[arg(long, value_name = "PREF", value_parser = spread)]
     pub placement_pref: Vec<String>,
-    /// A network, e.g. name=NET,alias=NAME,ip=10.0.5.9
+    /// A network, e.g. name=NET,alias=NAME,ip=10.0.5.9 (of the service),
+    /// task-ip=10.0.5.10 (of its one task)
     #[arg(long, value_name = "NETWORK", value_parser = attachment)]
     pub network: Vec<Attachment>,
     /// A published port, e.g. 8080:80, 127.0.0.1:8080:80 or
@@ -103,6 +105,16 @@ pub struct CreateArgs {
     /// The address to publish on where a port says none
     #[arg(long, value_name = "IP", requires = "publish", value_parser = ip)]
     pub host_ip: Option<IpAddr>,
+    /// A device of the host, e.g. /dev/ttyUSB0:/dev/gps:rw; tasks run only where
+    /// it is
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    pub device: Vec<Device>,
+    /// A security option, e.g. no-new-privileges or seccomp=FILE
+    #[arg(long, value_name = "OPTION")]
+    pub security_opt: Vec<String>,
+    /// What a node must have free of a generic resource, e.g. GPU=1
+    #[arg(long, value_name = "KIND=NUMBER", value_parser = generic_resource)]
+    pub generic_resource: Vec<DiscreteResource>,
     /// A DNS server
     #[arg(long, value_name = "IP", value_parser = ip_address)]
     pub dns: Vec<String>,
@@ -211,6 +223,19 @@ pub struct ListChanges {
     /// By the target port
     #[arg(long, value_name = "PORT", value_parser = removal)]
     pub publish_rm: Vec<Removals>,
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    pub device_add: Vec<Device>,
+    /// By the path on the host
+    #[arg(long, value_name = "DEVICE")]
+    pub device_rm: Vec<String>,
+    #[arg(long, value_name = "OPTION")]
+    pub security_opt_add: Vec<String>,
+    #[arg(long, value_name = "OPTION")]
+    pub security_opt_rm: Vec<String>,
+    #[arg(long, value_name = "KIND=NUMBER", value_parser = generic_resource)]
+    pub generic_resource_add: Vec<DiscreteResource>,
+    #[arg(long, value_name = "KIND")]
+    pub generic_resource_rm: Vec<String>,
     #[arg(long, value_name = "IP", value_parser = ip_address)]
     pub dns_add: Vec<String>,
     #[arg(long, value_name = "IP")]
@@ -244,6 +269,27 @@ pub struct ListChanges {
 /// What one `--publish-rm` takes away.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Removals(pub Vec<PortRemoval>);
+
+/// A service asks for a number, and the swarm chooses which.
+fn generic_resource(text: &str) -> Result<DiscreteResource, Invalid> {
+    let invalid = || {
+        Invalid::new(format!(
+            "invalid generic-resource request `{text}`: say KIND=NUMBER"
+        ))
+    };
+    let (kind, number) = text.split_once('=').ok_or_else(invalid)?;
+    let value = number.parse().ok().filter(|value| *value > 0);
+    Ok(DiscreteResource {
+        kind: Some(kind.to_owned())
+            .filter(|it| !it.is_empty())
+            .ok_or_else(invalid)?,
+        value: value.ok_or_else(invalid)?,
+    })
+}
+
+fn device(text: &str) -> Result<Device, Invalid> {
+    text.parse()
+}
 
 fn removal(text: &str) -> Result<Removals, Invalid> {
     publish_removal(text).map(Removals)

@@ -5,7 +5,11 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::values::{Nanos, Pair, Words, boolean, bytes, cpus, duration, pair, words};
+use services::spec::GpuRequest;
+
+use crate::cli::values::{
+    Invalid, Nanos, Pair, Words, boolean, bytes, cpus, duration, pair, words,
+};
 
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct ServiceFlags {
@@ -23,6 +27,8 @@ pub struct ServiceFlags {
     pub endpoint_mode: Option<String>,
     #[command(flatten)]
     pub container: ContainerFlags,
+    #[command(flatten)]
+    pub run: RunFlags,
     #[command(flatten)]
     pub health: HealthFlags,
     #[command(flatten)]
@@ -87,6 +93,35 @@ pub struct ContainerFlags {
     /// Do not ask a registry for the image's digest; swarmlet never does
     #[arg(long, hide = true)]
     pub no_resolve_image: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+#[command(next_help_heading = "Options that Docker has for docker run only")]
+pub struct RunFlags {
+    /// Give the container every right on its host
+    #[arg(long, num_args = 0..=1, require_equals = true, value_name = "BOOL",
+          default_missing_value = "true", value_parser = boolean)]
+    pub privileged: Option<bool>,
+    /// GPUs of the host, e.g. all, 2 or '"device=0,1"' (empty: none)
+    #[arg(long, value_parser = gpus)]
+    pub gpus: Option<String>,
+    /// The size of /dev/shm, e.g. 256m (0: the engine's default)
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub shm_size: Option<i64>,
+    /// The processes that it sees: host (empty: its own)
+    #[arg(long, value_name = "MODE", value_parser = ["host", ""])]
+    pub pid: Option<String>,
+    /// Whose shared memory it has (empty: the engine's default)
+    #[arg(long, value_name = "MODE", value_parser = ["host", "shareable", "private", "none", ""])]
+    pub ipc: Option<String>,
+}
+
+/// Kept as it was written, which is what a label says.
+fn gpus(text: &str) -> Result<String, Invalid> {
+    if !text.is_empty() {
+        text.parse::<GpuRequest>()?;
+    }
+    Ok(text.to_owned())
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Args)]

@@ -1,6 +1,8 @@
 //! `service create`, `update`, `scale` and `rollback`: each sends a spec, and
 //! waits until the service does what it says.
 
+use std::path::Path;
+
 use hyper::header::HeaderValue;
 use services::file::FileKind;
 
@@ -19,17 +21,15 @@ impl Session<'_> {
     pub(super) async fn service_create(&mut self, args: &CreateArgs) -> Result<(), CliError> {
         let mut env_files = Vec::new();
         for path in &args.env_file {
-            let text = std::fs::read_to_string(path).map_err(|source| CliError::File {
-                path: path.display().to_string(),
-                source,
-            })?;
-            env_files.push(text);
+            env_files.push(read(path)?);
         }
+        let profiles = profiles(&args.security_opt)?;
         let known = spec::Known {
             // The daemon looks up the names of networks.
             networks: spec::Ids::default(),
             secrets: self.files_of(FileKind::Secret, &args.secret).await?,
             configs: self.files_of(FileKind::Config, &args.config).await?,
+            profiles,
         };
         let spec = spec::create(args, &env_files, &variable, &known)?;
         let target = Target::new(&["services", "create"]);
@@ -51,6 +51,7 @@ impl Session<'_> {
                 networks: self.networks_of(args).await?,
                 secrets: self.files_of(FileKind::Secret, &changes.secret_add).await?,
                 configs: self.files_of(FileKind::Config, &changes.config_add).await?,
+                profiles: profiles(&changes.security_opt_add)?,
             };
             self.change(&args.service, args.with_registry_auth, |spec| {
                 spec::update(args, spec, &variable, &known)
@@ -194,6 +195,31 @@ impl Session<'_> {
 fn update_target(service: &Service) -> Target {
     Target::new(&["services", &service.id, "update"])
         .query("version", &service.version.index.to_string())
+}
+
+/// The seccomp profiles that options name by their paths.
+fn profiles(options: &[String]) -> Result<spec::Profiles, CliError> {
+    let paths = options
+        .iter()
+        .filter_map(|option| spec::seccomp_path(option));
+    paths
+        .map(|path| {
+            let text = read(Path::new(path))?;
+            let profile: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
+                Invalid::new(format!(
+                    "compacting json for seccomp profile ({path}) failed: {error}"
+                ))
+            })?;
+            Ok((path.to_owned(), profile.to_string()))
+        })
+        .collect()
+}
+
+fn read(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|source| CliError::File {
+        path: path.display().to_string(),
+        source,
+    })
 }
 
 fn variable(name: &str) -> Option<String> {

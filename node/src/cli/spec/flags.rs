@@ -38,6 +38,7 @@ pub fn apply(flags: &ServiceFlags, spec: &mut ServiceSpec) -> Result<(), Invalid
             options: super::labels(&flags.container.log_opt),
         });
     }
+    super::options::set(&flags.run, &mut spec.labels);
     set_resources(&flags.resources, spec);
     set_restart(&flags.restart, spec);
     set_pace(&Pace::of_update(&flags.update), &mut spec.update_config);

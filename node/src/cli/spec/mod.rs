@@ -9,6 +9,7 @@ mod flags;
 mod lists;
 mod mode;
 mod network;
+mod options;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ mod tests;
 pub use flags::capabilities;
 pub use mode::scale;
 pub use network::{Ids, network};
+pub use options::{Profiles, seccomp_path};
 
 use super::args::{CreateArgs, ListChanges, ServiceFlags, UpdateArgs};
 use super::values::{Invalid, Pair, env_file, merge_env, resolve_env, tagged};
@@ -32,6 +34,7 @@ pub struct Known {
     pub networks: Ids,
     pub secrets: Ids,
     pub configs: Ids,
+    pub profiles: Profiles,
 }
 
 /// The spec that `service create` sends. `env_files` are the texts of the
@@ -89,6 +92,9 @@ pub fn create(
         (&args.config, &known.configs),
     )?;
     network::attach(&mut spec, &args.network, &known.networks)?;
+    options::reserve(&mut spec, &args.generic_resource);
+    options::add_devices(&mut spec.labels, &args.device);
+    options::add_security(&mut spec.labels, &args.security_opt, known)?;
     if !args.publish.is_empty() {
         spec.endpoint_spec = Some(EndpointSpec {
             ports: lists::ports(&args.publish, args.host_ip)?,
@@ -118,6 +124,12 @@ pub fn update(
     let changes = &args.lists;
     network::detach(&mut spec, &changes.network_rm, &known.networks);
     network::attach(&mut spec, &changes.network_add, &known.networks)?;
+    options::unreserve(&mut spec, &changes.generic_resource_rm);
+    options::reserve(&mut spec, &changes.generic_resource_add);
+    options::remove_devices(&mut spec.labels, &changes.device_rm);
+    options::add_devices(&mut spec.labels, &changes.device_add);
+    options::remove_security(&mut spec.labels, &changes.security_opt_rm);
+    options::add_security(&mut spec.labels, &changes.security_opt_add, known)?;
     let container = self::container(&mut spec);
     files::remove(container, &changes.secret_rm, &changes.config_rm);
     files::add(

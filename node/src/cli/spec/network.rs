@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::api::dto::{
-    Ipam, IpamConfig, Labels, NetworkAttachmentConfig, NetworkCreateRequest, ServiceSpec, VIP_LABEL,
+    IP_LABEL, Ipam, IpamConfig, Labels, NetworkAttachmentConfig, NetworkCreateRequest, ServiceSpec,
+    VIP_LABEL,
 };
 use crate::cli::args::NetworkCreateArgs;
 use crate::cli::values::{Attachment, Invalid};
@@ -125,10 +126,11 @@ pub fn attach(
             aliases: attachment.aliases.clone(),
             driver_opts: attachment.driver_opts.clone(),
         });
-        if !attachment.vips.is_empty() {
-            let vips: Vec<String> = attachment.vips.iter().map(IpAddr::to_string).collect();
-            let label = format!("{VIP_LABEL}{name}");
-            spec.labels.insert(label, vips.join(","));
+        for (of, addrs) in [(VIP_LABEL, &attachment.vips), (IP_LABEL, &attachment.ips)] {
+            if !addrs.is_empty() {
+                let addrs: Vec<String> = addrs.iter().map(IpAddr::to_string).collect();
+                spec.labels.insert(format!("{of}{name}"), addrs.join(","));
+            }
         }
     }
     Ok(())
@@ -140,10 +142,12 @@ pub fn detach(spec: &mut ServiceSpec, names: &[String], ids: &Ids) {
     for name in names {
         let id = ids.of(name);
         networks.retain(|network| network.target != id && network.target != *name);
-        for (known, _) in ids.0.iter().filter(|(_, known)| *known == id) {
-            spec.labels.remove(&format!("{VIP_LABEL}{known}"));
+        let names = ids.0.iter().filter(|(_, known)| *known == id);
+        for known in names.map(|(known, _)| known).chain([name]) {
+            for of in [VIP_LABEL, IP_LABEL] {
+                spec.labels.remove(&format!("{of}{known}"));
+            }
         }
-        spec.labels.remove(&format!("{VIP_LABEL}{name}"));
     }
 }
 

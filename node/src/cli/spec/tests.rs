@@ -47,6 +47,7 @@ fn known() -> Known {
         networks: ids(&[("net", "017d7b0wjf4n0h7dkdkivqhbq"), ("other", "n2")]),
         secrets: ids(&[("s1", "id1"), ("s2", "id2")]),
         configs: ids(&[("c1", "id3")]),
+        profiles: [("p.json".into(), "{}".into())].into(),
     }
 }
 
@@ -136,10 +137,18 @@ fn every_flag_reaches_the_spec() {
         "--update-order=start-first",
         "--rollback-delay=1s",
         "--rollback-max-failure-ratio=0.5",
+        "--generic-resource=gpu=2",
+        "--device=/dev/ttyUSB0:/dev/gps:rw",
+        "--security-opt=seccomp=p.json",
+        "--privileged",
+        "--gpus=all",
+        "--shm-size=64m",
+        "--pid=host",
+        "--ipc=host",
         "busybox",
     ])
     .unwrap();
-    insta::assert_snapshot!(serde_json::to_string(&spec).unwrap(), @r#"{"Labels":{"a":"b"},"TaskTemplate":{"ContainerSpec":{"Image":"busybox:latest","Labels":{"c":""},"Command":["sh","-c"],"Hostname":"h","Env":["FROM_FILE=1","B=flag","HOME=/root"],"Dir":"/w","User":"1:1","Groups":["adm"],"Init":true,"StopSignal":"INT","TTY":true,"ReadOnly":true,"Mounts":[{"Type":"tmpfs","Target":"/t"}],"StopGracePeriod":3000000000,"Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":1000000000,"Timeout":2000000000,"StartPeriod":4000000000,"StartInterval":500000000,"Retries":3},"Hosts":["10.0.0.1 db"],"DNSConfig":{"Nameservers":["1.1.1.1"],"Search":["a.b"],"Options":["ndots:0"]},"Sysctls":{"net.core.somaxconn":"1"},"CapabilityAdd":["CAP_NET_ADMIN"],"CapabilityDrop":["ALL"],"Ulimits":[{"Name":"nofile","Hard":2,"Soft":1}],"OomScoreAdj":-5},"Resources":{"Limits":{"NanoCPUs":1500000000,"MemoryBytes":67108864,"Pids":9},"Reservations":{"NanoCPUs":500000000,"MemoryBytes":33554432}},"RestartPolicy":{"Condition":"on-failure","Delay":1000000000,"MaxAttempts":7,"Window":60000000000},"Placement":{"Constraints":["node.role==worker"],"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.zone"}}],"MaxReplicas":2},"LogDriver":{"Name":"local","Options":{"max-size":"1m"}},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":3}},"UpdateConfig":{"Parallelism":2,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"start-first"},"RollbackConfig":{"Parallelism":1,"Delay":1000000000,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0.5,"Order":"stop-first"},"EndpointSpec":{"Mode":"dnsrr","Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"host"}]}}"#);
+    insta::assert_snapshot!(serde_json::to_string(&spec).unwrap(), @r#"{"Labels":{"a":"b","swarmlet.device.0":"/dev/ttyUSB0:/dev/gps:rw","swarmlet.gpus":"all","swarmlet.ipc":"host","swarmlet.pid":"host","swarmlet.privileged":"true","swarmlet.security-opt.0":"seccomp={}","swarmlet.shm-size":"67108864"},"TaskTemplate":{"ContainerSpec":{"Image":"busybox:latest","Labels":{"c":""},"Command":["sh","-c"],"Hostname":"h","Env":["FROM_FILE=1","B=flag","HOME=/root"],"Dir":"/w","User":"1:1","Groups":["adm"],"Init":true,"StopSignal":"INT","TTY":true,"ReadOnly":true,"Mounts":[{"Type":"tmpfs","Target":"/t"}],"StopGracePeriod":3000000000,"Healthcheck":{"Test":["CMD-SHELL","true"],"Interval":1000000000,"Timeout":2000000000,"StartPeriod":4000000000,"StartInterval":500000000,"Retries":3},"Hosts":["10.0.0.1 db"],"DNSConfig":{"Nameservers":["1.1.1.1"],"Search":["a.b"],"Options":["ndots:0"]},"Sysctls":{"net.core.somaxconn":"1"},"CapabilityAdd":["CAP_NET_ADMIN"],"CapabilityDrop":["ALL"],"Ulimits":[{"Name":"nofile","Hard":2,"Soft":1}],"OomScoreAdj":-5},"Resources":{"Limits":{"NanoCPUs":1500000000,"MemoryBytes":67108864,"Pids":9},"Reservations":{"NanoCPUs":500000000,"MemoryBytes":33554432,"GenericResources":[{"DiscreteResourceSpec":{"Kind":"gpu","Value":2}}]}},"RestartPolicy":{"Condition":"on-failure","Delay":1000000000,"MaxAttempts":7,"Window":60000000000},"Placement":{"Constraints":["node.role==worker"],"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.zone"}}],"MaxReplicas":2},"LogDriver":{"Name":"local","Options":{"max-size":"1m"}},"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":3}},"UpdateConfig":{"Parallelism":2,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0,"Order":"start-first"},"RollbackConfig":{"Parallelism":1,"Delay":1000000000,"FailureAction":"pause","Monitor":5000000000,"MaxFailureRatio":0.5,"Order":"stop-first"},"EndpointSpec":{"Mode":"dnsrr","Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080,"PublishMode":"host"}]}}"#);
 }
 
 #[test]

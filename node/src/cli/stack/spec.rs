@@ -8,8 +8,8 @@ use services::spec::{self, MountKind, PortSpec};
 use super::{IMAGE_LABEL, Stack, options};
 use crate::api::convert;
 use crate::api::dto::{
-    ConfigFileReference, ContainerSpec, FileTarget, NetworkAttachmentConfig, SecretReference,
-    ServiceSpec,
+    ConfigFileReference, ContainerSpec, DiscreteResource, FileTarget, GenericResource,
+    NetworkAttachmentConfig, SecretReference, ServiceSpec,
 };
 use crate::cli::spec::capabilities;
 use crate::cli::values::tagged;
@@ -132,10 +132,17 @@ fn reserve_generic(spec: &mut ServiceSpec, service: &Service) {
         return;
     }
     let resources = spec.task_template.resources.get_or_insert_default();
-    resources.reservations.get_or_insert_default().generic_resources = wanted
+    resources
+        .reservations
+        .get_or_insert_default()
+        .generic_resources = wanted
         .iter()
-        .map(|(kind, count)| {
-            serde_json::json!({"DiscreteResourceSpec": {"Kind": kind, "Value": count}})
+        .map(|(kind, count)| GenericResource {
+            discrete_resource_spec: Some(DiscreteResource {
+                kind: kind.clone(),
+                value: *count,
+            }),
+            ..GenericResource::default()
         })
         .collect();
 }

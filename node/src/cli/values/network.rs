@@ -1,5 +1,5 @@
 //! What a service is attached to: `net`, or the long form
-//! `name=net,alias=a,driver-opt=k=v,ip=10.0.5.9`.
+//! `name=net,alias=a,driver-opt=k=v,ip=10.0.5.9,task-ip=10.0.5.10`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,6 +18,8 @@ pub struct Attachment {
     /// Of the service on this network, at most one of each family; none: the
     /// swarm picks one.
     pub vips: Vec<IpAddr>,
+    /// Of the service's one task, by the same rule.
+    pub ips: Vec<IpAddr>,
 }
 
 pub fn attachment(text: &str) -> Result<Attachment, Invalid> {
@@ -45,8 +47,10 @@ pub fn attachment(text: &str) -> Result<Attachment, Invalid> {
                 let opts = &mut attachment.driver_opts;
                 opts.insert(key.to_ascii_lowercase(), value.to_owned());
             }
-            "ip" => attachment.add(address(value, false)?)?,
-            "ip6" => attachment.add(address(value, true)?)?,
+            "ip" => add(&mut attachment.vips, "a service", address(value, false)?)?,
+            "ip6" => add(&mut attachment.vips, "a service", address(value, true)?)?,
+            "task-ip" => add(&mut attachment.ips, "a task", address(value, false)?)?,
+            "task-ip6" => add(&mut attachment.ips, "a task", address(value, true)?)?,
             _ => return Err(Invalid::new(format!("invalid field key {key}"))),
         }
     }
@@ -56,17 +60,15 @@ pub fn attachment(text: &str) -> Result<Attachment, Invalid> {
     }
 }
 
-impl Attachment {
-    fn add(&mut self, addr: IpAddr) -> Result<(), Invalid> {
-        let same = |other: &IpAddr| other.is_ipv6() == addr.is_ipv6();
-        if self.vips.iter().any(same) {
-            return Err(Invalid::new(format!(
-                "a service has one address of each family on a network; {addr} is another"
-            )));
-        }
-        self.vips.push(addr);
-        Ok(())
+fn add(addrs: &mut Vec<IpAddr>, whose: &str, addr: IpAddr) -> Result<(), Invalid> {
+    let same = |other: &IpAddr| other.is_ipv6() == addr.is_ipv6();
+    if addrs.iter().any(same) {
+        return Err(Invalid::new(format!(
+            "{whose} has one address of each family on a network; {addr} is another"
+        )));
     }
+    addrs.push(addr);
+    Ok(())
 }
 
 fn address(text: &str, is_v6: bool) -> Result<IpAddr, Invalid> {
@@ -97,7 +99,7 @@ mod tests {
     fn a_network_is_named_in_both_syntaxes() {
         assert_eq!(attachment("net").unwrap().network, "net");
         let long =
-            attachment(r#"Name=net,alias=w,ALIAS=www,"driver-opt=K=a,b",ip=10.0.5.9,ip6=fd00::9"#)
+            attachment(r#"Name=net,alias=w,ALIAS=www,"driver-opt=K=a,b",ip=10.0.5.9,ip6=fd00::9,task-ip=10.0.5.10"#)
                 .unwrap();
         assert_eq!(
             long,
@@ -106,6 +108,7 @@ mod tests {
                 aliases: vec!["w".into(), "www".into()],
                 driver_opts: [("k".into(), "a,b".into())].into(),
                 vips: vec!["10.0.5.9".parse().unwrap(), "fd00::9".parse().unwrap()],
+                ips: vec!["10.0.5.10".parse().unwrap()],
             }
         );
     }

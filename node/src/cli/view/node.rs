@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::human::{bytes, natural_order, title};
 use super::page::Page;
+use super::service_page::generic_resources;
 use super::table::table;
 use crate::api::dto::{Node, SwarmInfo, TlsInfo};
 
@@ -122,6 +123,13 @@ pub fn node_page(node: &Node) -> String {
     let cpus = description.resources.nano_cpus / 1_000_000_000;
     page.line(1, "CPUs", &cpus.to_string());
     page.line(1, "Memory", &bytes(description.resources.memory_bytes));
+    generic_resources(1, &description.resources.generic_resources, &mut page);
+    if !description.devices.is_empty() {
+        page.head("Devices");
+        for device in &description.devices {
+            page.text(&format!(" {device}"));
+        }
+    }
     let plugins = &description.engine.plugins;
     if !plugins.is_empty() {
         page.head("Plugins");

@@ -6,8 +6,8 @@ use super::human::bytes;
 use super::page::Page;
 use super::swarm::ago;
 use crate::api::dto::{
-    ContainerSpec, FileTarget, Healthcheck, Resources, Service, ServiceSpec, TaskSpec, Time,
-    UpdateConfig,
+    ContainerSpec, FileTarget, GenericResource, Healthcheck, Resources, Service, ServiceSpec,
+    TaskSpec, Time, UpdateConfig,
 };
 use crate::cli::values::Nanos;
 
@@ -218,6 +218,7 @@ fn resources(spec: &Resources, page: &mut Page) {
         page.head_at(1, "Reservations");
         page.some(2, "CPU", &cpus(reserved.nano_cpus));
         page.some(2, "Memory", &memory(reserved.memory_bytes));
+        generic_resources(2, &reserved.generic_resources, page);
     }
     if let Some(limits) = &spec.limits {
         page.head_at(1, "Limits");
@@ -226,6 +227,28 @@ fn resources(spec: &Resources, page: &mut Page) {
         if limits.pids > 0 {
             page.line(2, "PIDs", &limits.pids.to_string());
         }
+    }
+}
+
+/// A line for each kind: how many, or which.
+pub(super) fn generic_resources(level: usize, resources: &[GenericResource], page: &mut Page) {
+    let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for resource in resources {
+        if let Some(named) = &resource.named_resource_spec {
+            kinds
+                .entry(&named.kind)
+                .or_default()
+                .push(named.value.clone());
+        }
+        if let Some(discrete) = &resource.discrete_resource_spec {
+            kinds
+                .entry(&discrete.kind)
+                .or_default()
+                .push(discrete.value.to_string());
+        }
+    }
+    for (kind, values) in kinds {
+        page.line(level, kind, &values.join(", "));
     }
 }
 

@@ -5,6 +5,8 @@
 //! engine never restarts a task's container by itself. What a spec leaves out
 //! is left out here as well, so that the image's and the engine's defaults hold.
 
+mod run;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use bollard::models::{
     MountVolumeOptionsDriverConfig, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits,
 };
 use overlay::dns::resolv::Resolv;
+use services::generic::environment;
 use services::spec::{
     ContainerSpec, Driver, Healthcheck, Mount, MountKind, PortSpec, Protocol, PublishMode,
     ResourceAmounts, TaskSpec,
@@ -33,12 +36,14 @@ pub(super) fn container_body(assignment: &Assignment, node: Id) -> Result<Contai
     let task = &assignment.spec.task;
     let container = &task.container;
     let ports = host_ports(assignment);
+    let given = environment(&assignment.generic);
+    let env: Vec<String> = container.env.iter().cloned().chain(given).collect();
     Ok(ContainerCreateBody {
         image: Some(container.image.clone()),
         labels: Some(labels(assignment, node)),
         entrypoint: filled(&container.command),
         cmd: filled(&container.args),
-        env: filled(&container.env),
+        env: filled(&env),
         hostname: container.hostname.clone(),
         user: container.user.clone(),
         working_dir: container.workdir.clone(),
@@ -189,7 +194,7 @@ fn host_config(task: &TaskSpec, ports: &[PortSpec]) -> Result<HostConfig> {
         extra_hosts: filled(&container.hosts)
             .map(|hosts| hosts.iter().flat_map(|line| extra_hosts(line)).collect()),
         log_config: task.log_driver.as_ref().map(log_config),
-        ..Default::default()
+        ..run::host_config(&container.run)
     })
 }
 

@@ -9,6 +9,7 @@
 
 mod called;
 mod create;
+mod devices;
 mod error;
 mod instance;
 mod logs;
@@ -19,7 +20,7 @@ mod pull;
 mod transfer;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -299,6 +300,10 @@ impl Runtime for DockerRuntime {
             })
         }
         .boxed()
+    }
+
+    fn devices(&self) -> BoxFuture<'_, BTreeSet<String>> {
+        devices::look().boxed()
     }
 
     fn instance(&self) -> BoxFuture<'_, Option<String>> {

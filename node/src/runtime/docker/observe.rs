@@ -2,12 +2,15 @@
 //! strange becomes the harmless value, because the engine on a device may be
 //! five years older or newer than this code.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary,
-    ContainerSummaryStateEnum, EventMessage, HealthStatusEnum, PluginsInfo, PortMap, SystemInfo,
+    ContainerSummaryStateEnum, EventMessage, GenericResourcesInner, HealthStatusEnum, PluginsInfo,
+    PortMap, SystemInfo,
 };
+use services::generic::{Amount, Generic};
 use services::object::{NodeDescription, PublishedPort};
 use services::spec::{Platform, Protocol, ResourceAmounts};
 use services::{Id, Timestamp};
@@ -142,7 +145,29 @@ pub(super) fn description(info: SystemInfo) -> NodeDescription {
         plugins: plugins(info.plugins.unwrap_or_default()),
         swarmlet_version: env!("CARGO_PKG_VERSION").to_owned(),
         subnets: Vec::new(),
+        devices: BTreeSet::new(),
+        generic: generic(info.generic_resources.unwrap_or_default()),
     }
+}
+
+/// As the engine's `node-generic-resources` say. A kind has numbers or names, and
+/// the engine refuses both at once.
+fn generic(resources: Vec<GenericResourcesInner>) -> Generic {
+    let mut generic = Generic::new();
+    for resource in resources {
+        if let Some(named) = resource.named_resource_spec {
+            let kind = generic.entry(named.kind.unwrap_or_default());
+            let names = kind.or_insert_with(|| Amount::Named(BTreeSet::new()));
+            if let Amount::Named(names) = names {
+                names.extend(named.value);
+            }
+        } else if let Some(discrete) = resource.discrete_resource_spec {
+            let number = u64::try_from(discrete.value.unwrap_or_default()).unwrap_or(0);
+            let kind = discrete.kind.unwrap_or_default();
+            generic.insert(kind, Amount::Discrete(number));
+        }
+    }
+    generic
 }
 
 fn plugins(plugins: PluginsInfo) -> Vec<(String, String)> {
@@ -168,6 +193,24 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn generic_resources_are_those_of_the_engine() {
+        let info = json!({"GenericResources": [
+            {"DiscreteResourceSpec": {"Kind": "SSD", "Value": 3}},
+            {"NamedResourceSpec": {"Kind": "GPU", "Value": "u1"}},
+            {"NamedResourceSpec": {"Kind": "GPU", "Value": "u2"}},
+            {"DiscreteResourceSpec": {"Kind": "odd", "Value": -1}},
+        ]});
+        let wanted = [
+            ("GPU", Amount::Named(["u1".into(), "u2".into()].into())),
+            ("SSD", Amount::Discrete(3)),
+            ("odd", Amount::Discrete(0)),
+        ];
+        let wanted = wanted.map(|(kind, amount)| (kind.to_owned(), amount));
+        let described = description(serde_json::from_value(info).unwrap());
+        assert_eq!(described.generic, wanted.into());
+    }
 
     /// As dockerd 20.10.24 answers `GET /containers/<id>/json`, shortened.
     fn inspected(state: Value, ports: Value) -> Container {

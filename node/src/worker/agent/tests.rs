@@ -37,6 +37,7 @@ fn assignment(number: u128, desired: TaskState) -> Assignment {
         spec: spec.into(),
         desired,
         networks: Vec::new(),
+        generic: Default::default(),
         files: BTreeMap::new(),
     }
 }

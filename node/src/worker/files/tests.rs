@@ -27,6 +27,7 @@ fn assignment(task: u128) -> Assignment {
         spec: Arc::new(ServiceSpec::default()),
         desired: TaskState::Running,
         networks: Vec::new(),
+        generic: Default::default(),
         files: BTreeMap::new(),
     };
     testing::give(&mut assignment, FileKind::Secret, "s1", b"hunter2");

@@ -20,6 +20,7 @@ fn assigned(desired: TaskState) -> Assigned {
         spec: ServiceSpec::default().into(),
         desired,
         networks: Vec::new(),
+        generic: Default::default(),
         files: BTreeMap::new(),
     };
     [(A, assignment)].into()

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::nodes::{NodeLoad, ServiceOnNodes};
+use crate::generic::{self, Wanted};
 use crate::plan::criteria::{Criteria, Unmet};
 use crate::spec::{Platform, PortSpec, Protocol, ServiceSpec};
 
@@ -12,6 +13,7 @@ use crate::spec::{Platform, PortSpec, Protocol, ServiceSpec};
 pub(super) struct Needs {
     pub(super) cpus: i64,
     pub(super) memory: i64,
+    pub(super) generic: Wanted,
     criteria: Criteria,
     pub(super) host_ports: Vec<PortSpec>,
     max_per_node: Option<u64>,
@@ -22,9 +24,10 @@ pub(super) struct Needs {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Misfit {
     Closed(&'static str),
-    Resources(&'static str),
+    Resources(String),
     Constraint(String),
     Platform,
+    Device(String),
     HostPort(Protocol, u16),
     MaxPerNode,
 }
@@ -36,6 +39,7 @@ impl Needs {
         Self {
             cpus: reservations.nano_cpus,
             memory: reservations.memory_bytes,
+            generic: spec.task.generic.clone(),
             criteria: Criteria::of(spec),
             host_ports: spec.host_ports().cloned().collect(),
             max_per_node: placement.max_per_node.filter(|&max| max > 0),
@@ -55,6 +59,7 @@ impl Needs {
         self.criteria.unmet(&load.node).map(|unmet| match unmet {
             Unmet::Constraint(text) => Misfit::Constraint(text),
             Unmet::Platform => Misfit::Platform,
+            Unmet::Device(path) => Misfit::Device(path),
         })
     }
 
@@ -66,10 +71,13 @@ impl Needs {
     fn no_room(&self, load: &NodeLoad, of_service: u32) -> Option<Misfit> {
         // A node that lost resources is overdrawn; who needs none still fits.
         if self.cpus > load.free_cpus.max(0) {
-            return Some(Misfit::Resources("not enough CPU"));
+            return Some(Misfit::Resources("not enough CPU".to_owned()));
         }
         if self.memory > load.free_memory.max(0) {
-            return Some(Misfit::Resources("not enough memory"));
+            return Some(Misfit::Resources("not enough memory".to_owned()));
+        }
+        if let Some(kind) = generic::lacking(&load.free_generic, &self.generic) {
+            return Some(Misfit::Resources(format!("not enough {kind}")));
         }
         let taken = |port: &&PortSpec| load.has_host_port(port);
         if let Some(port) = self.host_ports.iter().find(taken) {
@@ -126,15 +134,16 @@ impl Misfit {
             Self::Resources(_) => (1, "insufficient resources"),
             Self::Constraint(_) => (2, "scheduling constraints not satisfied"),
             Self::Platform => (3, "unsupported platform"),
-            Self::HostPort(..) => (4, "host-mode port already in use"),
-            Self::MaxPerNode => (5, "max replicas per node limit exceed"),
+            Self::Device(_) => (4, "missing device"),
+            Self::HostPort(..) => (5, "host-mode port already in use"),
+            Self::MaxPerNode => (6, "max replicas per node limit exceed"),
         }
     }
 
     fn detail(&self, needs: &Needs) -> String {
         match self {
-            Self::Closed(why) | Self::Resources(why) => (*why).to_owned(),
-            Self::Constraint(text) => text.clone(),
+            Self::Closed(why) => (*why).to_owned(),
+            Self::Resources(text) | Self::Constraint(text) | Self::Device(text) => text.clone(),
             Self::Platform => {
                 let names: Vec<String> =
                     needs.criteria.platforms.iter().map(platform_name).collect();

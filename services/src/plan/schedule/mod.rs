@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::draft::Draft;
 use super::slot::is_live;
 use crate::command::Change;
+use crate::generic::Generic;
 use crate::id::Id;
 use crate::object::{SlotId, Task, TaskState, TaskStatus};
 use filter::{Needs, explain};
@@ -64,10 +65,7 @@ fn place_group(draft: &mut Draft, nodes: &mut [NodeLoad], group: &[Arc<Task>]) {
     let mut explanation = None;
     for task in group {
         match tree.place(nodes, &mut service, &needs) {
-            Some(node) => {
-                let (id, node) = (task.id, node);
-                draft.emit(Change::AssignTask { id, node });
-            }
+            Some((node, generic)) => draft.emit(assign(task.id, node, generic)),
             None => {
                 let error = explanation
                     .get_or_insert_with(|| explain(nodes, &service, &needs))
@@ -104,8 +102,15 @@ fn place_on_their_nodes(
         }
         load.take(task);
         load.tasks += 1;
-        let id = task.id;
-        draft.emit(Change::AssignTask { id, node });
+        let generic = load.give(&needs.generic);
+        draft.emit(assign(task.id, node, generic));
+    }
+}
+
+fn assign(id: Id, node: Id, generic: Generic) -> Change {
+    match generic.is_empty() {
+        true => Change::AssignTask { id, node },
+        false => Change::AssignTaskWith { id, node, generic },
     }
 }
 

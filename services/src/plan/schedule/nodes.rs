@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::generic::{self, Generic, Wanted};
 use crate::id::Id;
 use crate::object::{Node, Task, TaskState};
 use crate::observed::NodeHealth;
@@ -22,6 +23,7 @@ pub(super) struct NodeLoad {
     pub(super) closed: Option<&'static str>,
     pub(super) free_cpus: i64,
     pub(super) free_memory: i64,
+    pub(super) free_generic: Generic,
     /// Live tasks, of all services.
     pub(super) tasks: u32,
     /// With the addresses of the node that they are published on.
@@ -44,6 +46,7 @@ fn load_node(draft: &Draft, node: &Arc<Node>) -> NodeLoad {
         closed: closed(draft, node),
         free_cpus: resources.nano_cpus,
         free_memory: resources.memory_bytes,
+        free_generic: draft.state().free_generic(node.id),
         tasks: 0,
         host_ports: BTreeMap::new(),
     };
@@ -51,6 +54,10 @@ fn load_node(draft: &Draft, node: &Arc<Node>) -> NodeLoad {
         let runs = draft.occupies(task);
         if runs {
             load.take(task);
+        }
+        // Given up with its node, which has come back with it.
+        if runs && task.status.state.is_final() {
+            generic::take(&mut load.free_generic, &task.generic);
         }
         if runs && is_live(task) {
             load.tasks += 1;
@@ -76,6 +83,13 @@ impl NodeLoad {
         self.free_cpus = self.free_cpus.saturating_sub(needs.nano_cpus);
         self.free_memory = self.free_memory.saturating_sub(needs.memory_bytes);
         self.take_ports(task.spec.host_ports());
+    }
+
+    /// What a task that is placed here is given.
+    pub(super) fn give(&mut self, wanted: &Wanted) -> Generic {
+        let given = generic::choose(&self.free_generic, wanted);
+        generic::take(&mut self.free_generic, &given);
+        given
     }
 
     pub(super) fn take_ports<'a>(&mut self, ports: impl IntoIterator<Item = &'a PortSpec>) {

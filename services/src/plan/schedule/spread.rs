@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use super::filter::Needs;
 use super::nodes::{NodeLoad, ServiceOnNodes};
 use crate::constraint::spread_value;
+use crate::generic::Generic;
 use crate::id::Id;
 
 /// The order between nodes; the last is the node's index.
@@ -54,13 +55,14 @@ impl Tree {
         !self.branches.is_empty() || !self.nodes.is_empty()
     }
 
-    /// Takes room for one task on the best node. `None`: there is no room.
+    /// Takes room for one task on the best node, and what it is given there.
+    /// `None`: there is no room.
     pub(super) fn place(
         &mut self,
         nodes: &mut [NodeLoad],
         service: &mut ServiceOnNodes,
         needs: &Needs,
-    ) -> Option<Id> {
+    ) -> Option<(Id, Generic)> {
         let placed = match self.least_loaded() {
             Some(value) => {
                 let branch = self.branches.get_mut(&value)?;
@@ -89,17 +91,18 @@ impl Tree {
         nodes: &mut [NodeLoad],
         service: &mut ServiceOnNodes,
         needs: &Needs,
-    ) -> Option<Id> {
+    ) -> Option<(Id, Generic)> {
         let Reverse((.., index)) = self.nodes.pop()?;
         let load = nodes.get_mut(index)?;
         load.free_cpus = load.free_cpus.saturating_sub(needs.cpus);
         load.free_memory = load.free_memory.saturating_sub(needs.memory);
+        let given = load.give(&needs.generic);
         load.take_ports(&needs.host_ports);
         load.tasks += 1;
         service.tasks[index] += 1;
         if needs.fits(load, service.tasks[index]) {
             self.nodes.push(Reverse(rank(index, load, service)));
         }
-        Some(load.node.id)
+        Some((load.node.id, given))
     }
 }

@@ -2,6 +2,9 @@
 
 mod allocating;
 mod attaching;
+mod devices;
+mod fixed;
+mod generic;
 mod jobs;
 mod per_node;
 mod placing;

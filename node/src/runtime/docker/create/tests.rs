@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use services::generic::Amount;
 use services::object::TaskState;
 use services::spec::{
     BindOptions, DnsConfig, EndpointSpec, Resources, ServiceSpec, TmpfsOptions, Ulimit,
@@ -27,6 +28,7 @@ fn assignment(change: impl FnOnce(&mut ServiceSpec)) -> Assignment {
         spec: Arc::new(spec),
         desired: TaskState::Running,
         networks: Vec::new(),
+        generic: Default::default(),
         files: BTreeMap::new(),
     }
 }
@@ -86,6 +88,16 @@ fn a_users_label_cannot_pose_as_ours() {
     let labels = body.labels.unwrap();
     assert_eq!(labels[label::TASK_ID], Id::from_u128(1).to_string());
     assert_eq!(labels["tier"], "front");
+}
+
+#[test]
+fn a_container_is_told_what_it_was_given() {
+    let mut assignment = assignment(|spec| spec.task.container.env = strings(&["A=1"]));
+    let names = Amount::Named(["u1".into(), "u2".into()].into());
+    assignment.generic = [("gpu".into(), names), ("ssd".into(), Amount::Discrete(3))].into();
+    let body = container_body(&assignment, NODE).unwrap();
+    let wanted = ["A=1", "DOCKER_RESOURCE_GPU=u1,u2", "DOCKER_RESOURCE_SSD=3"];
+    assert_eq!(body.env.unwrap(), wanted);
 }
 
 #[test]
