@@ -18,6 +18,7 @@ mod logs;
 mod losses;
 mod members;
 mod modes;
+mod options;
 mod overlay;
 mod presence;
 mod refusals;
@@ -113,6 +114,10 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "a_container_is_what_its_service_says",
         run: driver::a_container_is_what_its_service_says,
+    },
+    Scenario {
+        name: "tasks_get_what_docker_run_can_ask_for",
+        run: options::tasks_get_what_docker_run_can_ask_for,
     },
     Scenario {
         name: "services_reach_each_other_by_name_from_every_device",
