@@ -10,18 +10,18 @@ pub struct Words(pub Vec<String>);
 /// comments.
 ///
 /// # Errors
-/// Which quote is not closed.
+/// Which quote is not closed. The text is not shown: there may be a password in it.
 pub fn words(text: &str) -> Result<Words, Invalid> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut chars = text.chars();
-    let unclosed = || Invalid::new(format!("a quote is not closed in {text:?}"));
+    let unclosed = |quote| Invalid::new(format!("a quote ({quote}) is not closed"));
     while let Some(c) = chars.next() {
         match c {
             '\'' => {
                 let word = word.get_or_insert_default();
                 loop {
-                    match chars.next().ok_or_else(unclosed)? {
+                    match chars.next().ok_or_else(|| unclosed('\''))? {
                         '\'' => break,
                         c => word.push(c),
                     }
@@ -30,9 +30,9 @@ pub fn words(text: &str) -> Result<Words, Invalid> {
             '"' => {
                 let word = word.get_or_insert_default();
                 loop {
-                    match chars.next().ok_or_else(unclosed)? {
+                    match chars.next().ok_or_else(|| unclosed('"'))? {
                         '"' => break,
-                        '\\' => word.push(chars.next().ok_or_else(unclosed)?),
+                        '\\' => word.push(chars.next().ok_or_else(|| unclosed('"'))?),
                         c => word.push(c),
                     }
                 }
@@ -40,7 +40,7 @@ pub fn words(text: &str) -> Result<Words, Invalid> {
             '\\' => {
                 let escaped = chars
                     .next()
-                    .ok_or_else(|| Invalid::new(format!("{text:?} ends in a backslash")))?;
+                    .ok_or_else(|| Invalid::new("there is nothing after the last backslash"))?;
                 word.get_or_insert_default().push(escaped);
             }
             '#' if word.is_none() => {

@@ -40,7 +40,12 @@ pub(super) fn read_model(
     fields.item("version");
     let mut project = Project {
         name: fields.get("name", project_name),
-        services: fields.or_default("services", |item| named(item, service::read_service)),
+        services: fields.or_default("services", |item| {
+            named(item, |name, item| {
+                let is_on = references::is_on(item.node, profiles);
+                is_on.then(|| service::read_service(name, item)).flatten()
+            })
+        }),
         networks: fields.or_default("networks", |item| named(item, network::read_network)),
         volumes: fields.or_default("volumes", |item| named(item, volume::read_volume)),
         secrets: fields.or_default("secrets", |item| {
@@ -62,7 +67,7 @@ pub(super) fn read_model(
         fields.error_at("services", "a project has at least one service");
     }
     fields.finish();
-    references::resolve(&mut project, services.as_ref()?, profiles);
+    references::resolve(&mut project, services.as_ref()?);
     Some(project)
 }
 

@@ -5,25 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::item::{Fields, Item};
 use super::super::model::{Project, Service};
 use super::super::nearest::nearest;
+use super::super::node::{Node, Value};
 use crate::spec::MountKind;
 
 const DEFAULT: &str = "default";
 /// Turns all profiles on.
 const ALL: &str = "*";
 
-/// Leaves out the services whose profiles are off, makes the default network
-/// and notes what is named and not there. `services` is where they were read.
-pub(super) fn resolve(project: &mut Project, services: &Item<'_>, profiles: &BTreeSet<String>) {
+/// Whether one of the service's profiles is on, or it has none. Of those that are
+/// off nothing else is read: what they lack, nobody needs.
+pub(super) fn is_on(service: &Node, profiles: &BTreeSet<String>) -> bool {
+    let Some(Value::List(own)) = service.get("profiles").map(|node| &node.value) else {
+        return true;
+    };
+    let mut own = own.iter().filter_map(Node::as_text).peekable();
+    own.peek().is_none() || profiles.contains(ALL) || own.any(|name| profiles.contains(name))
+}
+
+/// Makes the default network and notes what is named and not there. `services` is
+/// where they were read.
+pub(super) fn resolve(project: &mut Project, services: &Item<'_>) {
     let all: BTreeSet<String> = match services.node.as_map() {
         Some(map) => map.keys().cloned().collect(),
         None => return,
     };
-    let is_on = |service: &Service| {
-        service.profiles.is_empty()
-            || profiles.contains(ALL)
-            || service.profiles.iter().any(|name| profiles.contains(name))
-    };
-    project.services.retain(|_, service| is_on(service));
     if project.used_networks().contains(DEFAULT) {
         project.networks.entry(DEFAULT.to_owned()).or_default();
     }

@@ -93,7 +93,7 @@ configs:
     stack.yml:13:33: services.web.deploy.placement.constraints[0]: constraint expected one operator from ==, !=
     stack.yml:14:25: services.web.healthcheck.test: "curl" must be NONE, CMD or CMD-SHELL, and the command follow it
     stack.yml:14:45: services.web.healthcheck.disable: "maybe" is neither true nor false
-    stack.yml:15:14: services.web.command: a quote is not closed in "echo 'x"
+    stack.yml:15:14: services.web.command: a quote (') is not closed
     stack.yml:16:24: services.web.stop_grace_period: unknown unit "soon" in duration "soon" (ns, us, ms, s, m or h)
     stack.yml:17:10: services.web.tty: "perhaps" is neither true nor false
     stack.yml:18:5: services.web.secrets: "none" is not there: name it under the top-level `secrets`

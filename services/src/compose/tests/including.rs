@@ -171,6 +171,19 @@ services:
 }
 
 #[test]
+fn what_profiles_leave_out_may_lack_what_it_needs() {
+    let stack = stack(
+        r#"
+services:
+  web: {image: web}
+  debug: {profiles: [debug], build: ., env_file: mine.env}
+"#,
+    );
+    assert_eq!(stack.project().services.len(), 1);
+    assert!(stack.profile("debug").errors().contains("services.debug"));
+}
+
+#[test]
 fn values_of_env_files_use_what_is_said_before_them() {
     let stack = web("env_file: [a.env, b.env]\nenvironment: {OWN: own}")
         .file("a.env", "HOST=db\n")
