@@ -86,8 +86,11 @@ impl Client {
         })
     }
 
+    /// openraft opens a stream anew the moment that it could not be opened: its own
+    /// back-off is between the requests of one.
     async fn connect(&self, limit: Duration) -> io::Result<Connected> {
-        timeout(limit, self.network.peers.connect(self.id, self.addr))
+        let connecting = self.network.peers.connect_when_due(self.id, self.addr);
+        timeout(limit, connecting)
             .await
             .map_err(|_| timed_out("connecting"))?
     }

@@ -21,7 +21,7 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::{
     frame,
@@ -164,6 +164,19 @@ impl Peers {
             }
         };
         attempt.await.map_err(|error| copy(&error))
+    }
+
+    /// The same for whoever asks again at once: waits for the end of the pause after
+    /// an attempt that failed.
+    pub async fn connect_when_due(&self, id: NodeId, addr: SocketAddr) -> io::Result<Connected> {
+        let due = match &*lock(&self.link(id)) {
+            Link::Down { until, .. } => Some(*until),
+            Link::New | Link::Dialing(_) | Link::Up(_) => None,
+        };
+        if let Some(due) = due {
+            sleep_until(due).await;
+        }
+        self.connect(id, addr).await
     }
 
     fn attempt(
