@@ -6,6 +6,7 @@
 //! JSON bytes, because users' specs grow with every release.
 
 mod mode;
+mod own_network;
 mod run;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::generic::Wanted;
 use crate::id::Id;
 use crate::registry::RegistryAuth;
 pub use mode::Mode;
+pub use own_network::OwnNetwork;
 pub use run::{Device, GpuCount, GpuRequest, IpcMode, PidMode, RunOptions, SecurityOption};
 
 pub type Labels = BTreeMap<String, String>;
@@ -119,6 +121,9 @@ pub struct TaskSpec {
     pub force_update: u64,
     /// Overlay networks; the one for ingress is not among them.
     pub networks: Vec<NetworkAttachment>,
+    /// Instead of them, one of its node's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_network: Option<OwnNetwork>,
     /// For the registry that the image comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry_auth: Option<RegistryAuth>,

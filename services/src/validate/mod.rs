@@ -45,6 +45,7 @@ pub fn validate_service(spec: &ServiceSpec) -> Result<(), Refusal> {
     check_task(&spec.task)?;
     expand::check_service(spec).map_err(|error| invalid(error.to_string()))?;
     check_mode(spec)?;
+    run::check_own_network(spec)?;
     run::check_fixed_addresses(spec)?;
     check_update("update", spec.update.as_ref())?;
     check_update("rollback", spec.rollback.as_ref())?;

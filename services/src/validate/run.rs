@@ -6,7 +6,9 @@ use std::net::IpAddr;
 
 use super::{invalid, resolved};
 use crate::command::Refusal;
-use crate::spec::{Mode, NetworkAttachment, RunOptions, ServiceSpec, UpdateConfig, UpdateOrder};
+use crate::spec::{
+    Mode, NetworkAttachment, OwnNetwork, RunOptions, ServiceSpec, UpdateConfig, UpdateOrder,
+};
 
 const MAX_DEVICES: usize = 64;
 const MAX_SECURITY_OPTIONS: usize = 32;
@@ -34,6 +36,32 @@ pub(super) fn check_run(run: &RunOptions) -> Result<(), Refusal> {
     }
     if run.shm_size.is_some_and(|size| size <= 0) {
         return Err(invalid("ContainerSpec: shm size must be greater than 0"));
+    }
+    Ok(())
+}
+
+/// What the engine of the node would refuse for each task, or leave out.
+pub(super) fn check_own_network(spec: &ServiceSpec) -> Result<(), Refusal> {
+    let Some(network) = spec.task.own_network else {
+        return Ok(());
+    };
+    let name = network.as_str();
+    if !spec.task.networks.is_empty() {
+        return Err(invalid(format!(
+            "TaskSpec: a task on its node's own network {name:?} is on no other network: take out \
+             one or the other"
+        )));
+    }
+    if network == OwnNetwork::None && !spec.ports().is_empty() {
+        return Err(invalid(
+            "EndpointSpec: a task on network \"none\" cannot be reached: take out its ports",
+        ));
+    }
+    if spec.has_ingress_ports() {
+        return Err(invalid(format!(
+            "EndpointSpec: a task on its node's own network {name:?} is not on the ingress network: \
+             publish its ports with mode=host"
+        )));
     }
     Ok(())
 }
@@ -91,6 +119,7 @@ fn first(network: &NetworkAttachment) -> String {
 mod tests {
     use super::*;
     use crate::id::Id;
+    use crate::spec::{PortSpec, Protocol, PublishMode};
     use crate::testing::{attach, web};
     use crate::validate::validate_service;
 
@@ -131,6 +160,43 @@ mod tests {
                 .push("10.0.5.8".parse().unwrap());
         };
         assert!(with_address(more).is_err());
+    }
+
+    #[test]
+    fn a_task_on_its_nodes_own_network_is_on_no_other() {
+        let on = |network, edit: &dyn Fn(&mut ServiceSpec)| {
+            let mut spec = web(1);
+            spec.task.own_network = Some(network);
+            edit(&mut spec);
+            validate_service(&spec).map_err(|refusal| refusal.message)
+        };
+        let publish = |mode| {
+            move |spec: &mut ServiceSpec| {
+                let ports = &mut spec.endpoint.get_or_insert_default().ports;
+                ports.push(PortSpec {
+                    name: None,
+                    protocol: Protocol::Tcp,
+                    target: 80,
+                    published: 8080,
+                    mode,
+                    host_ip: None,
+                });
+            }
+        };
+        for network in [OwnNetwork::Host, OwnNetwork::Bridge] {
+            assert_eq!(on(network, &|_| ()), Ok(()));
+            assert_eq!(on(network, &publish(PublishMode::Host)), Ok(()));
+            let refused = on(network, &publish(PublishMode::Ingress)).unwrap_err();
+            assert!(
+                refused.contains("publish its ports with mode=host"),
+                "{refused}"
+            );
+            let refused = on(network, &|spec| attach(spec, Id::from_u128(7))).unwrap_err();
+            assert!(refused.contains("is on no other network"), "{refused}");
+        }
+        assert_eq!(on(OwnNetwork::None, &|_| ()), Ok(()));
+        let refused = on(OwnNetwork::None, &publish(PublishMode::Host)).unwrap_err();
+        assert!(refused.contains("cannot be reached"), "{refused}");
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub fn tasks_get_what_docker_run_can_ask_for(context: &Context) -> Result<()> {
     claim("generic resources are given once", || {
         generic(&swarm, h1, swarm.host(3))
     })?;
+    claim("a task is on its node's own network", || {
+        on_own_network(&swarm, h1)
+    })?;
     claim("what means nothing is refused", || {
         let create = "service create --detach";
         let known = "those of services are swarmlet.device";
@@ -135,6 +138,26 @@ fn addressed(swarm: &Swarm, h1: &Host) -> Result<()> {
     })?;
     let why = "it is for a service with one replica";
     refused(h1, "service scale plc=2", why)
+}
+
+fn on_own_network(swarm: &Swarm, h1: &Host) -> Result<()> {
+    let line = "service create --detach --name bare --network host --stop-grace-period 1s \
+                --publish published=80,target=80,mode=host whoami";
+    swarmlet(h1, line)?;
+    let inside = swarm.inside(h1, "bare", 1)?.remove(0);
+    let namespace = ["readlink", "/proc/self/ns/net"];
+    let (own, of_host) = (exec(&inside, &namespace)?, inside.host().ok(&namespace)?);
+    ensure!(own == of_host, "it is in {own}, its host in {of_host}");
+    let line = "service create --detach --name mute --network none --stop-grace-period 1s whoami";
+    swarmlet(h1, line)?;
+    let inside = swarm.inside(h1, "mute", 1)?.remove(0);
+    let links = exec(&inside, &["ls", "/sys/class/net"])?;
+    ensure!(links.trim() == "lo", "{links}");
+    let tasks = kit::get(h1, &format!("/tasks?{}", kit::filters("service", "mute")))?;
+    let network = &tasks[0]["NetworksAttachments"][0]["Network"]["Spec"]["Name"];
+    ensure!(*network == json!("none"), "{tasks}");
+    let line = "service create --detach --network host --publish 8080:80 whoami";
+    refused(h1, line, "publish its ports with mode=host")
 }
 
 fn generic(swarm: &Swarm, h1: &Host, h3: &Host) -> Result<()> {

@@ -31,7 +31,7 @@ use super::error::ApiError;
 pub use cluster::{cluster_info, cluster_spec, join_tokens};
 pub use doctor::doctor;
 pub use file::{file, file_spec};
-pub use network::{OVERLAY, SWARMLET, driver_of, network, network_spec};
+pub use network::{OVERLAY, SWARMLET, driver_of, network, network_spec, own_network};
 pub use node::{node, node_spec};
 pub use request::{init_request, join_request, up_request};
 pub use service::{insert_defaults, service, service_spec, show_port, show_service_spec};

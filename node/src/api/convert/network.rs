@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use services::object::{self, TaskAddress};
-use services::spec;
+use services::spec::{self, OwnNetwork};
 use services::{Id, State};
 
 use super::{container, said, service};
@@ -265,6 +265,86 @@ fn ipam_options(network: &object::Network) -> IpamOptions {
                 gateway: subnet.gateway.to_string(),
             })
             .collect(),
+    }
+}
+
+/// A node's own network, as far as the swarm has it: Docker shows as little.
+pub fn own_network(network: OwnNetwork, view: View<'_>) -> NetworkResource {
+    let cluster = view.state.cluster();
+    NetworkResource {
+        name: network.as_str().into(),
+        id: network.id().to_string(),
+        created: Time(cluster.map(|it| it.meta.created).unwrap_or_default()),
+        scope: "swarm".into(),
+        driver: network.driver().into(),
+        ipam: Ipam {
+            config: Some(Vec::new()),
+            ..Ipam::default()
+        },
+        labels: Some(predefined()),
+        ..NetworkResource::default()
+    }
+}
+
+pub(super) fn show_own_attachment(network: OwnNetwork, state: &State) -> NetworkAttachment {
+    let made = state.cluster().map(|it| it.meta.created);
+    let driver = || Driver {
+        name: network.driver().into(),
+        options: Labels::new(),
+    };
+    NetworkAttachment {
+        network: dto::Network {
+            id: network.id().to_string(),
+            created_at: Time(made.unwrap_or_default()),
+            updated_at: Time(made.unwrap_or_default()),
+            spec: dto::NetworkSpec {
+                name: network.as_str().into(),
+                labels: predefined(),
+                driver_configuration: Some(driver()),
+                scope: "swarm".into(),
+                ..dto::NetworkSpec::default()
+            },
+            driver_state: driver(),
+            ipam_options: Some(IpamOptions::default()),
+            ..dto::Network::default()
+        },
+        addresses: Vec::new(),
+    }
+}
+
+/// Docker's mark.
+fn predefined() -> Labels {
+    Labels::from([("com.docker.swarm.predefined".into(), "true".into())])
+}
+
+/// Takes the node's own network out of what a service is on.
+///
+/// # Errors
+/// 400 where there are several: a container is on one at most.
+pub(super) fn take_own(
+    networks: &mut Vec<spec::NetworkAttachment>,
+) -> Result<Option<OwnNetwork>, ApiError> {
+    let mut own = None;
+    for network in networks
+        .iter()
+        .filter_map(|it| OwnNetwork::with_id(it.target))
+    {
+        if let Some(other) = own.replace(network) {
+            return Err(ApiError::invalid_argument(format!(
+                "TaskSpec: a task cannot be on networks {:?} and {:?} of its node at once",
+                other.as_str(),
+                network.as_str()
+            )));
+        }
+    }
+    networks.retain(|it| OwnNetwork::with_id(it.target).is_none());
+    Ok(own)
+}
+
+pub(super) fn show_own_target(network: OwnNetwork) -> NetworkAttachmentConfig {
+    NetworkAttachmentConfig {
+        target: network.id().to_string(),
+        ..NetworkAttachmentConfig::default()
     }
 }
 

@@ -87,6 +87,10 @@ fn task_spec(dto: dto::TaskSpec, find: FindNetwork<'_>) -> Result<spec::TaskSpec
         .as_ref()
         .and_then(|it| it.reservations.as_ref());
     let reserved = reserved.map_or(&[][..], |it| &it.generic_resources);
+    let attachments = dto.networks.into_iter();
+    let attachments = attachments.map(|it| network::attachment(it, find));
+    let mut networks: Vec<_> = attachments.collect::<Result<_, _>>()?;
+    let own_network = network::take_own(&mut networks)?;
     Ok(spec::TaskSpec {
         generic: generic::wanted(reserved)?,
         container: container::container_spec(dto.container_spec.unwrap_or_default())?,
@@ -94,11 +98,8 @@ fn task_spec(dto: dto::TaskSpec, find: FindNetwork<'_>) -> Result<spec::TaskSpec
         restart: dto.restart_policy.map(placement::restart).transpose()?,
         placement: dto.placement.map(placement::placement),
         log_driver: dto.log_driver.map(container::driver),
-        networks: dto
-            .networks
-            .into_iter()
-            .map(|it| network::attachment(it, find))
-            .collect::<Result<_, _>>()?,
+        networks,
+        own_network,
         force_update: dto.force_update,
         registry_auth: None,
     })
@@ -229,17 +230,21 @@ fn endpoint(service: &object::Service) -> Endpoint {
         [] => service.spec.ports(),
         ports => ports,
     };
+    let vips = given.vips.iter().map(|vip| VirtualIp {
+        network_id: vip.network.to_string(),
+        addr: vip.addr.to_string(),
+    });
+    // Docker lists a network without an address, too.
+    let has_vips = service.spec.endpoint_mode() == EndpointMode::Vip;
+    let own = service.spec.task.own_network.filter(|_| has_vips);
+    let own = own.into_iter().map(|network| VirtualIp {
+        network_id: network.id().to_string(),
+        addr: String::new(),
+    });
     Endpoint {
         spec,
         ports: ports.iter().map(show_port).collect(),
-        virtual_ips: given
-            .vips
-            .iter()
-            .map(|vip| VirtualIp {
-                network_id: vip.network.to_string(),
-                addr: vip.addr.to_string(),
-            })
-            .collect(),
+        virtual_ips: own.chain(vips).collect(),
     }
 }
 

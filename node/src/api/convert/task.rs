@@ -11,6 +11,10 @@ use crate::api::dto::{
 
 /// `status` is the newest that is known of the task.
 pub fn task(task: &object::Task, status: &TaskStatus, state: &State) -> Task {
+    let given = task.addresses.iter();
+    let given = given.filter_map(|address| network::show_attachment(address, state));
+    let own = task.spec.task.own_network.into_iter();
+    let own = own.map(|network| network::show_own_attachment(network, state));
     Task {
         id: task.id.to_string(),
         version: Version {
@@ -28,11 +32,7 @@ pub fn task(task: &object::Task, status: &TaskStatus, state: &State) -> Task {
             .unwrap_or_default(),
         status: show_status(status),
         desired_state: task.shown_desired().as_str().into(),
-        networks_attachments: task
-            .addresses
-            .iter()
-            .filter_map(|address| network::show_attachment(address, state))
-            .collect(),
+        networks_attachments: own.chain(given).collect(),
         generic_resources: generic::show(&task.generic),
         job_iteration: task.job_iteration.map(|index| Version { index }),
     }
@@ -40,12 +40,14 @@ pub fn task(task: &object::Task, status: &TaskStatus, state: &State) -> Task {
 
 pub(super) fn show_task_spec(spec: &spec::TaskSpec) -> TaskSpec {
     let resources = spec.resources.as_ref();
+    let networks = spec.networks.iter().map(network::show_target);
+    let own = spec.own_network.into_iter().map(network::show_own_target);
     TaskSpec {
         container_spec: Some(container::show_container_spec(&spec.container)),
         resources: resources.map(|it| placement::show_resources(it, &spec.generic)),
         restart_policy: spec.restart.as_ref().map(placement::show_restart),
         placement: spec.placement.as_ref().map(placement::show_placement),
-        networks: spec.networks.iter().map(network::show_target).collect(),
+        networks: own.chain(networks).collect(),
         log_driver: spec.log_driver.as_ref().map(container::show_driver),
         force_update: spec.force_update,
         runtime: String::new(),

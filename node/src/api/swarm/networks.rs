@@ -7,7 +7,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use services::object::{Network, TaskState};
-use services::spec::NetworkSpec;
+use services::spec::{NetworkSpec, OwnNetwork};
 use services::{Command, Id, State, validate_network};
 use tokio::time::{Instant, sleep};
 
@@ -17,7 +17,7 @@ use crate::api::dto::{
     NetworkCreateRequest, NetworkCreateResponse, NetworkResource, NetworksPruned,
 };
 use crate::api::error::ApiError;
-use crate::api::networks::{PREDEFINED, Prunable};
+use crate::api::networks::Prunable;
 use crate::api::query::{Filters, Query};
 use crate::api::{convert, json};
 use crate::clock;
@@ -93,11 +93,22 @@ pub(in crate::api) fn find(
     text: &str,
     query: &Query,
 ) -> Result<NetworkResource, ApiError> {
+    let scope = query.text("scope").trim();
+    if let Some(own) = own_network(text, scope == "swarm") {
+        return Ok(convert::own_network(own, view));
+    }
     let network = view.state.find_network(text).map_err(ApiError::lookup)?;
-    match query.text("scope").trim() {
+    match scope {
         "" | "swarm" => Ok(convert::network(network, view, query.flag("verbose"))),
         _ => Err(ApiError::not_found(format!("network {text} not found"))),
     }
+}
+
+/// The one that every node has by itself: by its id, and by its name where that
+/// is not the engine's own.
+fn own_network(text: &str, by_name: bool) -> Option<OwnNetwork> {
+    let by_id = text.parse().ok().and_then(OwnNetwork::with_id);
+    by_id.or_else(|| OwnNetwork::named(text).filter(|_| by_name))
 }
 
 pub(super) fn inspect(swarm: &dyn Manager, id: &str, query: &Query) -> Reply {
@@ -107,13 +118,10 @@ pub(super) fn inspect(swarm: &dyn Manager, id: &str, query: &Query) -> Reply {
 
 /// The network that the spec of a service names.
 pub(super) fn for_service(view: View<'_>, text: &str) -> Result<Id, ApiError> {
+    if let Some(own) = own_network(text, true) {
+        return Ok(own.id());
+    }
     let network = view.state.find_network(text).map_err(|refusal| {
-        if PREDEFINED.contains(&text) {
-            return ApiError::unimplemented(format!(
-                "services on the nodes' own network {text} are not in this version; publish \
-                 ports with mode=host"
-            ));
-        }
         // Docker's status for it.
         let error = ApiError::lookup(refusal);
         match error.status {

@@ -259,6 +259,95 @@ async fn services_on_networks_are_refused_as_by_docker() {
     }
 }
 
+fn on_own(network: &str, edit: impl FnOnce(&mut Value)) -> Value {
+    let mut spec = web();
+    spec["TaskTemplate"]["Networks"] = json!([{"Target": network}]);
+    spec["EndpointSpec"] = json!({"Ports": [
+        {"TargetPort": 80, "PublishedPort": 8080, "PublishMode": "host"},
+    ]});
+    edit(&mut spec);
+    spec
+}
+
+#[tokio::test]
+async fn a_service_is_on_a_network_that_every_node_has() {
+    let fake = swarm_with_network().await;
+    serve(&fake, &on_own("host", |_| ())).await;
+    // What the docker program asks before it creates the service.
+    let network = get(&fake, "/v1.41/networks/host?scope=swarm").await.json();
+    let host = json!({
+        "Name": "host", "Driver": "host", "Scope": "swarm",
+        "Labels": {"com.docker.swarm.predefined": "true"},
+    });
+    for (key, value) in host.as_object().unwrap() {
+        assert_eq!(network[key], *value, "{key}");
+    }
+    let by_id = format!("/networks/{}", network["Id"].as_str().unwrap());
+    assert_eq!(get(&fake, &by_id).await.json(), network);
+    // The engine's own are listed, and not these.
+    let listed = get(&fake, "/networks").await.json();
+    let names = listed.as_array().unwrap().iter().map(|it| &it["Name"]);
+    assert!(names.into_iter().all(|name| name != "host"), "{listed}");
+
+    let shown = get(&fake, "/services/web").await.json();
+    assert_eq!(
+        shown["Spec"]["TaskTemplate"]["Networks"],
+        json!([{"Target": network["Id"]}])
+    );
+    assert_eq!(
+        shown["Endpoint"]["VirtualIPs"],
+        json!([{"NetworkID": network["Id"]}])
+    );
+    let tasks = get(&fake, "/tasks").await.json();
+    let attached = tasks[0]["NetworksAttachments"].as_array().unwrap();
+    assert_eq!(attached.len(), 1);
+    let attached = &attached[0];
+    assert_eq!(attached["Addresses"], Value::Null);
+    assert_eq!(attached["Network"]["ID"], network["Id"]);
+    assert_eq!(attached["Network"]["DriverState"]["Name"], "host");
+    let spec = &attached["Network"]["Spec"];
+    assert_eq!(
+        (&spec["Name"], &spec["Labels"]),
+        (&json!("host"), &host["Labels"])
+    );
+
+    // A client sends back what it was shown.
+    let update = format!("/services/web/update?version={}", shown["Version"]["Index"]);
+    let updated = post(&fake, &update, &shown["Spec"]).await;
+    assert_eq!(updated.status, 200, "{}", updated.json());
+    let again = get(&fake, "/services/web").await.json();
+    assert_eq!(again["Spec"], shown["Spec"]);
+}
+
+#[tokio::test]
+async fn a_task_on_its_nodes_own_network_is_on_that_alone() {
+    let fake = swarm_with_network().await;
+    let networks = |other: &'static str| {
+        move |spec: &mut Value| {
+            let networks = spec["TaskTemplate"]["Networks"].as_array_mut().unwrap();
+            networks.push(json!({"Target": other}));
+        }
+    };
+    let ingress =
+        |spec: &mut Value| spec["EndpointSpec"]["Ports"][0]["PublishMode"] = json!("ingress");
+    for (spec, why) in [
+        (on_own("host", networks("ov1")), "is on no other network"),
+        (
+            on_own("host", networks("bridge")),
+            "\"host\" and \"bridge\" of its node at once",
+        ),
+        (
+            on_own("bridge", ingress),
+            "publish its ports with mode=host",
+        ),
+        (on_own("none", |_| ()), "cannot be reached"),
+    ] {
+        let refused = post(&fake, "/services/create", &spec).await;
+        assert_eq!(refused.status, 400);
+        assert!(refused.message().contains(why), "{}", refused.message());
+    }
+}
+
 #[tokio::test]
 async fn a_host_address_outlives_clients_that_do_not_know_it() {
     let fake = swarm_with_network().await;

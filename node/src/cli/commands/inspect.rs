@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hyper::Method;
 use serde::de::DeserializeOwned;
+use services::spec::OwnNetwork;
 
 use super::{Session, filters, now};
 use crate::api::dto::{NetworkResource, Node, Service};
@@ -48,7 +49,9 @@ impl Session<'_> {
     async fn network_names(&self) -> BTreeMap<String, String> {
         let target = Target::new(&["networks"]).query("filters", &filters([("scope", "swarm")]));
         let networks: Vec<NetworkResource> = self.client.get(&target).await.unwrap_or_default();
-        networks.into_iter().map(|it| (it.id, it.name)).collect()
+        let own = OwnNetwork::ALL.map(|it| (it.id().to_string(), it.as_str().to_owned()));
+        let networks = networks.into_iter().map(|it| (it.id, it.name));
+        networks.chain(own).collect()
     }
 
     /// An object's JSON, as the daemon wrote it.

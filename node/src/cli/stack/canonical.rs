@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use services::file::FileKind;
+use services::spec::OwnNetwork;
 use services::{Id, validate_file, validate_network, validate_service};
 
 use crate::api::convert;
@@ -77,10 +78,13 @@ impl Ids {
         }
         let find = |text: &str| match self.networks.get(text) {
             Some(id) => Ok(*id),
-            // A spec that is there names its networks by their ids.
-            None => text
-                .parse()
-                .map_err(|_| ApiError::not_found(format!("network {text} not found"))),
+            None => match OwnNetwork::named(text) {
+                Some(own) => Ok(own.id()),
+                // A spec that is there names its networks by their ids.
+                None => text
+                    .parse()
+                    .map_err(|_| ApiError::not_found(format!("network {text} not found"))),
+            },
         };
         let read = convert::service_spec(spec, &find).map_err(|error| error.message)?;
         validate_service(&read).map_err(|refusal| refusal.message)?;
@@ -95,6 +99,9 @@ impl Ids {
     /// What a network's id is called.
     pub fn network_name(&self, id: &str) -> Option<&str> {
         let id: Id = id.parse().ok()?;
+        if let Some(own) = OwnNetwork::with_id(id) {
+            return Some(own.as_str());
+        }
         let mut known = self.networks.iter();
         known
             .find(|(_, known)| **known == id)

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use services::compose::{
     Attachment, Condition, Dependency, Deploy, Device, FileObject, FileSource, FileUse, Network,
-    Project, Service, Volume,
+    NetworkMode, Project, Service, Volume,
 };
 use services::file::FileKind;
 use services::spec::{self, Mode, MountKind, PortSpec, Protocol, PublishMode, RestartPolicy};
@@ -607,6 +607,34 @@ fn what_is_somebody_elses_is_not_touched() {
     service shop_db: a service of this name exists and is not of stack shop; remove it first
     service shop_web: a service of this name exists and is not of stack shop; remove it first
     "#);
+}
+
+#[test]
+fn a_service_may_be_on_its_nodes_own_network() {
+    let mut swarm = Swarm::default();
+    let mut hello = project("hello");
+    let db = hello.services.get_mut("db").unwrap();
+    db.networks.clear();
+    db.network_mode = Some(NetworkMode::None);
+    let web = hello.services.get_mut("web").unwrap();
+    web.networks = BTreeMap::from([("node".to_owned(), Attachment::default())]);
+    let host = Network {
+        name: Some("host".into()),
+        external: true,
+        ..Network::default()
+    };
+    hello.networks = BTreeMap::from([("node".to_owned(), host)]);
+    let plan = swarm.plan(&hello).unwrap();
+    assert!(plan.networks.is_empty());
+    let on = |plan: &Plan| -> Vec<String> {
+        let specs = plan.services.iter().map(|step| &step.spec);
+        let targets = specs.flat_map(|spec| &spec.task_template.networks);
+        targets.map(|it| it.target.clone()).collect()
+    };
+    assert_eq!(on(&plan), ["none", "host"]);
+    swarm.deploy(&hello);
+    let again = swarm.plan(&hello).unwrap();
+    assert!(!again.changes("shop_db") && !again.changes("shop_web"));
 }
 
 #[test]

@@ -194,6 +194,7 @@ fn host_config(task: &TaskSpec, ports: &[PortSpec]) -> Result<HostConfig> {
         extra_hosts: filled(&container.hosts)
             .map(|hosts| hosts.iter().flat_map(|line| extra_hosts(line)).collect()),
         log_config: task.log_driver.as_ref().map(log_config),
+        network_mode: task.own_network.map(|network| network.as_str().to_owned()),
         ..run::host_config(&container.run)
     })
 }

@@ -17,8 +17,8 @@ use serde_json::Value;
 use swarmlet_testnet::{Host, wait_for};
 
 pub use api::{
-    Container, Task, containers, get, get_engine, leader, member, members, node, nodes, running,
-    service, tasks,
+    Container, Task, containers, filters, get, get_engine, leader, member, members, node, nodes,
+    running, service, tasks,
 };
 pub use inside::{Inside, ask_udp, get_at};
 pub use load::Load;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use services::generic::Amount;
 use services::object::TaskState;
 use services::spec::{
-    BindOptions, DnsConfig, EndpointSpec, Resources, ServiceSpec, TmpfsOptions, Ulimit,
+    BindOptions, DnsConfig, EndpointSpec, OwnNetwork, Resources, ServiceSpec, TmpfsOptions, Ulimit,
     VolumeOptions,
 };
 
@@ -363,6 +363,20 @@ fn only_host_mode_ports_are_the_engines_and_zero_lets_it_pick() {
             }},
         }),
     );
+}
+
+#[test]
+fn a_task_on_its_nodes_own_network_is_made_there() {
+    for (network, mode) in [
+        (OwnNetwork::Host, "host"),
+        (OwnNetwork::Bridge, "bridge"),
+        (OwnNetwork::None, "none"),
+    ] {
+        check(
+            |spec| spec.task.own_network = Some(network),
+            json!({"HostConfig": {"NetworkMode": mode}}),
+        );
+    }
 }
 
 #[test]
