@@ -8,7 +8,7 @@ mod words;
 
 pub use cpus::cpus;
 pub use duration::{Nanos, duration};
-pub use port::{host_ip, ports};
+pub use port::{host_ip, port_range, ports};
 pub use words::{Words, words};
 
 /// A value that means nothing; its text says why.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::interpolate::{Interpolated, interpolate};
+use super::yaml::MAX_KEY;
 
 /// Bytes of all values of a file, with their variables.
 const MAX_LENGTH: usize = 4 << 20;
@@ -120,6 +121,9 @@ fn head(text: &str) -> Result<(&str, Option<&str>), String> {
 fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("there is no name before the \"=\"".to_owned());
+    }
+    if name.len() > MAX_KEY {
+        return Err(format!("a name has at most {MAX_KEY} bytes"));
     }
     if name.contains(char::is_whitespace) {
         // Not shown: it may be a secret without its name.

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use super::context::Context;
 use super::nearest::nearest;
 use super::node::{Entry, Map, Mark, Node, Value};
-use crate::text;
+use crate::text::{self, Invalid};
 
 /// A node, and where in the project it is.
 #[derive(Clone)]
@@ -98,12 +98,7 @@ impl<'a> Item<'a> {
     }
 
     pub fn boolean(&self) -> Option<bool> {
-        // YAML 1.1, which Docker's files are still written in, says yes and on.
-        self.parsed(|text| match text.to_ascii_lowercase().as_str() {
-            "yes" | "on" | "y" => Ok(true),
-            "no" | "off" | "n" => Ok(false),
-            _ => text::boolean(text),
-        })
+        self.parsed(truth)
     }
 
     pub fn number<T>(&self, least: T, most: T) -> Option<T>
@@ -199,6 +194,15 @@ impl<'a> Item<'a> {
             map,
             known: Vec::new(),
         })
+    }
+}
+
+/// YAML 1.1, which Docker's files are still written in, says yes and on.
+pub(super) fn truth(text: &str) -> Result<bool, Invalid> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "y" => Ok(true),
+        "no" | "off" | "n" => Ok(false),
+        _ => text::boolean(text),
     }
 }
 

@@ -107,8 +107,9 @@ pub(super) fn read_documents(
             context.error(document.mark, "", text);
             return None;
         }
-        if context.interpolates {
-            put_in(document, &mut String::new(), &environment, context);
+        match context.interpolates {
+            true => put_in(document, &mut String::new(), &environment, context),
+            false => put_into_references(document, &environment, context),
         }
     }
     Some(documents)
@@ -128,6 +129,34 @@ pub(super) fn refuse_file(
             context.error(asker.mark, asker.path, text);
         }
         None => context.error(whole, "", why.to_string()),
+    }
+}
+
+/// Puts the variables into what names other files: these are brought in, and the
+/// names are not part of what comes out.
+fn put_into_references(document: &mut Node, environment: &Environment, context: &Context<'_>) {
+    let Value::Map(map) = &mut document.value else {
+        return;
+    };
+    if let Some(include) = map.get_mut("include") {
+        put_in(
+            &mut include.node,
+            &mut "include".to_owned(),
+            environment,
+            context,
+        );
+    }
+    let services = map.get_mut("services").map(|it| &mut it.node.value);
+    let Some(Value::Map(services)) = services else {
+        return;
+    };
+    for (name, service) in services {
+        if let Value::Map(service) = &mut service.node.value
+            && let Some(extends) = service.get_mut("extends")
+        {
+            let path = &mut format!("services.{name}.extends");
+            put_in(&mut extends.node, path, environment, context);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::context::Context;
+use super::item::truth;
 use super::node::{Entry, Map, Mark, Node, Tag, Value};
 use super::read::short_target;
 
@@ -22,6 +23,11 @@ enum Rule {
     Keyed(fn(&Node) -> String),
     /// Options of one driver mean nothing to another.
     Logging,
+    /// A check and its being disabled replace each other.
+    Health,
+    /// `name=address` in a list, or a mapping, whose names each have what was
+    /// said last of them.
+    Hosts,
 }
 
 fn rule(path: &[&str]) -> Rule {
@@ -45,13 +51,15 @@ fn rule(path: &[&str]) -> Rule {
         [
             "services",
             _,
-            "cap_add" | "cap_drop" | "dns" | "dns_search" | "dns_opt" | "expose" | "extra_hosts"
-            | "external_links" | "group_add" | "links" | "profiles" | "security_opt" | "tmpfs",
+            "cap_add" | "cap_drop" | "dns" | "dns_search" | "dns_opt" | "expose" | "external_links"
+            | "group_add" | "links" | "profiles" | "security_opt" | "tmpfs",
         ]
         | ["services", _, "networks", _, "aliases"]
         | ["services", _, "deploy", "placement", "constraints"] => Rule::Keyed(text_key),
         ["services", _, "ulimits", _] => Rule::Replace,
         ["services", _, "logging"] => Rule::Logging,
+        ["services", _, "healthcheck"] => Rule::Health,
+        ["services", _, "extra_hosts"] => Rule::Hosts,
         ["networks", _, "ipam", "config"] => Rule::Keyed(subnet_key),
         _ => Rule::Kind,
     }
@@ -80,6 +88,14 @@ pub(super) fn merge<'a>(
         Rule::Kind => by_kind(base, over, path, context),
         Rule::Logging if other_driver(&base, over) => over.value.clone(),
         Rule::Logging => by_kind(base, over, path, context),
+        Rule::Health => by_kind(without_replaced(base, over), over, path, context),
+        Rule::Hosts => match (base.value, &over.value) {
+            (Value::Map(base), Value::Map(over)) => Value::Map(lay(base, over.clone())),
+            (base, _) => {
+                let base = hosts(Node::new(base, mark));
+                Value::List(keyed(base, &hosts(over.clone()), text_key))
+            }
+        },
         Rule::Pairs => match (pairs(base), pairs(over.clone())) {
             (Ok(base), Ok(over)) => Value::Map(lay(base, over)),
             // What it is instead is said by who reads it.
@@ -186,6 +202,42 @@ fn names(node: Node) -> Result<Map, Node> {
     }
 }
 
+/// A mapping of hosts as a list of them. What cannot be one stays as it is, and
+/// is said by who reads it.
+fn hosts(node: Node) -> Node {
+    let Value::Map(map) = &node.value else {
+        return node;
+    };
+    let mut list = Vec::new();
+    for (name, entry) in map {
+        let addresses = match &entry.node.value {
+            Value::List(addresses) => addresses.as_slice(),
+            _ => std::slice::from_ref(&entry.node),
+        };
+        for address in addresses {
+            let Some(text) = address.as_text() else {
+                return node;
+            };
+            list.push(Node::text(format!("{name}={text}"), address.mark));
+        }
+    }
+    Node::new(Value::List(list), node.mark)
+}
+
+/// The check below without what the one above it says instead.
+fn without_replaced(mut base: Node, over: &Node) -> Node {
+    let is_disabled = over.get("disable").and_then(Node::as_text);
+    let is_disabled = is_disabled.is_some_and(|text| truth(text) == Ok(true));
+    if let Value::Map(map) = &mut base.value {
+        if is_disabled {
+            map.remove("test");
+        } else if over.get("test").is_some() {
+            map.remove("disable");
+        }
+    }
+    base
+}
+
 fn other_driver(base: &Node, over: &Node) -> bool {
     match (base.get("driver"), over.get("driver")) {
         (Some(base), Some(over)) => !base.says_the_same(over),
@@ -229,8 +281,9 @@ fn field(node: &Node, name: &str, default: &str) -> String {
 
 /// Ports are the same that are published and aimed at the same.
 fn port_key(node: &Node) -> String {
-    if node.as_map().is_none() {
-        return text_key(node);
+    if let Some(text) = node.as_text() {
+        // The address may be a variable that is blank.
+        return text.trim_start_matches(':').to_owned();
     }
     let (ip, published) = (field(node, "host_ip", ""), field(node, "published", ""));
     let (target, protocol) = (field(node, "target", ""), field(node, "protocol", "tcp"));

@@ -84,10 +84,17 @@ enum Content {
     List(Vec<Node>),
     Map {
         map: Map,
-        key: Option<(String, Mark)>,
+        key: Option<Key>,
         /// The values of `<<`.
         merged: Option<Node>,
     },
+}
+
+struct Key {
+    name: String,
+    mark: Mark,
+    /// `<<`; with quotes it is a name.
+    merges: bool,
 }
 
 const MERGE: &str = "<<";
@@ -241,21 +248,23 @@ impl Builder<'_> {
             Content::List(list) => list.push(part.node),
             Content::Map { map, key, merged } => match key.take() {
                 None => *key = Some(read_key(part.node)?),
-                Some((name, at)) if name == MERGE => {
+                Some(Key {
+                    mark, merges: true, ..
+                }) => {
                     if merged.replace(part.node).is_some() {
-                        return malformed(at, "`<<` is there twice: write `<<: [*one, *two]`");
+                        return malformed(mark, "`<<` is there twice: write `<<: [*one, *two]`");
                     }
                 }
-                Some((name, at)) => {
+                Some(Key { name, mark, .. }) => {
                     if let Some(before) = map.get(&name) {
                         let text =
                             format!("{name:?} is there already, in line {}", before.key.line);
-                        return malformed(at, text);
+                        return malformed(mark, text);
                     }
                     map.insert(
                         name,
                         Entry {
-                            key: at,
+                            key: mark,
                             node: part.node,
                         },
                     );
@@ -266,13 +275,17 @@ impl Builder<'_> {
     }
 }
 
-fn read_key(node: Node) -> Result<(String, Mark), Malformed> {
+fn read_key(node: Node) -> Result<Key, Malformed> {
     let mark = node.mark;
     match node.value {
         Value::Scalar(scalar) if scalar.text.len() > MAX_KEY => {
             malformed(mark, format!("a key has at most {MAX_KEY} bytes"))
         }
-        Value::Scalar(scalar) if !scalar.is_null() => Ok((scalar.text, mark)),
+        Value::Scalar(scalar) if !scalar.is_null() => Ok(Key {
+            merges: scalar.is_plain && scalar.text == MERGE,
+            name: scalar.text,
+            mark,
+        }),
         _ => malformed(mark, "a key must be a text"),
     }
 }

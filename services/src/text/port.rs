@@ -21,14 +21,14 @@ pub fn ports(text: &str) -> Result<Vec<PortSpec>, Invalid> {
         None => ("", ports),
         Some((rest, target)) => (rest, target),
     };
-    let target = range(target)?;
+    let target = port_range(target)?;
     let (host_ip, published) = match rest.rsplit_once(':') {
         None => (None, rest),
         Some((ip, published)) => (host_ip(ip)?, published),
     };
     let published = match published {
         "" => None,
-        published => Some(range(published)?),
+        published => Some(port_range(published)?),
     };
     if *target.start() == 0 {
         return Err(Invalid::new(format!("invalid containerPort: {ports}")));
@@ -70,11 +70,15 @@ fn unnumbered(target: u16, ip: IpAddr) -> Invalid {
     ))
 }
 
-/// `None` for "all of them", which is what is meant without an address, too.
+/// `None` for "all of them", which is what is meant without an address, too,
+/// and with a variable for it that is blank.
 ///
 /// # Errors
 /// That it is none.
 pub fn host_ip(text: &str) -> Result<Option<IpAddr>, Invalid> {
+    if text.is_empty() {
+        return Ok(None);
+    }
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>() {
         Ok(ip) => Ok(Some(ip).filter(|ip| !ip.is_unspecified())),
@@ -93,7 +97,11 @@ fn protocol_of(text: &str) -> Result<Protocol, Invalid> {
     }
 }
 
-fn range(text: &str) -> Result<RangeInclusive<u16>, Invalid> {
+/// `8000` or `8000-8010`.
+///
+/// # Errors
+/// That it is none, or has too many.
+pub fn port_range(text: &str) -> Result<RangeInclusive<u16>, Invalid> {
     let invalid = || Invalid::new(format!("invalid port: {text:?}"));
     let (from, to) = text.split_once('-').unwrap_or((text, text));
     let port = |text: &str| text.parse::<u16>().map_err(|_| invalid());

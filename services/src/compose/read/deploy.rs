@@ -120,7 +120,11 @@ fn read_restart(item: &Item<'_>) -> Option<RestartPolicy> {
 
 /// `restart` of a service, which means nothing where `deploy` says it.
 pub(super) fn read_older_restart(fields: &mut Fields<'_>, deploy: &mut Deploy) {
-    let Some(policy) = fields.get("restart", |item| item.parsed(older_restart)) else {
+    let policy = fields.get("restart", |item| match item.str()? {
+        "" => None,
+        _ => item.parsed(older_restart),
+    });
+    let Some(policy) = policy else {
         return;
     };
     match deploy.restart {

@@ -27,7 +27,7 @@ pub(super) fn read_ports(item: &Item<'_>) -> Option<Vec<PortSpec>> {
     let mut places: BTreeMap<(u16, u16, Protocol), Vec<usize>> = BTreeMap::new();
     for item in item.list()? {
         let ports = match item.node.as_map() {
-            Some(_) => read_long(&item).map(|port| vec![port]),
+            Some(_) => read_long(&item),
             None => item.parsed(text::ports),
         };
         let ports = ports.unwrap_or_default();
@@ -65,17 +65,23 @@ pub(super) fn read_ports(item: &Item<'_>) -> Option<Vec<PortSpec>> {
     Some(all)
 }
 
-fn read_long(item: &Item<'_>) -> Option<PortSpec> {
+/// A port for each number of the range that `published` may be: Docker's stacks
+/// do so with the short form.
+fn read_long(item: &Item<'_>) -> Option<Vec<PortSpec>> {
     let mut fields = item.fields()?;
     let target = fields.get("target", |item| item.number(1, u16::MAX));
     if fields.item("target").is_none() {
         item.error("`target` must say which port of the container is published");
     }
+    let published = fields.get("published", |item| match item.str()? {
+        "" => None,
+        _ => item.parsed(text::port_range),
+    });
     let port = PortSpec {
         name: fields.get("name", Item::word),
         protocol: fields.or_default("protocol", |item| item.one_of(&PROTOCOLS)),
         target: target.unwrap_or_default(),
-        published: fields.or_default("published", |item| item.number(0, u16::MAX)),
+        published: 0,
         mode: fields.or_default("mode", |item| item.one_of(&MODES)),
         host_ip: fields
             .get("host_ip", |item| item.parsed(text::host_ip))
@@ -84,12 +90,18 @@ fn read_long(item: &Item<'_>) -> Option<PortSpec> {
     if fields.item("app_protocol").is_some() {
         fields.warn_at("app_protocol", "this is a hint that nothing reads");
     }
-    if port.host_ip.is_some() && port.published == 0 {
+    let published = published.unwrap_or(0..=0);
+    if port.host_ip.is_some() && *published.start() == 0 {
         fields.error_at(
             "host_ip",
             "`published` must say on which port of that address",
         );
     }
     fields.finish();
-    target.map(|_| port)
+    target?;
+    let ports = published.map(|published| PortSpec {
+        published,
+        ..port.clone()
+    });
+    Some(ports.collect())
 }

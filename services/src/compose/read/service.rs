@@ -174,6 +174,9 @@ fn host(name: &str, address: &str) -> Result<String, String> {
     if name.is_empty() {
         return Err("there is no name before the address".to_owned());
     }
+    if name.contains(|c: char| c.is_whitespace() || "=:".contains(c)) {
+        return Err(format!("{name:?} is no name of a host"));
+    }
     match bare.parse::<std::net::IpAddr>() {
         Ok(address) => Ok(format!("{address} {name}")),
         Err(_) if bare == "host-gateway" => Ok(format!("{bare} {name}")),

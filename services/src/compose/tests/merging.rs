@@ -277,3 +277,83 @@ fn devices_of_one_node_are_kept_apart() {
         ["/dev/a:/dev/a:rw", "/dev/b:/dev/b:r", "/dev/d:/dev/x:rwm"]
     );
 }
+
+#[test]
+fn a_check_and_its_being_disabled_replace_each_other() {
+    let over = |lines: &str| format!("services:\n  web:\n    healthcheck: {lines}\n");
+    let checked = web("healthcheck: {test: [CMD, one], interval: 1s}");
+    let disabled = checked.clone().layer("over.yml", &over("{disable: true}"));
+    let health = disabled.service("web").healthcheck.unwrap();
+    assert_eq!(health.test, ["NONE"]);
+    let again = disabled.layer("again.yml", &over("{test: two}"));
+    let health = again.service("web").healthcheck.unwrap();
+    assert_eq!(health.test, ["CMD-SHELL", "two"]);
+    assert_eq!(health.interval.unwrap().as_secs(), 1);
+    let kept = checked.layer("over.yml", &over("{disable: false}"));
+    let health = kept.service("web").healthcheck.unwrap();
+    assert_eq!(health.test, ["CMD", "one"]);
+    // Of a base that it extends, too; but not said at once.
+    let extends = stack(
+        "services:\n  base: {image: x, healthcheck: {test: y}}\n  \
+         web: {extends: base, healthcheck: {disable: true}}\n",
+    );
+    assert_eq!(extends.service("web").healthcheck.unwrap().test, ["NONE"]);
+    insta::assert_snapshot!(web("healthcheck: {test: x, disable: true}").errors(), @"stack.yml:4:28: services.web.healthcheck.disable: a check that has a `test` cannot be disabled, too");
+}
+
+#[test]
+fn hosts_are_merged_by_their_names_and_in_lists_added() {
+    let hosts = |base: &str, over: &str| {
+        let over = format!("services: {{web: {{extra_hosts: {over}}}}}");
+        let stack = web(&format!("extra_hosts: {base}"));
+        stack.layer("over.yml", &over).service("web").hosts
+    };
+    assert_eq!(
+        hosts(
+            "{a: 1.1.1.1, b: [2.2.2.2, 3.3.3.3]}",
+            "{a: 4.4.4.4, c: host-gateway}"
+        ),
+        ["4.4.4.4 a", "2.2.2.2 b", "3.3.3.3 b", "host-gateway c"]
+    );
+    assert_eq!(
+        hosts("{a: 1.1.1.1, b: \"::1\"}", "[\"a=1.1.1.1\", \"a=2.2.2.2\"]"),
+        ["1.1.1.1 a", "::1 b", "2.2.2.2 a"]
+    );
+    assert_eq!(
+        hosts("[\"a:1.1.1.1\"]", "{b: 2.2.2.2}"),
+        ["1.1.1.1 a", "2.2.2.2 b"]
+    );
+    let no_name = web("extra_hosts: {\"a=b\": 1.1.1.1}").errors();
+    assert!(
+        no_name.contains("\"a=b\" is no name of a host"),
+        "{no_name}"
+    );
+}
+
+#[test]
+fn files_are_named_by_variables() {
+    let stack = stack(
+        "include: [\"${PART}/a.yml\"]\nservices:\n  web:\n    image: \"x:$TAG\"\n    \
+         extends: {file: \"$PART/b.yml\", service: \"${PART}\"}\n",
+    )
+    .file("site/a.yml", "services: {db: {image: \"db:$TAG\"}}")
+    .file(
+        "site/b.yml",
+        "services: {site: {image: y, user: \"$USER\"}}",
+    )
+    .env("PART", "site")
+    .env("TAG", "1")
+    .env("USER", "me");
+    let project = stack.project();
+    assert_eq!(project.services["db"].image, "db:1");
+    assert_eq!(project.services["web"].user.as_deref(), Some("me"));
+    // Where they are needed to find a file, and nowhere else.
+    insta::assert_snapshot!(merged(&stack.request, &stack).unwrap(), @r#"
+    services:
+      db:
+        image: "db:$TAG"
+      web:
+        image: "x:$TAG"
+        user: "$USER"
+    "#);
+}

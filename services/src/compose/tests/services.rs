@@ -2,7 +2,7 @@
 
 use super::kit::{stack, web};
 use crate::compose::{Condition, GpuCount, IpcMode};
-use crate::spec::{Mode, MountKind, Protocol};
+use crate::spec::{Mode, MountKind, Protocol, PublishMode};
 
 #[test]
 fn commands_are_words_or_a_line_of_a_shell() {
@@ -308,4 +308,49 @@ deploy: {restart_policy: {condition: none}}
     stack.yml:11:5: services.web.pull_policy: this is ignored: an image is pulled where its node lacks it
     stack.yml:12:5: services.web.restart: deploy.restart_policy says it: this means nothing
     "#);
+}
+
+#[test]
+fn what_a_blank_variable_leaves_is_not_said() {
+    let service = web(r#"
+restart: "${RESTART}"
+ports:
+  - "${IP}:8080:80"
+  - {target: 81, published: "${PORT}", host_ip: "${IP}"}
+"#)
+    .env("RESTART", "")
+    .env("IP", "")
+    .env("PORT", "")
+    .service("web");
+    assert_eq!(service.deploy.restart, None);
+    let ports: Vec<_> = service
+        .ports
+        .iter()
+        .map(|port| (port.host_ip, port.published, port.target))
+        .collect();
+    assert_eq!(ports, [(None, 8080, 80), (None, 0, 81)]);
+}
+
+#[test]
+fn a_range_of_ports_is_published_in_either_form() {
+    let short = web("ports: [\"127.0.0.1:8000-8002:80/udp\"]").service("web");
+    let long =
+        web("ports: [{target: 80, published: \"8000-8002\", host_ip: 127.0.0.1, protocol: udp}]")
+            .service("web");
+    assert_eq!(long.ports, short.ports);
+    assert_eq!(long.ports.len(), 3);
+    let merged = web("ports: [\"8000-8002:80\"]").layer(
+        "over.yml",
+        "services: {web: {ports: [{target: 80, published: 8000-8002, mode: host}]}}",
+    );
+    let ports = merged.service("web").ports;
+    assert_eq!(ports.len(), 3);
+    assert!(ports.iter().all(|port| port.mode == PublishMode::Host));
+    insta::assert_snapshot!(
+        web("ports: [{target: 80, published: 8002-8000}, {target: 80, published: a}]").errors(),
+        @r#"
+    stack.yml:4:37: services.web.ports[0].published: invalid range specified for port: 8002-8000
+    stack.yml:4:73: services.web.ports[1].published: invalid port: "a"
+    "#
+    );
 }

@@ -1,5 +1,10 @@
 //! Projects as files again.
 
+use std::collections::BTreeMap;
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::{Strategy, any};
+
 use super::kit::{stack, web};
 
 #[test]
@@ -138,4 +143,101 @@ proptest::proptest! {
         let read: std::collections::BTreeMap<_, _> = loaded.labels.into_iter().collect();
         proptest::prop_assert_eq!(read, texts);
     }
+}
+
+/// Texts that YAML, or a reader of pairs, could take for something else.
+fn odd_text() -> impl Strategy<Value = String> {
+    const ODD: [&str; 28] = [
+        "<<",
+        "=",
+        ":",
+        "null",
+        "~",
+        "yes",
+        "0o17",
+        "0x1F",
+        "1_000",
+        "1e3",
+        ".inf",
+        ".nan",
+        "12:30:45",
+        "2001-12-14",
+        "2001-12-14t21:59:43.10-05:00",
+        "- a",
+        "? a",
+        "a: b",
+        "a #b",
+        "'",
+        "\"",
+        "!!str x",
+        "&a",
+        "*a",
+        "|\n  x\n",
+        " x ",
+        "$",
+        "${A}",
+    ];
+    proptest::prop_oneof![
+        proptest::sample::select(&ODD[..]).prop_map(str::to_owned),
+        any::<String>(),
+        "\\PC{0,3}\n{0,2}[ \t]{0,2}",
+    ]
+}
+
+fn as_list(pairs: &BTreeMap<String, String>) -> String {
+    let pairs = pairs.iter().map(|(name, value)| format!("{name}={value}"));
+    in_json(&pairs.collect::<Vec<_>>())
+}
+
+/// What is in it is a text for YAML, too.
+fn in_json(value: &impl serde::Serialize) -> String {
+    let json = serde_json::to_string(value).unwrap();
+    let is_plain = |c: &char| c.is_ascii() && !c.is_control();
+    let escaped = |c: char| match is_plain(&c) {
+        true => c.to_string(),
+        false => format!("\\U{:08x}", u32::from(c)),
+    };
+    json.chars()
+        .map(escaped)
+        .collect::<String>()
+        .replace('$', "$$")
+}
+
+proptest::proptest! {
+    /// Names come by lists as well, which hold what no mapping would.
+    #[test]
+    fn whatever_texts_there_are_load_again(
+        pairs in btree_map(odd_text().prop_filter("a name", |it| {
+            !it.is_empty() && !it.contains('=')
+        }), odd_text(), 0..4),
+        words in vec(odd_text(), 0..4),
+        content in odd_text(),
+    ) {
+        let text = format!(
+            "services:\n  web:\n    image: nginx\n    environment: {}\n    labels: {}\n    \
+             sysctls: {}\n    logging: {{options: {}}}\n    command: {}\n    user: {}\n    \
+             healthcheck: {{test: {}}}\n    configs: [c]\nconfigs: {{c: {{content: {}}}}}\n",
+            as_list(&pairs), as_list(&pairs), as_list(&pairs), in_json(&pairs), in_json(&words),
+            in_json(&content), in_json(&content), in_json(&content),
+        );
+        let project = stack(&text).project();
+        let web = &project.services["web"];
+        proptest::prop_assert_eq!(&web.labels, &pairs);
+        proptest::prop_assert_eq!(web.command.clone().unwrap(), words);
+    }
+}
+
+#[test]
+fn names_of_any_length_load_again_or_are_refused() {
+    // Escaped, they are longer than YAML lets a key be.
+    let long = "\"".repeat(999);
+    let labels = in_json(&[format!("{long}=x")]);
+    let service = web(&format!("labels: {labels}\ndeploy: {{labels: {labels}}}")).service("web");
+    assert_eq!(service.deploy.labels[&long], "x");
+    let file = format!("{}=x\n", "A".repeat(1001));
+    let too_long = web("env_file: a.env").file("a.env", file).errors();
+    assert!(
+        too_long.contains("a name has at most 1000 bytes"),
+        "{too_long}"
+    );
 }

@@ -58,6 +58,9 @@ pub(super) fn render(yaml: &Yaml) -> String {
 }
 
 const STEP: &str = "  ";
+/// Characters of a key, its quotes included, that YAML lets stand before a `:`
+/// without a `?`.
+const MAX_IMPLICIT_KEY: usize = 1024;
 
 /// Writes the lines of a value.
 fn block(yaml: &Yaml, depth: usize, out: &mut String) {
@@ -77,7 +80,15 @@ fn block(yaml: &Yaml, depth: usize, out: &mut String) {
         Yaml::Map(map) => {
             for (at, (name, value)) in map.iter().enumerate() {
                 indent(at, depth, out);
-                out.push_str(&quoted(name));
+                let name = quoted(name);
+                if name.chars().count() > MAX_IMPLICIT_KEY {
+                    out.push_str("? ");
+                    out.push_str(&name);
+                    out.push('\n');
+                    out.push_str(&STEP.repeat(depth));
+                } else {
+                    out.push_str(&name);
+                }
                 out.push(':');
                 let is_nested = match value {
                     Yaml::Scalar(_) => false,
