@@ -12,6 +12,7 @@ use certs::NodeId;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use quinn::{RecvStream, SendStream};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use services::{Id, Timestamp};
 use tokio::time::timeout;
@@ -33,13 +34,22 @@ struct Message {
     data: Vec<u8>,
 }
 
+/// The same with what its log driver was told to keep of the container.
+#[derive(Debug, Serialize, Deserialize)]
+struct DetailedMessage {
+    details: String,
+    message: Message,
+}
+
+type Frames = BoxStream<'static, io::Result<LogFrame>>;
+
 /// Opens the log of a task on `node`.
 pub async fn open(
     manager: &Manager,
     node: NodeId,
     task: Id,
     options: &LogOptions,
-) -> io::Result<BoxStream<'static, io::Result<LogFrame>>> {
+) -> io::Result<Frames> {
     let request = LogsRequest {
         node,
         task,
@@ -50,31 +60,51 @@ pub async fn open(
         until: options.until,
         tail: options.tail,
     };
-    let mut from = request_of(manager, request).await?;
-    let answered = timeout(ANSWER_WITHIN, frame::recv::<Result<(), String>>(&mut from)).await;
-    match answered.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
-        Some(Ok(())) => {}
-        Some(Err(reason)) => return Err(io::Error::other(reason)),
-        None => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+    if options.details {
+        match ask(manager, node, Open::DetailedLogs(request)).await {
+            Ok(from) => return Ok(frames::<DetailedMessage>(from)),
+            // It, or the manager that has its session, is of a release that
+            // does not know them.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(error),
+        }
     }
-    let messages = stream::unfold(from, |mut from| async move {
-        let message = frame::recv::<Message>(&mut from).await.transpose()?;
-        Some((message.map(LogFrame::from), from))
-    });
-    Ok(messages.boxed())
+    let from = ask(manager, node, Open::Logs(request)).await?;
+    Ok(frames::<Message>(from))
 }
 
-/// The stream on which the answer comes.
-async fn request_of(manager: &Manager, request: LogsRequest) -> io::Result<RecvStream> {
-    let connection = manager.way_to(request.node).await?;
-    let (mut out, from) = connection.open_bi().await?;
-    frame::send(&mut out, &Open::Logs(request)).await?;
+/// The stream on which the messages come.
+async fn ask(manager: &Manager, node: NodeId, open: Open) -> io::Result<RecvStream> {
+    let connection = manager.way_to(node).await?;
+    let (mut out, mut from) = connection.open_bi().await?;
+    frame::send(&mut out, &open).await?;
     out.finish().map_err(io::Error::other)?;
-    Ok(from)
+    let answered = timeout(ANSWER_WITHIN, frame::recv::<Result<(), String>>(&mut from)).await;
+    match answered.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? {
+        Some(Ok(())) => Ok(from),
+        Some(Err(reason)) => Err(io::Error::other(reason)),
+        None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+    }
+}
+
+fn frames<M>(from: RecvStream) -> Frames
+where
+    M: DeserializeOwned + Into<LogFrame> + Send + 'static,
+{
+    let frames = stream::unfold(from, |mut from| async move {
+        let message = frame::recv::<M>(&mut from).await.transpose()?;
+        Some((message.map(M::into), from))
+    });
+    frames.boxed()
 }
 
 /// The node's part.
-pub async fn answer(agent: &Agent, request: LogsRequest, mut out: SendStream) -> io::Result<()> {
+pub async fn answer(
+    agent: &Agent,
+    request: LogsRequest,
+    details: bool,
+    mut out: SendStream,
+) -> io::Result<()> {
     let options = LogOptions {
         follow: request.follow,
         stdout: request.stdout,
@@ -82,6 +112,7 @@ pub async fn answer(agent: &Agent, request: LogsRequest, mut out: SendStream) ->
         since: request.since,
         until: request.until,
         tail: request.tail,
+        details,
     };
     let mut frames = match agent.logs(request.task, &options).await {
         Ok(frames) => frames,
@@ -100,9 +131,30 @@ pub async fn answer(agent: &Agent, request: LogsRequest, mut out: SendStream) ->
         match next {
             None => return out.finish().map_err(io::Error::other),
             Some(Err(error)) => return Err(io::Error::other(error)),
+            Some(Ok(frame)) if details => {
+                frame::send(&mut out, &DetailedMessage::from(frame)).await?;
+            }
             Some(Ok(frame)) => {
                 frame::send(&mut out, &Message::from(frame)).await?;
             }
+        }
+    }
+}
+
+impl From<LogFrame> for DetailedMessage {
+    fn from(mut frame: LogFrame) -> Self {
+        Self {
+            details: std::mem::take(&mut frame.details),
+            message: frame.into(),
+        }
+    }
+}
+
+impl From<DetailedMessage> for LogFrame {
+    fn from(message: DetailedMessage) -> Self {
+        Self {
+            details: message.details,
+            ..message.message.into()
         }
     }
 }
@@ -125,6 +177,7 @@ impl From<Message> for LogFrame {
                 false => LogStream::Stdout,
             },
             at: message.at,
+            details: String::new(),
             data: message.data.into(),
         }
     }

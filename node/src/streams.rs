@@ -41,7 +41,9 @@ pub async fn serve(
         Open::Attach(ask) => attach::serve::serve(&manager, peer.id, ask, out).await,
         Open::Relay if from_manager => relay::serve(&manager, peer.id, from).await,
         Open::Http if from_manager => forward::serve(&manager, out, from).await,
-        Open::Logs(request) if from_manager => manager.pass_on(request.node, open, out).await,
+        Open::Logs(request) | Open::DetailedLogs(request) if from_manager => {
+            manager.pass_on(request.node, open, out).await
+        }
         Open::Diagnose { node } if from_manager => manager.pass_on(node, open, out).await,
         _ => Err(io::Error::other("a worker asked for what is the managers'")),
     }

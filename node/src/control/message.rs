@@ -34,6 +34,8 @@ pub enum Open {
     /// To any manager: addresses for containers of users; one
     /// [`crate::attach::Answer`] follows.
     Attach(crate::attach::Ask),
+    /// As `Logs`, each message with the details of its log driver.
+    DetailedLogs(LogsRequest),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -569,11 +569,15 @@ impl Runtime for FakeRuntime {
     fn logs<'a>(
         &'a self,
         container: &'a str,
-        _options: &'a LogOptions,
+        options: &'a LogOptions,
     ) -> BoxFuture<'a, Result<BoxStream<'static, Result<LogFrame>>>> {
         let found = self.lock().held(container).map(|held| LogFrame {
             stream: LogStream::Stdout,
             at: held.container.started,
+            details: match options.details {
+                true => "tier=front".to_owned(),
+                false => String::new(),
+            },
             data: held.container.id.clone().into(),
         });
         let stream = found.map(|line| futures::stream::once(std::future::ready(Ok(line))).boxed());

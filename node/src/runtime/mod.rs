@@ -235,6 +235,8 @@ pub struct LogOptions {
     pub until: Option<Timestamp>,
     /// Only so many lines of what there is; `None` is all.
     pub tail: Option<u64>,
+    /// With what the log driver was told to keep of the container.
+    pub details: bool,
 }
 
 impl Default for LogOptions {
@@ -246,6 +248,7 @@ impl Default for LogOptions {
             since: None,
             until: None,
             tail: None,
+            details: false,
         }
     }
 }
@@ -262,6 +265,9 @@ pub struct LogFrame {
     pub stream: LogStream,
     /// When the engine read it.
     pub at: Option<Timestamp>,
+    /// Where they were asked for: `key=value` with commas between, keys and
+    /// values as in a URL's query; empty where there are none.
+    pub details: String,
     /// With its line break, where it had one. At most
     /// [`docker::MAX_LOG_FRAME`] bytes.
     pub data: Bytes,

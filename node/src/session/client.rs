@@ -200,7 +200,12 @@ impl SessionClient {
                     answers.spawn(async move {
                         match frame::recv::<Open>(&mut from).await {
                             Ok(Some(Open::Logs(request))) if request.node == me && is_manager => {
-                                logs::answer(&agent, request, out).await
+                                logs::answer(&agent, request, false, out).await
+                            }
+                            Ok(Some(Open::DetailedLogs(request)))
+                                if request.node == me && is_manager =>
+                            {
+                                logs::answer(&agent, request, true, out).await
                             }
                             Ok(Some(Open::Diagnose { node })) if node == me && is_manager => {
                                 ask::answer(&*doctor, out).await

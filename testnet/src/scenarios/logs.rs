@@ -57,6 +57,21 @@ pub fn logs_come_from_every_node(context: &Context) -> Result<()> {
         );
         Ok(())
     })?;
+    claim(
+        "what the log driver keeps stands beside where a line is from",
+        || {
+            let line = "service create -d --name kept --stop-grace-period 1s --log-driver json-file \
+                    --log-opt labels=tier --log-opt env=ZONE --container-label tier=front \
+                    --env ZONE=a+b busybox sh -c";
+            swarmlet_with(ask, line, SCRIPT)?;
+            swarm.settled(ask, "kept", 1)?;
+            let output = soon_whole(ask, "service logs --details kept", 5)?;
+            let said = |line: &str| line.ends_with("ZONE=a+b,tier=front line 1");
+            ensure!(output.stdout.lines().any(said), "{output}");
+            swarmlet(ask, "service rm kept")?;
+            Ok(())
+        },
+    )?;
     claim("one task's log is found by its id", || {
         let said = swarmlet(ask, &format!("service logs --raw {}", tasks[0].id))?;
         ensure!(said.lines().count() == 5, "{said}");

@@ -4,7 +4,7 @@
 //! appear later join in. A task whose node does not answer does not hold up
 //! the others: what is missing is said at the end, as Docker says it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +81,7 @@ fn options(query: &Query) -> Result<LogOptions, ApiError> {
         until: None,
         // As Docker: what is no number is "all".
         tail: query.text("tail").parse().ok(),
+        details: query.flag("details"),
     })
 }
 
@@ -277,12 +278,8 @@ fn written(frame: &LogFrame, origin: &Origin, form: Form) -> Bytes {
         let _ = write!(prefix, "{time:.9} ");
     }
     if form.details {
-        let _ = write!(
-            prefix,
-            "com.docker.swarm.node.id={},com.docker.swarm.service.id={},\
-             com.docker.swarm.task.id={} ",
-            origin.node, origin.service, origin.task
-        );
+        prefix.push_str(&details(&frame.details, origin));
+        prefix.push(' ');
     }
     let mut text = Vec::with_capacity(prefix.len() + frame.data.len());
     for line in frame.data.split_inclusive(|byte| *byte == b'\n') {
@@ -290,6 +287,30 @@ fn written(frame: &LogFrame, origin: &Origin, form: Form) -> Bytes {
         text.extend_from_slice(line);
     }
     stdcopy::frame(frame.stream, &text, form.multiplexed)
+}
+
+/// What the log driver kept and where the line is from, in the order of their
+/// keys. Nothing of the former can pose as the latter.
+fn details(kept: &str, origin: &Origin) -> String {
+    let said = [
+        ("com.docker.swarm.node.id", origin.node),
+        ("com.docker.swarm.service.id", origin.service),
+        ("com.docker.swarm.task.id", origin.task),
+    ];
+    let mut pairs: BTreeMap<&str, String> = BTreeMap::new();
+    for pair in kept.split(',') {
+        // It comes from another node, and a line stays one.
+        let is_one = !pair.contains(|c: char| c.is_whitespace() || c.is_control());
+        if let Some((key, value)) = pair.split_once('=').filter(|_| is_one) {
+            pairs.insert(key, value.to_owned());
+        }
+    }
+    pairs.extend(said.map(|(key, id)| (key, id.to_string())));
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(key, it)| format!("{key}={it}"))
+        .collect();
+    pairs.join(",")
 }
 
 #[cfg(test)]
@@ -319,6 +340,7 @@ mod tests {
         let frame = LogFrame {
             stream: LogStream::Stdout,
             at: Some(Timestamp(1_795_215_734_080_000_000)),
+            details: "tier=front+a,app=x,com.docker.swarm.task.id=other,a\nb=c".into(),
             data: Bytes::from_static(b"hello\n"),
         };
         let origin = Origin {
@@ -333,9 +355,10 @@ mod tests {
         };
         assert_eq!(
             written(&frame, &origin, form),
-            "2026-11-20T23:02:14.080000000Z com.docker.swarm.node.id=0000000000000000000000001,\
+            "2026-11-20T23:02:14.080000000Z app=x,\
+             com.docker.swarm.node.id=0000000000000000000000001,\
              com.docker.swarm.service.id=0000000000000000000000002,\
-             com.docker.swarm.task.id=0000000000000000000000003 hello\n"
+             com.docker.swarm.task.id=0000000000000000000000003,tier=front+a hello\n"
         );
     }
 }

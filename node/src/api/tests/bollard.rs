@@ -148,6 +148,7 @@ async fn bollard_runs_services_and_reads_their_logs() {
     let line = LogFrame {
         stream: LogStream::Stdout,
         at: Some(Timestamp(1)),
+        details: String::new(),
         data: Bytes::from_static(b"hello\n"),
     };
     fake.edit(|swarm| swarm.logs.insert(task.parse().unwrap(), Ok(vec![line])));

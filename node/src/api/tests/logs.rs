@@ -28,6 +28,7 @@ fn line(stream: LogStream, text: &'static str) -> LogFrame {
     LogFrame {
         stream,
         at: Some(Timestamp(1_795_215_734_080_000_000)),
+        details: String::new(),
         data: Bytes::from_static(text.as_bytes()),
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn read(
         .body(Empty::<Bytes>::new())
         .map_err(|error| RuntimeError::Refused(error.to_string()))?;
     let body = wire::ask(socket, request, CALL_TIMEOUT).await?;
-    Ok(frames(body, Decoder::new(tty)))
+    Ok(frames(body, Decoder::new(tty, options.details)))
 }
 
 fn path(container: &str, options: &LogOptions) -> String {
@@ -45,6 +45,9 @@ fn path(container: &str, options: &LogOptions) -> String {
         u8::from(options.stdout),
         u8::from(options.stderr),
     );
+    if options.details {
+        path.push_str("&details=1");
+    }
     let times = [("since", options.since), ("until", options.until)];
     for (name, Timestamp(nanos)) in times.iter().filter_map(|(name, at)| Some((name, (*at)?))) {
         // Writing into a string cannot fail.
@@ -95,19 +98,29 @@ fn frames(body: Incoming, decoder: Decoder) -> BoxStream<'static, Result<LogFram
 #[derive(Debug)]
 struct Decoder {
     tty: bool,
+    /// Details stand before each line.
+    details: bool,
     buffer: BytesMut,
     /// How much of the buffer is known to hold no line break.
     scanned: usize,
     /// Of the entry that is being read: its stream and bytes still to come.
     entry: Option<(LogStream, usize)>,
-    /// The timestamp of the line of which a first piece was handed on already.
-    line: Option<Option<Timestamp>>,
+    /// Of the line of which a first piece was handed on already.
+    line: Option<Head>,
+}
+
+/// What the engine writes before a line.
+#[derive(Debug, Clone, Default)]
+struct Head {
+    at: Option<Timestamp>,
+    details: String,
 }
 
 impl Decoder {
-    fn new(tty: bool) -> Self {
+    fn new(tty: bool, details: bool) -> Self {
         Self {
             tty,
+            details,
             buffer: BytesMut::new(),
             scanned: 0,
             entry: None,
@@ -176,12 +189,24 @@ impl Decoder {
     ) {
         let piece = self.buffer.split_to(length).freeze();
         self.scanned = 0;
-        let (at, data) = match self.line {
-            Some(at) => (at, piece),
-            None => split_timestamp(piece),
+        let (head, data) = match self.line.take() {
+            Some(head) => (head, piece),
+            None => {
+                let (at, piece) = split_timestamp(piece);
+                let (details, data) = match self.details {
+                    true => split_details(piece),
+                    false => (String::new(), piece),
+                };
+                (Head { at, details }, data)
+            }
         };
-        self.line = (!whole).then_some(at);
-        out.push_back(LogFrame { stream, at, data });
+        self.line = (!whole).then(|| head.clone());
+        out.push_back(LogFrame {
+            stream,
+            at: head.at,
+            details: head.details,
+            data,
+        });
     }
 
     /// What an interrupted stream left behind.
@@ -211,6 +236,18 @@ fn split_timestamp(mut piece: Bytes) -> (Option<Timestamp>, Bytes) {
     }
 }
 
+/// `tier=front,zone=a text`; ` text` where there are none.
+fn split_details(mut piece: Bytes) -> (String, Bytes) {
+    let end = piece.iter().position(|&byte| byte == b' ');
+    match end.and_then(|end| Some((end, std::str::from_utf8(&piece[..end]).ok()?.to_owned()))) {
+        Some((end, details)) => {
+            piece.advance(end + 1);
+            (details, piece)
+        }
+        None => (String::new(), piece),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,7 +265,7 @@ mod tests {
     /// What comes out when the bytes arrive in chunks of every size.
     fn decode(tty: bool, bytes: &[u8]) -> Vec<(LogStream, Option<Timestamp>, Vec<u8>)> {
         let mut results = [1, 3, 7, 4096, usize::MAX].map(|size| {
-            let mut decoder = Decoder::new(tty);
+            let mut decoder = Decoder::new(tty, false);
             let mut out = VecDeque::new();
             for chunk in bytes.chunks(size) {
                 decoder.feed(Bytes::copy_from_slice(chunk), &mut out);
@@ -276,6 +313,36 @@ mod tests {
     }
 
     #[test]
+    fn the_details_of_the_log_driver_are_told_apart() {
+        let mut bytes = entry(1, &format!("{STAMP}a=b+c,tier=front some text\n"));
+        bytes.extend(entry(2, &format!("{STAMP} none here\n")));
+        let long = "x".repeat(MAX_LOG_FRAME);
+        bytes.extend(entry(1, &format!("{STAMP}a=b {long}")));
+        let mut decoder = Decoder::new(false, true);
+        let mut out = VecDeque::new();
+        decoder.feed(bytes.into(), &mut out);
+        let read: Vec<(&str, &[u8])> = out
+            .iter()
+            .map(|frame| {
+                (
+                    frame.details.as_str(),
+                    &frame.data[..frame.data.len().min(10)],
+                )
+            })
+            .collect();
+        assert_eq!(
+            read,
+            [
+                ("a=b+c,tier=front", &b"some text\n"[..]),
+                ("", b"none here\n"),
+                ("a=b", b"xxxxxxxxxx"),
+                // The rest of the same line.
+                ("a=b", b"xxxxxxxxxx"),
+            ]
+        );
+    }
+
+    #[test]
     fn an_endless_entry_is_cut_into_pieces_of_one_time() {
         let long = "x".repeat(2 * MAX_LOG_FRAME);
         for (tty, bytes) in [
@@ -314,11 +381,13 @@ mod tests {
             stdout: false,
             since: AT,
             tail: Some(5),
+            details: true,
             ..LogOptions::default()
         };
         assert_eq!(
             path("abc", &options),
-            "/containers/abc/logs?timestamps=1&follow=1&stdout=0&stderr=1&since=1.000000002&tail=5"
+            "/containers/abc/logs?timestamps=1&follow=1&stdout=0&stderr=1&details=1\
+             &since=1.000000002&tail=5"
         );
     }
 }
