@@ -11,6 +11,7 @@ use crate::runner::Context;
 /// On the host, and gone with it.
 const FILE: &str = "/run/shop.yml";
 const MOTD: &str = "/run/motd";
+const PASSWORD: &str = "/run/password";
 /// What ours understands and Docker's does not.
 const SHOP: &str = "
 services:
@@ -19,9 +20,17 @@ services:
     configs:
       - source: motd
         target: /etc/motd
+    secrets: [password]
     depends_on:
       db:
         condition: service_healthy
+      migrate:
+        condition: service_completed_successfully
+  migrate:
+    image: busybox
+    command: [sh, -c, \"sleep 1; cat /run/secrets/password\"]
+    secrets: [password]
+    deploy: {mode: replicated-job}
   db:
     image: whoami
     stop_grace_period: 1s
@@ -36,6 +45,9 @@ configs:
   motd:
     content: |
       hello of $GREETER
+secrets:
+  password:
+    file: /run/password
 ";
 /// What both do.
 const PLAIN: &str = "
@@ -75,12 +87,15 @@ pub fn stacks_are_deployed_changed_and_removed(context: &Context) -> Result<()> 
     let swarm = Swarm::of(context, 2)?;
     let ask = swarm.host(1);
     write(ask, FILE, &SHOP.replace("$GREETER", "morning"))?;
+    write(ask, PASSWORD, "first\n")?;
     claim("a dry run tells everything and makes nothing", || {
         let said = deploy(ask, "--dry-run")?;
         for wanted in [
             "create network shop_default",
             "create network shop_back",
             "create config shop_motd",
+            "create secret shop_password",
+            "create service shop_migrate",
             "create service shop_db",
             "create service shop_web",
         ] {
@@ -94,19 +109,24 @@ pub fn stacks_are_deployed_changed_and_removed(context: &Context) -> Result<()> 
         || {
             let said = deploy(ask, "--wait")?;
             let place = |text: &str| said.find(text).with_context(|| format!("{text}: {said}"));
-            ensure!(
-                place("Waiting for shop_db to be healthy")? < place("Creating service shop_web")?,
-                "{said}"
-            );
+            let web = place("Creating service shop_web")?;
+            for before in [
+                "Waiting for shop_db to be healthy",
+                "Waiting for shop_migrate to be complete",
+            ] {
+                ensure!(place(before)? < web, "{said}");
+            }
+            ensure!(migrated(ask)? == "first\n");
             let stacks = rows(ask, "stack ls")?;
             ensure!(stacks.len() == 1, "{stacks:?}");
             ensure!(
-                stacks[0]["Name"] == "shop" && stacks[0]["Services"] == "2",
+                stacks[0]["Name"] == "shop" && stacks[0]["Services"] == "3",
                 "{stacks:?}"
             );
-            ensure!(rows(ask, "stack services shop")?.len() == 2);
+            ensure!(rows(ask, "stack services shop")?.len() == 3);
             ensure!(rows(ask, "stack ps -f desired-state=running shop")?.len() == 2);
-            ensure!(motd(&swarm, ask)? == "hello of morning\n");
+            ensure!(read(&swarm, ask, "/etc/motd")? == "hello of morning\n");
+            ensure!(read(&swarm, ask, "/run/secrets/password")? == "first\n");
             let web = swarm.inside(ask, "shop_web", 1)?.remove(0);
             ensure!(!web.resolve("db")?.is_empty(), "db has no address");
             Ok(())
@@ -123,22 +143,50 @@ pub fn stacks_are_deployed_changed_and_removed(context: &Context) -> Result<()> 
         Ok(())
     })?;
     claim(
-        "a changed config is rolled out to those that have it",
+        "a changed config or secret is rolled out to those that have it",
         || {
             let db = kit::running(ask, "shop_db")?;
             write(ask, FILE, &SHOP.replace("$GREETER", "evening"))?;
+            write(ask, PASSWORD, "second\n")?;
             let said = deploy(ask, "--dry-run")?;
             let told = "create config shop_motd-2, for shop_motd holds something else";
             ensure!(said.contains(told), "{said}");
+            let told = "create secret shop_password-2, for shop_password holds something else";
+            ensure!(said.contains(told) && !said.contains("second"), "{said}");
             ensure!(said.contains("change service shop_web"), "{said}");
             ensure!(said.contains("keep   service shop_db"), "{said}");
             deploy(ask, "--wait")?;
             soon("the new greeting", || {
-                let motd = motd(&swarm, ask)?;
+                let motd = read(&swarm, ask, "/etc/motd")?;
                 ensure!(motd == "hello of evening\n", "{motd}");
                 Ok(())
             })?;
+            ensure!(read(&swarm, ask, "/run/secrets/password")? == "second\n");
+            ensure!(migrated(ask)?.ends_with("second\n"));
             ensure!(kit::running(ask, "shop_db")? == db);
+            Ok(())
+        },
+    )?;
+    claim(
+        "what no file names any more goes where that is asked for",
+        || {
+            let (head, rest) = SHOP.split_once("      migrate:\n").context("no migrate")?;
+            let (_, rest) = rest.split_once("  db:\n").context("no db")?;
+            write(
+                ask,
+                FILE,
+                &format!("{head}  db:\n{rest}").replace("$GREETER", "evening"),
+            )?;
+            let before = tasks(ask)?;
+            let said = deploy(ask, "--wait")?;
+            ensure!(
+                said.contains("Service shop_web is as it should be"),
+                "{said}"
+            );
+            ensure!(rows(ask, "stack services shop")?.len() == 3);
+            deploy(ask, "--wait --prune")?;
+            ensure!(rows(ask, "stack services shop")?.len() == 2);
+            ensure!(tasks(ask)? == before);
             Ok(())
         },
     )?;
@@ -212,11 +260,16 @@ fn deploy(ask: &Host, flags: &str) -> Result<String> {
     swarmlet(ask, &line)
 }
 
-/// What the container of `web` reads.
-fn motd(swarm: &Swarm, ask: &Host) -> Result<String> {
+/// What the container of `web` reads in a file.
+fn read(swarm: &Swarm, ask: &Host, path: &str) -> Result<String> {
     let web = swarm.inside(ask, "shop_web", 1)?.remove(0);
-    let cat = ["docker", "exec", web.id(), "busybox", "cat", "/etc/motd"];
+    let cat = ["docker", "exec", web.id(), "busybox", "cat", path];
     Ok(web.host().ok(&cat)?)
+}
+
+/// What the job has written, in all its runs.
+fn migrated(ask: &Host) -> Result<String> {
+    swarmlet(ask, "service logs --raw shop_migrate")
 }
 
 fn tasks(ask: &Host) -> Result<Vec<Task>> {
@@ -234,7 +287,7 @@ fn nothing_left(swarm: &Swarm, ask: &Host) -> Result<()> {
     let left = rows(ask, "network ls -f label=com.docker.stack.namespace")?;
     ensure!(left.is_empty(), "{left:?}");
     soon("no container to be left", || {
-        for service in ["shop_web", "shop_db"] {
+        for service in ["shop_web", "shop_db", "shop_migrate"] {
             let left = swarm.containers(service)?;
             ensure!(left.is_empty(), "{left:#?}");
         }
