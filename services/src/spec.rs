@@ -7,6 +7,7 @@
 
 mod mode;
 mod own_network;
+mod platform;
 mod run;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::id::Id;
 use crate::registry::RegistryAuth;
 pub use mode::Mode;
 pub use own_network::OwnNetwork;
+pub use platform::Platform;
 pub use run::{Device, GpuCount, GpuRequest, IpcMode, PidMode, RunOptions, SecurityOption};
 
 pub type Labels = BTreeMap<String, String>;
@@ -359,14 +361,6 @@ pub struct Placement {
     pub max_per_node: Option<u64>,
     /// The platforms that the image exists for; empty: any.
     pub platforms: Vec<Platform>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Platform {
-    /// `x86_64` (`amd64` is the same), `aarch64` (`arm64`), …; empty: any.
-    pub architecture: String,
-    pub os: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ use futures::{FutureExt, StreamExt};
 use services::assignment::AssignedNetwork;
 use services::object::NodeDescription;
 use services::registry::RegistryAuth;
+use services::spec::TaskSpec;
 use services::{Assignment, Id, Timestamp};
 use tokio::sync::{mpsc, watch};
 
@@ -485,14 +486,11 @@ impl Runtime for FakeRuntime {
         })
     }
 
-    fn pull<'a>(
-        &'a self,
-        image: &'a str,
-        auth: Option<&'a RegistryAuth>,
-    ) -> BoxFuture<'a, Result<()>> {
-        let call = Call::Pull(image.to_owned());
+    fn pull<'a>(&'a self, task: &'a TaskSpec) -> BoxFuture<'a, Result<()>> {
+        let image = &task.container.image;
+        let call = Call::Pull(image.clone());
         self.call(Some(Kind::Pull), call, Id::default(), move |state| {
-            state.pull(image, auth)
+            state.pull(image, task.registry_auth.as_ref())
         })
     }
 

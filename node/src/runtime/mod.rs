@@ -25,7 +25,7 @@ use futures::stream::BoxStream;
 use overlay::dns::resolv::Wanted;
 use services::assignment::AssignedNetwork;
 use services::object::{NodeDescription, PublishedPort, Subnet};
-use services::registry::RegistryAuth;
+use services::spec::TaskSpec;
 use services::{Assignment, Id, Timestamp};
 
 pub use docker::{DockerConfig, DockerRuntime};
@@ -66,13 +66,9 @@ pub trait Runtime: Debug + Send + Sync + 'static {
         files: &'a [FileMount],
     ) -> BoxFuture<'a, Result<String>>;
 
-    /// Fetches an image, with these credentials for its registry. Calls for the
-    /// same image with the same credentials share one transfer.
-    fn pull<'a>(
-        &'a self,
-        image: &'a str,
-        auth: Option<&'a RegistryAuth>,
-    ) -> BoxFuture<'a, Result<()>>;
+    /// Fetches the image of a task, with its credentials for the registry. Calls
+    /// for the same image with the same credentials share one transfer.
+    fn pull<'a>(&'a self, task: &'a TaskSpec) -> BoxFuture<'a, Result<()>>;
 
     /// Starts a container, on these networks and no others: what it lacks of
     /// them is mended first. One that runs already is left alone.

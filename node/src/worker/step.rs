@@ -140,7 +140,7 @@ async fn prepare(tools: &Tools, assignment: Assignment, cancel: &CancellationTok
     let task = &assignment.spec.task;
     let image = &task.container.image;
     let pulled = tokio::select! {
-        pulled = runtime.pull(image, task.registry_auth.as_ref()) => pulled,
+        pulled = runtime.pull(task) => pulled,
         () = cancel.cancelled() => return Done::Cancelled,
     };
     if let Err(error) = &pulled

@@ -254,6 +254,7 @@ fn the_words_for_run_options_stay_as_they_are() {
         shm_size: Some(1),
         pid: Some(PidMode::Host),
         ipc: Some(IpcMode::None),
+        platform: None,
     };
     spec.task.generic = [("gpu".to_owned(), 1)].into();
     let json = serde_json::to_string(&spec).unwrap();

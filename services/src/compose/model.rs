@@ -13,7 +13,7 @@ use super::files::{FileError, Files, MAX_FILE};
 use crate::file::Payload;
 use crate::spec::{
     DnsConfig, Driver, EndpointMode, Healthcheck, IpamSpec, Labels, LogDriver, Mode, Mount,
-    Placement, PortSpec, Resources, RestartPolicy, Ulimit, UpdateConfig,
+    Placement, Platform, PortSpec, Resources, RestartPolicy, Ulimit, UpdateConfig,
 };
 
 /// All files of a project, merged. The keys of its maps are the short names
@@ -95,6 +95,7 @@ pub struct Service {
     pub shm_size: Option<i64>,
     pub pid: Option<PidMode>,
     pub ipc: Option<IpcMode>,
+    pub platform: Option<Platform>,
 }
 
 /// How the swarm runs it: `deploy`, and the keys of services that say the same.

@@ -1,7 +1,7 @@
 //! What a spec asks of a node, whatever else runs there.
 
 use super::dirt::constraints_of;
-use crate::constraint::{Constraint, same_arch};
+use crate::constraint::Constraint;
 use crate::device;
 use crate::object::Node;
 use crate::spec::{GpuCount, GpuRequest, Platform, ServiceSpec};
@@ -10,6 +10,7 @@ pub(super) struct Criteria {
     /// With the text as written; `None` where it cannot be read.
     constraints: Vec<(String, Option<Constraint>)>,
     pub(super) platforms: Vec<Platform>,
+    platform: Option<Platform>,
     devices: Vec<String>,
     gpus: u32,
 }
@@ -17,7 +18,10 @@ pub(super) struct Criteria {
 /// The first that a node does not meet.
 pub(super) enum Unmet {
     Constraint(String),
+    /// None of those that the image is there for.
     Platform,
+    /// That which the service names.
+    OwnPlatform(String),
     Device(String),
 }
 
@@ -30,6 +34,7 @@ impl Criteria {
         Self {
             constraints: constraints_of(spec).iter().map(parse).collect(),
             platforms: placement.map_or_else(Vec::new, |it| it.platforms.clone()),
+            platform: run.platform.clone(),
             devices: devices
                 .filter(|it| !device::is_common(it))
                 .cloned()
@@ -46,22 +51,21 @@ impl Criteria {
         if let Some((text, _)) = unmet {
             return Some(Unmet::Constraint(text.clone()));
         }
-        if !self.platform_suits(node) {
-            return Some(Unmet::Platform);
+        if let Some(unsuited) = self.unsuited(node) {
+            return Some(unsuited);
         }
         self.missing_device(node).map(Unmet::Device)
     }
 
-    fn platform_suits(&self, node: &Node) -> bool {
+    fn unsuited(&self, node: &Node) -> Option<Unmet> {
         let actual = node.description.as_ref().map(|it| &it.platform);
-        let suits = |wanted: &Platform| {
-            actual.is_some_and(|actual| {
-                (wanted.os.is_empty() || wanted.os.eq_ignore_ascii_case(&actual.os))
-                    && (wanted.architecture.is_empty()
-                        || same_arch(&wanted.architecture, &actual.architecture))
-            })
-        };
-        self.platforms.is_empty() || self.platforms.iter().any(suits)
+        let suits = |wanted: &Platform| actual.is_some_and(|actual| wanted.runs_on(actual));
+        if !self.platforms.is_empty() && !self.platforms.iter().any(suits) {
+            return Some(Unmet::Platform);
+        }
+        let wanted = self.platform.as_ref();
+        let wanted = wanted.filter(|wanted| !suits(wanted));
+        wanted.map(|wanted| Unmet::OwnPlatform(wanted.to_string()))
     }
 
     fn missing_device(&self, node: &Node) -> Option<String> {

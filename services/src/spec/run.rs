@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Platform;
 use crate::text::{Invalid, comma_fields};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,6 +31,10 @@ pub struct RunOptions {
     pub pid: Option<PidMode>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipc: Option<IpcMode>,
+    /// Of an image that is there for several the one that is run, and only
+    /// where that can be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
 }
 
 impl RunOptions {

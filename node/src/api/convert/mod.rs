@@ -33,6 +33,7 @@ pub use doctor::doctor;
 pub use file::{file, file_spec};
 pub use network::{OVERLAY, SWARMLET, driver_of, network, network_spec, own_network};
 pub use node::{node, node_spec};
+pub use placement::show_platform;
 pub use request::{init_request, join_request, up_request};
 pub use service::{insert_defaults, service, service_spec, show_port, show_service_spec};
 pub use task::task;

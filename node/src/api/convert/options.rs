@@ -8,7 +8,8 @@ use services::text::{Invalid, boolean, bytes};
 
 use crate::api::dto::{
     DEVICE_LABEL, GPUS_LABEL, HOST_IP_LABEL, IP_LABEL, IPC_LABEL, Labels, PID_LABEL,
-    PRIVILEGED_LABEL, SECURITY_OPT_LABEL, SHM_SIZE_LABEL, SWARMLET_LABEL, VIP_LABEL,
+    PLATFORM_LABEL, PRIVILEGED_LABEL, SECURITY_OPT_LABEL, SHM_SIZE_LABEL, SWARMLET_LABEL,
+    VIP_LABEL,
 };
 use crate::api::error::ApiError;
 
@@ -28,6 +29,7 @@ pub(super) fn run_options(labels: &Labels) -> Result<RunOptions, ApiError> {
             SHM_SIZE_LABEL => run.shm_size = Some(said(label, bytes(value))?),
             PID_LABEL => run.pid = Some(read(label, value)?),
             IPC_LABEL => run.ipc = Some(read(label, value)?),
+            PLATFORM_LABEL => run.platform = Some(read(label, value)?),
             _ if is_one_of(label, DEVICE_LABEL) => run.devices.push(read(label, value)?),
             _ if is_one_of(label, SECURITY_OPT_LABEL) => run.security.push(read(label, value)?),
             _ if [HOST_IP_LABEL, VIP_LABEL, IP_LABEL]
@@ -79,7 +81,7 @@ fn unknown(label: &str) -> ApiError {
     ApiError::invalid_argument(format!(
         "label {label} means nothing: those of services are {DEVICE_LABEL}[.<name>], {GPUS_LABEL}, \
          {PRIVILEGED_LABEL}, {SECURITY_OPT_LABEL}[.<name>], {SHM_SIZE_LABEL}, {PID_LABEL}, \
-         {IPC_LABEL}, {IP_LABEL}<network>, {VIP_LABEL}<network> and \
+         {IPC_LABEL}, {PLATFORM_LABEL}, {IP_LABEL}<network>, {VIP_LABEL}<network> and \
          {HOST_IP_LABEL}<port>/<protocol>"
     ))
 }
@@ -107,11 +109,12 @@ mod tests {
             ("swarmlet.shm-size", "64m"),
             ("swarmlet.pid", "host"),
             ("swarmlet.ipc", "shareable"),
+            ("swarmlet.platform", "linux/arm/v7"),
             ("swarmlet.ip.net", "read elsewhere"),
             ("tier", "front"),
         ]));
         insta::assert_snapshot!(serde_json::to_string(&run.unwrap()).unwrap(), @r#"
-        {"devices":[{"on_host":"/dev/ttyUSB0","in_container":"/dev/gps","permissions":"rw"},{"on_host":"/dev/kvm","in_container":"/dev/kvm","permissions":"rwm"},{"on_host":"/dev/video0","in_container":"/dev/video0","permissions":"rwm"}],"gpus":{"driver":"","count":"all","capabilities":["gpu"],"options":{}},"privileged":true,"security":[{"engine":"seccomp=unconfined"}],"shm_size":67108864,"pid":"host","ipc":"shareable"}
+        {"devices":[{"on_host":"/dev/ttyUSB0","in_container":"/dev/gps","permissions":"rw"},{"on_host":"/dev/kvm","in_container":"/dev/kvm","permissions":"rwm"},{"on_host":"/dev/video0","in_container":"/dev/video0","permissions":"rwm"}],"gpus":{"driver":"","count":"all","capabilities":["gpu"],"options":{}},"privileged":true,"security":[{"engine":"seccomp=unconfined"}],"shm_size":67108864,"pid":"host","ipc":"shareable","platform":{"architecture":"arm/v7","os":"linux"}}
         "#);
     }
 
@@ -148,6 +151,11 @@ mod tests {
                 "swarmlet.pid",
                 "container:x",
                 "label swarmlet.pid: invalid PID mode",
+            ),
+            (
+                "swarmlet.platform",
+                "linux/amd64/v4",
+                "label swarmlet.platform: no node tells whether it is amd64/v4",
             ),
             (
                 "swarmlet.devices",

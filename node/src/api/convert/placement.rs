@@ -126,7 +126,7 @@ pub(super) fn show_placement(placement: &spec::Placement) -> Placement {
     }
 }
 
-pub(super) fn show_platform(platform: &spec::Platform) -> Platform {
+pub fn show_platform(platform: &spec::Platform) -> Platform {
     Platform {
         architecture: platform.architecture.clone(),
         os: platform.os.clone(),

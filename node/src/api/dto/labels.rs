@@ -20,3 +20,5 @@ pub const PRIVILEGED_LABEL: &str = "swarmlet.privileged";
 pub const SHM_SIZE_LABEL: &str = "swarmlet.shm-size";
 pub const PID_LABEL: &str = "swarmlet.pid";
 pub const IPC_LABEL: &str = "swarmlet.ipc";
+/// The value is that of `docker run --platform`: `linux/arm/v7`.
+pub const PLATFORM_LABEL: &str = "swarmlet.platform";

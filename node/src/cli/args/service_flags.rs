@@ -5,7 +5,7 @@
 
 use clap::{Args, ValueEnum};
 
-use services::spec::GpuRequest;
+use services::spec::{GpuRequest, Platform};
 
 use crate::cli::values::{
     Invalid, Nanos, Pair, Words, boolean, bytes, cpus, duration, pair, words,
@@ -114,6 +114,10 @@ pub struct RunFlags {
     /// Whose shared memory it has (empty: the engine's default)
     #[arg(long, value_name = "MODE", value_parser = ["host", "shareable", "private", "none", ""])]
     pub ipc: Option<String>,
+    /// Which machines it is for, e.g. linux/arm/v7 (empty: all that the image
+    /// is there for)
+    #[arg(long, value_parser = platform)]
+    pub platform: Option<String>,
 }
 
 /// Kept as it was written, which is what a label says.
@@ -239,4 +243,11 @@ pub enum ModeName {
     Global,
     ReplicatedJob,
     GlobalJob,
+}
+
+fn platform(text: &str) -> Result<String, Invalid> {
+    if !text.is_empty() {
+        text.parse::<Platform>()?;
+    }
+    Ok(text.to_owned())
 }

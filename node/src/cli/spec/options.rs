@@ -10,7 +10,7 @@ use services::spec::{Device, SecurityOption};
 use super::Known;
 use crate::api::dto::{
     DEVICE_LABEL, DiscreteResource, GPUS_LABEL, GenericResource, IPC_LABEL, Labels, PID_LABEL,
-    PRIVILEGED_LABEL, Reservation, SECURITY_OPT_LABEL, SHM_SIZE_LABEL, ServiceSpec,
+    PLATFORM_LABEL, PRIVILEGED_LABEL, Reservation, SECURITY_OPT_LABEL, SHM_SIZE_LABEL, ServiceSpec,
 };
 use crate::cli::args::RunFlags;
 use crate::cli::values::Invalid;
@@ -26,6 +26,7 @@ pub fn set(flags: &RunFlags, labels: &mut Labels) {
         (GPUS_LABEL, word(&flags.gpus)),
         (PID_LABEL, word(&flags.pid)),
         (IPC_LABEL, word(&flags.ipc)),
+        (PLATFORM_LABEL, word(&flags.platform)),
     ] {
         match said {
             Some((true, value)) => {
@@ -232,12 +233,14 @@ mod tests {
             shm_size: Some(1024),
             pid: Some("host".into()),
             ipc: Some("private".into()),
+            platform: Some("linux/arm/v7".into()),
         };
         set(&flags, &mut known);
         let wanted = labels(&[
             ("swarmlet.gpus", "all"),
             ("swarmlet.ipc", "private"),
             ("swarmlet.pid", "host"),
+            ("swarmlet.platform", "linux/arm/v7"),
             ("swarmlet.privileged", "true"),
             ("swarmlet.shm-size", "1024"),
         ]);
@@ -250,6 +253,7 @@ mod tests {
             shm_size: Some(0),
             pid: Some(String::new()),
             ipc: Some(String::new()),
+            platform: Some(String::new()),
         };
         set(&nothing, &mut known);
         assert_eq!(known, Labels::new());

@@ -37,6 +37,9 @@ pub fn add(labels: &mut Labels, stack: &Stack, service: &Service, project: &Proj
         };
         set("ipc".into(), mode.into());
     }
+    if let Some(platform) = &service.platform {
+        set("platform".into(), platform.to_string());
+    }
     for (key, attachment) in &service.networks {
         let v4 = attachment.ipv4_address.map(IpAddr::V4);
         let v6 = attachment.ipv6_address.map(IpAddr::V6);

@@ -116,7 +116,6 @@ impl Planner<'_> {
     }
 
     /// As a registry says now, or as it said when the same image was deployed.
-    /// Platforms that the file says stay.
     fn pin(&self, spec: &mut ServiceSpec, known: Option<&ServiceSpec>) {
         let same = known.filter(|it| it.labels.get(IMAGE_LABEL) == spec.labels.get(IMAGE_LABEL));
         let template = &mut spec.task_template;
@@ -130,9 +129,7 @@ impl Planner<'_> {
         };
         container.image = pinned.image;
         let placement = template.placement.get_or_insert_default();
-        if placement.platforms.is_empty() {
-            placement.platforms = pinned.platforms;
-        }
+        placement.platforms = pinned.platforms;
     }
 
     /// With the names of networks, and without the ids of what is not there yet.

@@ -35,7 +35,9 @@ pub(super) fn translate(error: Error, socket: &Path) -> RuntimeError {
 pub(super) fn refusal(status: u16, message: String) -> RuntimeError {
     let message = message.trim().to_owned();
     match status {
-        404 if message.starts_with("No such image") => RuntimeError::ImageMissing(message),
+        404 if message.starts_with("No such image") || is_of_other_platform(&message) => {
+            RuntimeError::ImageMissing(message)
+        }
         404 if message.starts_with("No such container") => RuntimeError::ContainerMissing(message),
         404 if message.starts_with("network ") || message.starts_with("No such network") => {
             RuntimeError::NetworkMissing(message)
@@ -51,6 +53,12 @@ pub(super) fn refusal(status: u16, message: String) -> RuntimeError {
         _ if is_network_fault(&message) => RuntimeError::Unconnected(message),
         _ => RuntimeError::Refused(message),
     }
+}
+
+/// An image of the name is there, and not for the platform that was named.
+fn is_of_other_platform(message: &str) -> bool {
+    message.contains("was found but does not match the specified platform")
+        || message.contains("was found but does not provide the specified platform")
 }
 
 /// Whether the engine and our network driver do not know the same, or know each

@@ -37,7 +37,7 @@ use futures::{FutureExt, StreamExt};
 use overlay::names::Names;
 use services::assignment::AssignedNetwork;
 use services::object::NodeDescription;
-use services::registry::RegistryAuth;
+use services::spec::{Platform, TaskSpec};
 use services::{Assignment, Id};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -176,9 +176,10 @@ impl DockerRuntime {
             ports::number(&mut ports)?;
             create::publish(&mut body, &ports);
         }
+        let platform = assignment.spec.task.container.run.platform.as_ref();
         let options = CreateContainerOptions {
             name: Some(name.clone()),
-            ..Default::default()
+            platform: platform.map(Platform::to_string).unwrap_or_default(),
         };
         let created = self
             .heavy_call(|client| async move { client.create_container(Some(options), body).await })
@@ -322,14 +323,11 @@ impl Runtime for DockerRuntime {
         self.create_container(assignment, files).boxed()
     }
 
-    fn pull<'a>(
-        &'a self,
-        image: &'a str,
-        auth: Option<&'a RegistryAuth>,
-    ) -> BoxFuture<'a, Result<()>> {
+    fn pull<'a>(&'a self, task: &'a TaskSpec) -> BoxFuture<'a, Result<()>> {
         let wanted = pull::Wanted {
-            image: image.to_owned(),
-            auth: auth.cloned(),
+            image: task.container.image.clone(),
+            platform: task.container.run.platform.clone(),
+            auth: task.registry_auth.clone(),
         };
         async move {
             let socket = self.config.socket.clone();

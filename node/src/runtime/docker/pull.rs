@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use services::registry::RegistryAuth;
+use services::spec::Platform;
 
 use super::transfer::transfer;
 use crate::runtime::Result;
@@ -18,6 +19,8 @@ type Transfer = Shared<BoxFuture<'static, Result<()>>>;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Wanted {
     pub image: String,
+    /// `None`: the engine's own.
+    pub platform: Option<Platform>,
     pub auth: Option<RegistryAuth>,
 }
 
@@ -86,6 +89,7 @@ mod tests {
     fn image(name: &str) -> Wanted {
         Wanted {
             image: name.into(),
+            platform: None,
             auth: None,
         }
     }

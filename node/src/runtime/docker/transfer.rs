@@ -54,6 +54,9 @@ fn request(wanted: &Wanted) -> Result<Request<Empty<Bytes>>> {
     if let Some(tag) = default_tag(&wanted.image) {
         path = format!("{path}&tag={tag}");
     }
+    if let Some(platform) = &wanted.platform {
+        path = format!("{path}&platform={platform}");
+    }
     let mut request = Request::post(path)
         .body(Empty::new())
         .map_err(|error| refused(error.to_string()))?;
@@ -148,6 +151,7 @@ mod tests {
     fn credentials_travel_in_the_header_alone() {
         let wanted = Wanted {
             image: "r:5000/a".into(),
+            platform: Some("linux/arm/v7".parse().unwrap()),
             auth: Some(RegistryAuth {
                 username: "u".into(),
                 password: "???>>>~~~".into(),
@@ -157,7 +161,7 @@ mod tests {
         let request = request(&wanted).unwrap();
         assert_eq!(
             request.uri(),
-            "/images/create?fromImage=r:5000/a&tag=latest"
+            "/images/create?fromImage=r:5000/a&tag=latest&platform=linux/arm/v7"
         );
         let header = &request.headers()["x-registry-auth"];
         let json = URL_SAFE.decode(header.as_bytes()).unwrap();

@@ -5,8 +5,8 @@ use super::super::model::{Deploy, Gpus};
 use super::{duration, pairs, resources};
 use crate::constraint::Constraint;
 use crate::spec::{
-    EndpointMode, FailureAction, Mode, Placement, Platform, RestartCondition, RestartPolicy,
-    UpdateConfig, UpdateOrder, defaults,
+    EndpointMode, FailureAction, Mode, Placement, RestartCondition, RestartPolicy, UpdateConfig,
+    UpdateOrder, defaults,
 };
 
 /// What is more is no number of tasks.
@@ -190,23 +190,4 @@ fn read_preference(item: &Item<'_>) -> Option<String> {
     }
     fields.finish();
     spread
-}
-
-/// `os/architecture[/variant]`, or the architecture alone.
-pub(super) fn read_platform(item: &Item<'_>) -> Option<Platform> {
-    item.parsed(|text| {
-        let parts: Vec<&str> = text.split('/').collect();
-        let (os, architecture) = match parts[..] {
-            [architecture] => ("linux", architecture),
-            [os, architecture] | [os, architecture, _] => (os, architecture),
-            _ => ("", ""),
-        };
-        match os.is_empty() || architecture.is_empty() {
-            true => Err(format!("{text:?} is no platform, as linux/arm64 is one")),
-            false => Ok(Platform {
-                architecture: architecture.to_owned(),
-                os: os.to_owned(),
-            }),
-        }
-    })
 }

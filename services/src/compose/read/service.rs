@@ -64,6 +64,7 @@ pub(super) fn read_service(_name: &str, item: &Item<'_>) -> Option<Service> {
         shm_size: fields.get("shm_size", resources::read_bytes),
         pid: fields.get("pid", devices::read_pid),
         ipc: fields.get("ipc", devices::read_ipc),
+        platform: fields.get("platform", |item| item.parsed(str::parse)),
     };
     service
         .mounts
@@ -111,10 +112,6 @@ fn read_networks(fields: &mut Fields<'_>, service: &Service) -> BTreeMap<String,
 fn read_older_deploy(fields: &mut Fields<'_>, deploy: &mut Deploy) {
     resources::read_older(fields, deploy);
     deploy::read_older_restart(fields, deploy);
-    deploy
-        .placement
-        .platforms
-        .extend(fields.get("platform", deploy::read_platform));
     let Some(scale) = fields.get("scale", |item| item.number(0, deploy::MOST)) else {
         return;
     };

@@ -189,7 +189,7 @@ mac_address: 02:42:ac:11:65:43
         "10.1.0.5"
     );
     assert_eq!(service.deploy.mode, Mode::Replicated { replicas: Some(1) });
-    assert_eq!(service.deploy.placement.platforms[0].architecture, "arm64");
+    assert_eq!(service.platform.unwrap().architecture, "arm64");
 }
 
 #[test]

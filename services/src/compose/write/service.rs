@@ -9,8 +9,8 @@ use super::super::model::{
 use super::Fields;
 use super::text::Yaml;
 use crate::spec::{
-    BindOptions, Healthcheck, Mount, MountKind, PortSpec, Protocol, PublishMode, TmpfsOptions,
-    Ulimit, VolumeOptions,
+    BindOptions, Healthcheck, Mount, MountKind, Platform, PortSpec, Protocol, PublishMode,
+    TmpfsOptions, Ulimit, VolumeOptions,
 };
 
 pub(super) fn service(service: &Service) -> Yaml {
@@ -75,12 +75,7 @@ pub(super) fn service(service: &Service) -> Yaml {
     fields.put("deploy", deploy::deploy(&service.deploy));
     fields.text(
         "platform",
-        service
-            .deploy
-            .placement
-            .platforms
-            .first()
-            .map(|platform| format!("{}/{}", platform.os, platform.architecture)),
+        service.platform.as_ref().map(Platform::to_string),
     );
     fields.named("depends_on", &service.depends_on, dependency);
     fields.texts("profiles", &service.profiles);

@@ -27,6 +27,7 @@ pub(super) enum Misfit {
     Resources(String),
     Constraint(String),
     Platform,
+    OwnPlatform(String),
     Device(String),
     HostPort(Protocol, u16),
     MaxPerNode,
@@ -59,6 +60,7 @@ impl Needs {
         self.criteria.unmet(&load.node).map(|unmet| match unmet {
             Unmet::Constraint(text) => Misfit::Constraint(text),
             Unmet::Platform => Misfit::Platform,
+            Unmet::OwnPlatform(wanted) => Misfit::OwnPlatform(wanted),
             Unmet::Device(path) => Misfit::Device(path),
         })
     }
@@ -133,7 +135,7 @@ impl Misfit {
             Self::Closed(_) => (0, "not available for new tasks"),
             Self::Resources(_) => (1, "insufficient resources"),
             Self::Constraint(_) => (2, "scheduling constraints not satisfied"),
-            Self::Platform => (3, "unsupported platform"),
+            Self::Platform | Self::OwnPlatform(_) => (3, "unsupported platform"),
             Self::Device(_) => (4, "missing device"),
             Self::HostPort(..) => (5, "host-mode port already in use"),
             Self::MaxPerNode => (6, "max replicas per node limit exceed"),
@@ -149,6 +151,7 @@ impl Misfit {
                     needs.criteria.platforms.iter().map(platform_name).collect();
                 format!("the image is for {}", names.join(", "))
             }
+            Self::OwnPlatform(wanted) => format!("the service is for {wanted}"),
             Self::HostPort(protocol, port) => format!("{port}/{}", PortName(*protocol)),
             Self::MaxPerNode => format!("at most {}", needs.max_per_node.unwrap_or_default()),
         }

@@ -154,6 +154,51 @@ fn an_image_runs_where_its_platform_is() {
 }
 
 #[test]
+fn a_board_gets_what_its_version_of_arm_runs() {
+    let mut world = World::with_nodes(2);
+    for (host, machine) in [("h1", "armv6l"), ("h2", "armv7l")] {
+        let node = world.state.find_node(host).unwrap().clone();
+        let mut description = node.description.clone().unwrap();
+        description.platform.architecture = machine.to_owned();
+        world.describe(node.id, description);
+    }
+    let on = |world: &mut World, name: &str, edit: &dyn Fn(&mut ServiceSpec)| {
+        let mut spec = named(name, 2);
+        edit(&mut spec);
+        let service = world.create(spec);
+        world.settle();
+        let running = world.running(service).into_iter();
+        let mut nodes: Vec<_> = running.filter_map(|task| task.node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes.len()
+    };
+    let for_images = |platforms: &'static [&'static str]| {
+        move |spec: &mut ServiceSpec| {
+            let platforms = platforms.iter().map(|it| it.parse().unwrap());
+            spec.task.placement.get_or_insert_default().platforms = platforms.collect();
+        }
+    };
+    let only = |platform: &'static str| {
+        move |spec: &mut ServiceSpec| {
+            spec.task.container.run.platform = Some(platform.parse().unwrap());
+        }
+    };
+    assert_eq!(on(&mut world, "both", &for_images(&["linux/arm/v6"])), 2);
+    assert_eq!(
+        on(&mut world, "new", &for_images(&["linux/arm/v7", "amd64"])),
+        1
+    );
+    assert_eq!(on(&mut world, "chosen", &only("linux/arm/v7")), 1);
+    assert_eq!(on(&mut world, "none", &only("linux/arm64")), 0);
+    let none = world.state.find_service("none").unwrap().id;
+    assert_eq!(
+        pending(&world, none),
+        "no suitable node (unsupported platform on 2 nodes: the service is for linux/arm64)"
+    );
+}
+
+#[test]
 fn tasks_are_spread_over_labels_before_nodes() {
     let mut world = World::with_nodes(4);
     for (host, zone) in [("h1", "a"), ("h2", "a"), ("h3", "a"), ("h4", "b")] {

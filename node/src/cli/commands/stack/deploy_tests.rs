@@ -215,7 +215,7 @@ async fn a_registry_says_which_image_is_meant() {
         "GET /distribution/nginx%3Alatest/json",
         200,
         json!({"Descriptor": {"digest": digest},
-               "Platforms": [{"architecture": "arm", "os": "linux"}]}),
+               "Platforms": [{"architecture": "arm", "os": "linux", "variant": "v7"}]}),
     ));
     let daemon = Daemon::start(&script);
     let line = ["stack", "deploy", "-c", "-", "shop"];
@@ -232,7 +232,7 @@ async fn a_registry_says_which_image_is_meant() {
     let image = format!("\"Image\":\"nginx:latest@{digest}\"");
     assert!(changes.contains(&image), "{changes}");
     assert!(
-        changes.contains("\"Platforms\":[{\"OS\":\"linux\"}]"),
+        changes.contains("\"Platforms\":[{\"Architecture\":\"arm/v7\",\"OS\":\"linux\"}]"),
         "{changes}"
     );
     assert!(changes.contains("\"Image\":\"postgres:17\""), "{changes}");

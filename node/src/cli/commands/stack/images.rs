@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use serde::Deserialize;
+use services::spec::Platform;
 use tokio::time::timeout;
 
 use super::Session;
-use crate::api::dto::Platform;
+use crate::api::convert;
 use crate::cli::args::ResolveImage;
 use crate::cli::client::Target;
 use crate::cli::error::CliError;
@@ -36,6 +37,7 @@ struct Descriptor {
 struct ImagePlatform {
     architecture: String,
     os: String,
+    variant: String,
 }
 
 impl Session<'_> {
@@ -82,14 +84,8 @@ impl Session<'_> {
         Some(Pinned {
             image: format!("{image}@{digest}"),
             platforms: platforms
-                .map(|platform| Platform {
-                    // Which of the ARM architectures a node has, it does not say.
-                    architecture: match platform.architecture.as_str() {
-                        "arm" => String::new(),
-                        _ => platform.architecture,
-                    },
-                    os: platform.os,
-                })
+                .map(|it| Platform::of_image(&it.os, &it.architecture, &it.variant))
+                .map(|it| convert::show_platform(&it))
                 .collect(),
         })
     }

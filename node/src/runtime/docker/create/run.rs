@@ -74,6 +74,7 @@ mod tests {
             shm_size: Some(64 << 20),
             pid: Some("host".parse().unwrap()),
             ipc: Some("shareable".parse().unwrap()),
+            platform: None,
         };
         assert_eq!(
             config(&run),
