@@ -57,6 +57,11 @@ impl Names {
         }
     }
 
+    /// Whether an interface of the host is one of ours.
+    pub fn is_link(&self, name: &str) -> bool {
+        name == self.tun || name.starts_with(&self.veth)
+    }
+
     pub fn is_gateway(&self, addr: IpAddr) -> bool {
         addr == IpAddr::V4(self.gateway) || addr == IpAddr::V6(self.gateway6)
     }

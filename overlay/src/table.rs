@@ -125,6 +125,26 @@ impl Table {
         table
     }
 
+    /// Sends nobody to containers of other nodes at these addresses: routes of
+    /// this host lead them elsewhere.
+    pub fn avoid(&mut self, taken: &BTreeSet<IpNet>) {
+        if taken.is_empty() {
+            return;
+        }
+        let is_lost = |addr: &&IpAddr| taken.iter().any(|net| net.contains(*addr));
+        let lost: BTreeSet<IpAddr> = self.remotes.keys().filter(is_lost).copied().collect();
+        for vip in self.vips.values_mut() {
+            vip.backends.retain(|addr| !lost.contains(addr));
+        }
+        for target in self.ports.values_mut() {
+            target.backends.retain(|addr, _| !lost.contains(addr));
+        }
+        for named in self.names.values_mut().flat_map(BTreeMap::values_mut) {
+            named.direct.retain(|addr| !lost.contains(addr));
+            named.tasks.retain(|addr| !lost.contains(addr));
+        }
+    }
+
     /// The networks of the container that has `addr` on this node: all of
     /// them, by whichever it asks.
     pub fn networks_of(&self, addr: IpAddr) -> BTreeSet<NetworkId> {

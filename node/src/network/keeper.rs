@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use overlay::dns::{NameServer, Zone};
 use overlay::host::{HeldPorts, Host};
 use overlay::plugin::Locals;
@@ -29,6 +30,7 @@ use super::{Config, Faults, Inputs, Shared, Told, Upstreams};
 use crate::address;
 use crate::control::lock;
 use crate::worker::EngineState;
+use reasons::PASS_EVERY;
 
 /// Changes come in bursts: a task that starts is three of them.
 const COALESCE: Duration = Duration::from_millis(10);
@@ -39,6 +41,8 @@ const REMEMBER_WITHIN: Duration = Duration::from_secs(5);
 const MEET_WITHIN: Duration = Duration::from_secs(1);
 /// How old the list of this device's addresses may be.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Routes end without a word when their interface does.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 pub struct Keeper {
     config: Config,
@@ -52,8 +56,8 @@ pub struct Keeper {
     plugin: Part<watch::Receiver<Locals>>,
     host: Part<Host>,
     engine: Part<()>,
-    /// When the engine's firewall was looked at.
-    passed: Instant,
+    /// When the engine's firewall is to be looked at.
+    pass: Instant,
     tunnel: Part<Arc<Tunnel>>,
     names: Part<NameServer>,
     ports: Part<HeldPorts>,
@@ -62,6 +66,10 @@ pub struct Keeper {
     upstreams: Upstreams,
     untold: Untold,
     host_addresses: Option<(Instant, BTreeSet<IpAddr>)>,
+    /// What `view` leaves out, as routes of others lead it elsewhere.
+    avoided: BTreeSet<IpNet>,
+    /// When to look whether they still do.
+    astray: Option<Instant>,
 }
 
 /// Who has not been told of the table as it is.
@@ -101,7 +109,7 @@ impl Keeper {
             plugin: Part::new("the network driver"),
             host: Part::new("the rules of the kernel"),
             engine,
-            passed: Instant::now(),
+            pass: Instant::now() + PASS_EVERY,
             tunnel: Part::new("the tunnel to other nodes"),
             names: Part::new("the name server"),
             ports,
@@ -110,6 +118,8 @@ impl Keeper {
             upstreams: Upstreams::default(),
             untold: Untold::ALL,
             host_addresses: None,
+            avoided: BTreeSet::new(),
+            astray: None,
         }
     }
 
@@ -120,7 +130,9 @@ impl Keeper {
                 self.agree().await;
                 self.say_faults();
                 self.say_seen();
-                self.change().await;
+                if self.taken() == self.avoided {
+                    self.change().await;
+                }
                 sleep(COALESCE).await;
             }
         };
@@ -135,7 +147,7 @@ impl Keeper {
         let sources = self.sources(now);
         let told = self.told.borrow().clone();
         let news = self.viewer.look(sources);
-        if let Some(view) = news.or_else(|| self.view_with_taken_ports(now)) {
+        if let Some(view) = news.or_else(|| self.view_to_judge_anew(now)) {
             let table = self.table(&view, now);
             if self
                 .view
@@ -169,16 +181,25 @@ impl Keeper {
             names.publish(Zone::of(Arc::clone(&table), &view, &self.upstreams));
             self.untold.names = false;
         }
+        self.untold.host |= self.astray.take_if(|at| *at <= now).is_some();
         if self.untold.host && self.host.is_due(now) {
             self.tell_host(&table).await;
         }
     }
 
-    /// What is to be done without ports that other programs had: they may be free.
-    fn view_with_taken_ports(&self, now: Instant) -> Option<Arc<View>> {
+    /// What is to be done with what others have on this host: ports that may be
+    /// free by now, and addresses that are led elsewhere.
+    fn view_to_judge_anew(&self, now: Instant) -> Option<Arc<View>> {
         let again = self.ports.again().is_some_and(|again| again <= now);
+        let again = again || self.taken() != self.avoided;
         let (view, _) = self.view.as_ref().filter(|_| again)?;
         Some(Arc::clone(view))
+    }
+
+    /// What the routes of others lead elsewhere.
+    fn taken(&self) -> BTreeSet<IpNet> {
+        let rivals = self.host.running().into_iter().flat_map(Host::rivals);
+        rivals.map(|rival| rival.taken).collect()
     }
 
     fn table(&mut self, view: &View, now: Instant) -> Arc<Table> {
@@ -191,6 +212,8 @@ impl Keeper {
                 false => self.ports.failed(now, &taken.join("; ")),
             }
         }
+        self.avoided = self.taken();
+        table.avoid(&self.avoided);
         Arc::new(table)
     }
 
@@ -211,6 +234,8 @@ impl Keeper {
         match host.apply(table).await {
             Ok(applied) => {
                 tracing::debug!(?applied, "the kernel agrees");
+                let astray = !host.rivals().is_empty();
+                self.astray = astray.then(|| Instant::now() + LOOK_AGAIN);
                 self.host.succeeded();
                 self.untold.routes = false;
                 self.untold.host = false;
@@ -261,11 +286,10 @@ impl Keeper {
         let all = plugin
             .or_else(|| self.host.why())
             .or_else(|| self.tunnel.why().filter(|_| self.has_peers()));
-        let rivals = self.host.running().into_iter().flat_map(Host::rivals);
-        let networks = rivals.map(|(network, rival)| (*network, rival.to_string()));
+        let rivals = self.host.running().map(Host::rivals);
         *lock(&self.shared.faults) = Faults {
             all,
-            networks: networks.collect(),
+            rivals: rivals.cloned().unwrap_or_default(),
         };
     }
 

@@ -22,13 +22,14 @@ use std::sync::{Arc, Mutex};
 
 use certs::Credentials;
 use gossip::Gossip;
-use overlay::directory::NetworkId;
+use ipnet::IpNet;
 use overlay::dns::Upstream;
 use overlay::dns::resolv::Resolv;
-use overlay::host::Host;
+use overlay::host::{Host, Rivals};
 use overlay::names::Names;
 use overlay::plugin::{self, Attach, Plugin};
 use services::Id;
+use services::assignment::AssignedNetwork;
 use services::directory::Directory;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -102,7 +103,8 @@ struct Shared {
 struct Faults {
     /// To whatever network.
     all: Option<String>,
-    networks: BTreeMap<NetworkId, String>,
+    /// At some addresses.
+    rivals: Rivals,
 }
 
 /// Who is let in. There is a plugin only while it is running.
@@ -144,7 +146,7 @@ impl Network {
                 seen: Mutex::default(),
                 faults: Mutex::new(Faults {
                     all: Some("the overlay is about to start".to_owned()),
-                    networks: BTreeMap::new(),
+                    rivals: Rivals::new(),
                 }),
             }),
             stop: CancellationToken::new(),
@@ -250,14 +252,21 @@ impl Links for Network {
         self.shared.resolve(|told| &mut told.upstreams, resolvers);
     }
 
-    fn fault(&self, network: Id) -> Option<String> {
-        let faults = lock(&self.shared.faults);
-        let own = faults.networks.get(&network.as_u128());
-        faults.all.as_ref().or(own).cloned()
+    fn fault(&self, network: &AssignedNetwork) -> Option<String> {
+        lock(&self.shared.faults).of(network)
     }
 
     fn has_driver(&self) -> bool {
         lock(&self.shared.gate).plugin.is_some()
+    }
+}
+
+impl Faults {
+    fn of(&self, network: &AssignedNetwork) -> Option<String> {
+        let has = |taken: &IpNet| network.addrs.iter().any(|it| taken.contains(&it.addr()));
+        let rival = || self.rivals.iter().find(|rival| has(&rival.taken));
+        let all = self.all.clone();
+        all.or_else(|| rival().map(ToString::to_string))
     }
 }
 
@@ -286,5 +295,39 @@ impl Shared {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use overlay::host::Rival;
+
+    use super::*;
+    use crate::worker::testing;
+
+    #[test]
+    fn a_route_of_the_host_is_in_the_way_of_its_addresses_alone() {
+        let mut faults = Faults::default();
+        let fault = |faults: &Faults, addr| faults.of(&testing::network(Id::from_u128(5), &[addr]));
+        let narrow = Rival {
+            network: 5,
+            subnet: "10.0.5.0/24".parse().unwrap(),
+            taken: "10.0.5.4/31".parse().unwrap(),
+            interface: "eth0".into(),
+        };
+        faults.rivals.insert(narrow.clone());
+        assert_eq!(fault(&faults, "10.0.5.3/24"), None);
+        let text = "10.0.5.4/31 of the subnet 10.0.5.0/24 is led to eth0 on this device";
+        let said = fault(&faults, "10.0.5.5/24").unwrap();
+        assert!(said.starts_with(text), "{said}");
+        faults.rivals.insert(Rival {
+            taken: narrow.subnet,
+            ..narrow
+        });
+        let said = fault(&faults, "10.0.5.3/24").unwrap();
+        assert!(said.contains("--subnet"), "{said}");
+        assert_eq!(fault(&faults, "10.0.6.3/24"), None);
+        faults.all = Some("the driver does not run".into());
+        assert_eq!(fault(&faults, "10.0.6.3/24"), faults.all);
     }
 }

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use gossip::facts::Endpoint;
 use overlay::dns::resolv::Wanted;
 use services::Id;
+use services::assignment::AssignedNetwork;
 
 /// Networks and their addresses that containers of this node may be given.
 pub type Expected = BTreeSet<(Id, IpAddr)>;
@@ -36,9 +37,9 @@ pub trait Links: Debug + Send + Sync + 'static {
     /// Whom to ask on behalf of containers for what is not of the overlay.
     fn resolvers(&self, resolvers: Resolvers);
 
-    /// Why no container can be connected to this network now; for people.
-    /// `None`: all is well.
-    fn fault(&self, network: Id) -> Option<String>;
+    /// Why no container can be connected to this network now, at these
+    /// addresses; for people. `None`: all is well.
+    fn fault(&self, network: &AssignedNetwork) -> Option<String>;
 
     /// Whether what the engine asks of the network driver is answered. It waits
     /// for long for one that is not there.
@@ -56,7 +57,7 @@ impl Links for Unlinked {
 
     fn resolvers(&self, _: Resolvers) {}
 
-    fn fault(&self, _: Id) -> Option<String> {
+    fn fault(&self, _: &AssignedNetwork) -> Option<String> {
         Some("this node runs without the overlay".to_owned())
     }
 
@@ -124,7 +125,7 @@ pub mod fake {
             self.lock().resolvers = resolvers;
         }
 
-        fn fault(&self, _: Id) -> Option<String> {
+        fn fault(&self, _: &AssignedNetwork) -> Option<String> {
             self.lock().fault.clone()
         }
 

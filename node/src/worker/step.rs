@@ -72,7 +72,7 @@ pub(super) async fn perform(tools: &Tools, step: Step, cancel: &CancellationToke
 
 /// The engine itself would wait for the overlay for long.
 fn connectable(links: &dyn Links, networks: &[AssignedNetwork]) -> runtime::Result<()> {
-    let fault = networks.iter().find_map(|network| links.fault(network.id));
+    let fault = networks.iter().find_map(|network| links.fault(network));
     fault.map_or(Ok(()), |fault| Err(RuntimeError::Unconnected(fault)))
 }
 

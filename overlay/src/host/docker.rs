@@ -7,11 +7,23 @@ use crate::names::Names;
 
 /// `ip6tables` has the chain only where Docker manages IPv6 too.
 const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
-const CHAIN: &str = "DOCKER-USER";
+pub const CHAIN: &str = "DOCKER-USER";
 /// Drops what goes to any of the engine's bridges. Not every engine has it.
-const ISOLATION: &str = "DOCKER-ISOLATION-STAGE-2";
+pub const ISOLATION: &str = "DOCKER-ISOLATION-STAGE-2";
 /// Seconds to wait for others who change the tables.
 const PATIENCE: &str = "5";
+
+/// Where the kernel lists the older kind of tables, those that it does not tell of.
+const UNTOLD: [&str; 2] = [
+    "/proc/thread-self/net/ip_tables_names",
+    "/proc/thread-self/net/ip6_tables_names",
+];
+
+/// Whether the kernel tells who listens of changes to the engine's firewall.
+pub fn is_heard() -> bool {
+    let mut lists = UNTOLD.iter().flat_map(std::fs::read_to_string);
+    !lists.any(|list| list.lines().any(|table| table == "filter"))
+}
 
 /// Puts our rules behind those of the host's administrator, who may refuse what
 /// we accept.

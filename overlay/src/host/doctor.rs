@@ -51,7 +51,7 @@ pub async fn diagnose(netlink: &Netlink, names: &Names, table: &Table) -> Result
     let missing = routes::missing(netlink, names, table, &links, &there).await?;
     found.extend(missing.into_iter().map(Finding::Route));
     let rivals = routes::rivals(&there, names, table, &links);
-    found.extend(rivals.into_values().map(Finding::Rival));
+    found.extend(rivals.into_iter().map(Finding::Rival));
     let switches = sysctl::missing(names, table, &links);
     found.extend(switches.into_iter().map(Finding::Sysctl));
     let engine = docker::missing(names).await?;

@@ -19,21 +19,21 @@ mod routes;
 mod sysctl;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::io;
 
+pub use docker::is_heard as hears_engine;
 pub use doctor::Finding;
 pub use held::{HeldPorts, TakenPort};
-pub use routes::Rival;
+pub use routes::{Rival, Rivals};
 pub use sysctl::has_ipv6;
 
-use crate::directory::NetworkId;
 use crate::names::Names;
 use crate::rules::{self, Ruleset};
 use crate::table::Table;
 use conntrack::Stale;
 use netlink::{Links, Netlink};
-use watch::{Loss, Watch};
+pub use watch::Disturbance;
+use watch::Watch;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -77,7 +77,7 @@ pub struct Host {
     rules: Option<Ruleset>,
     /// What was asked for last.
     table: Option<Table>,
-    rivals: BTreeMap<NetworkId, Rival>,
+    rivals: Rivals,
     /// Forwarding was off before, and the engine has not been told.
     opened: bool,
 }
@@ -85,14 +85,15 @@ pub struct Host {
 impl Host {
     /// Must be called within a tokio runtime. Changes nothing yet.
     pub fn open(names: Names) -> Result<Self> {
-        let watch = Watch::open(names.clone()).map_err(unwatched)?;
+        let netlink = Netlink::open()?;
+        let watch = Watch::open(names.clone(), netlink.port()).map_err(unwatched)?;
         Ok(Self {
             names,
-            netlink: Netlink::open()?,
+            netlink,
             watch,
             rules: None,
             table: None,
-            rivals: BTreeMap::new(),
+            rivals: Rivals::new(),
             opened: false,
         })
     }
@@ -115,7 +116,10 @@ impl Host {
     /// Call it again when the TUN device or a veth was made anew: their routes
     /// went with the old one.
     pub async fn apply(&mut self, table: &Table) -> Result<Applied> {
-        self.forget_lost(self.watch.drain().map_err(unwatched)?);
+        let subnets = table.subnets.iter().map(|(net, _)| net);
+        if self.watch.begin(subnets).map_err(unwatched)? {
+            self.rules = None;
+        }
         // Rules come before routes: nothing is reachable before it is guarded.
         let rules = rules::ruleset(&self.names, table);
         let said = self.say(&rules).await?;
@@ -129,8 +133,7 @@ impl Host {
         };
         let flows = stale.forget().await?;
         self.table = Some(table.clone());
-        // What was told meanwhile was our own doing.
-        self.watch.drain().map_err(unwatched)?;
+        self.watch.settle().map_err(unwatched)?;
         Ok(Applied {
             rules: said,
             routes: routed.changed,
@@ -138,18 +141,21 @@ impl Host {
         })
     }
 
-    /// The networks that the last [`Self::apply`] could not route, and why.
-    pub fn rivals(&self) -> &BTreeMap<NetworkId, Rival> {
+    /// What the last [`Self::apply`] could not route, and why.
+    pub fn rivals(&self) -> &Rivals {
         &self.rivals
     }
 
     /// Waits until another program has taken away rules, routes or addresses of
-    /// ours; the next [`Self::apply`] brings them back. May be dropped at any
-    /// time and called again.
-    pub async fn disturbed(&mut self) -> Result<()> {
-        let loss = self.watch.loss().await.map_err(unwatched)?;
-        self.forget_lost(Some(loss));
-        Ok(())
+    /// ours or leads some elsewhere, also while [`Self::apply`] was at work; the
+    /// next one brings back what can be. May be dropped at any time and called
+    /// again.
+    pub async fn disturbed(&mut self) -> Result<Disturbance> {
+        let heard = self.watch.disturbance().await.map_err(unwatched)?;
+        if heard.rules {
+            self.rules = None;
+        }
+        Ok(heard)
     }
 
     /// Gets packets of ours past the firewall of the local engine, which
@@ -193,12 +199,6 @@ impl Host {
         self.opened |= !sysctl::forwards();
         sysctl::apply(&self.names, table, &links)?;
         Ok(links)
-    }
-
-    fn forget_lost(&mut self, loss: Option<Loss>) {
-        if loss == Some(Loss::Rules) {
-            self.rules = None;
-        }
     }
 
     /// The size of what was said. A difference that the kernel refuses means

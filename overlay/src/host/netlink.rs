@@ -8,6 +8,7 @@ use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use rtnetlink::sys::AsyncSocket;
 use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
 use rustix::io::Errno;
 use tokio_util::task::AbortOnDropHandle;
@@ -20,6 +21,7 @@ pub type Links = BTreeMap<String, u32>;
 #[derive(Debug)]
 pub struct Netlink {
     handle: Handle,
+    port: u32,
     _connection: AbortOnDropHandle<()>,
 }
 
@@ -33,15 +35,25 @@ pub struct MarkRule {
 
 impl Netlink {
     pub fn open() -> Result<Self> {
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(|source| Error::Io {
+        let open = || {
+            let (mut connection, handle, _) = rtnetlink::new_connection()?;
+            let port = connection.socket_mut().socket_mut().bind_auto()?;
+            Ok((connection, handle, port.port_number()))
+        };
+        let (connection, handle, port) = open().map_err(|source| Error::Io {
             what: "opening a netlink socket".to_owned(),
             source,
         })?;
-        let connection = AbortOnDropHandle::new(tokio::spawn(connection));
         Ok(Self {
             handle,
-            _connection: connection,
+            port,
+            _connection: AbortOnDropHandle::new(tokio::spawn(connection)),
         })
+    }
+
+    /// By which the kernel says who has changed something.
+    pub fn port(&self) -> u32 {
+        self.port
     }
 
     pub async fn links(&self) -> Result<Links> {

@@ -5,7 +5,7 @@
 //! Below each route into the TUN lies one that discards. So while the device is
 //! away nothing of the overlay leaves the host by another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -40,19 +40,37 @@ pub struct Route {
 /// Who has packets of a network on this host by a route that is not ours.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rival {
+    pub network: NetworkId,
     /// Of the network.
     pub subnet: IpNet,
-    /// Where they go instead.
+    /// What of it goes elsewhere; all of it, or some addresses.
+    pub taken: IpNet,
+    /// Where that goes instead.
     pub interface: String,
 }
 
+pub type Rivals = BTreeSet<Rival>;
+
 impl fmt::Display for Rival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { subnet, interface } = self;
+        let Self {
+            subnet,
+            taken,
+            interface,
+            ..
+        } = self;
+        if taken == subnet {
+            return write!(
+                f,
+                "the subnet {subnet} is that of {interface} on this device too: make the \
+                 network anew with another --subnet, or this device's network with another"
+            );
+        }
         write!(
             f,
-            "the subnet {subnet} is that of {interface} on this device too: make the network \
-             anew with another --subnet, or this device's network with another"
+            "{taken} of the subnet {subnet} is led to {interface} on this device: no container \
+             has such an address here or is reached at one from here; remove that route, or \
+             make the network anew with another --subnet"
         )
     }
 }
@@ -62,7 +80,7 @@ impl fmt::Display for Rival {
 pub struct Routed {
     /// Routes added and removed.
     pub changed: usize,
-    pub rivals: BTreeMap<NetworkId, Rival>,
+    pub rivals: Rivals,
 }
 
 /// Makes routes, addresses and the policy rule as `table` asks, and removes
@@ -122,23 +140,18 @@ async fn complete(
 
 /// A route of another that is as narrow as ours was there first, and a narrower
 /// one is preferred.
-pub fn rivals(
-    there: &[RouteMessage],
-    names: &Names,
-    table: &Table,
-    links: &Links,
-) -> BTreeMap<NetworkId, Rival> {
-    let is_of_overlay = |name: &str| name == names.tun || name.starts_with(&names.veth);
+pub fn rivals(there: &[RouteMessage], names: &Names, table: &Table, links: &Links) -> Rivals {
     let rival = |message: &RouteMessage| {
         let route = route_of(message).filter(|route| route.table == MAIN)?;
         let (name, _) = links.iter().find(|(_, link)| Some(**link) == route.link)?;
         let mut subnets = table.subnets.iter();
         let (subnet, network) = subnets.find(|(net, _)| net.contains(&route.to))?;
-        let rival = Rival {
+        (!names.is_link(name)).then(|| Rival {
+            network,
             subnet,
+            taken: route.to,
             interface: name.clone(),
-        };
-        (!is_of_overlay(name)).then_some((network, rival))
+        })
     };
     let foreign = there.iter().filter(|message| !is_ours(message, names));
     foreign.filter_map(rival).collect()
@@ -161,8 +174,7 @@ pub async fn remove(netlink: &Netlink, names: &Names) -> Result<()> {
             netlink.delete_address(*lo, addr).await?;
         }
     }
-    let ours = |name: &str| name == names.tun || name.starts_with(&names.veth);
-    for (_, link) in links.iter().filter(|(name, _)| ours(name)) {
+    for (_, link) in links.iter().filter(|(name, _)| names.is_link(name)) {
         netlink.delete_link(*link).await?;
     }
     Ok(())

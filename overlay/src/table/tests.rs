@@ -75,6 +75,32 @@ fn a_connected_container_is_not_elsewhere_too() {
 }
 
 #[test]
+fn nobody_is_sent_to_what_is_led_elsewhere() {
+    let mut site = shop();
+    site.network(1, &["10.0.0.0/24"]).ingress = true;
+    site.service(50, 1, &[]).ports = [tcp(8080, 80)].into();
+    for addr in ["10.0.0.4", "10.0.0.5"] {
+        site.task(50, 1, addr, 2);
+    }
+    let mut table = site.table();
+    let whole = table.clone();
+    table.avoid(&BTreeSet::new());
+    assert_eq!(table, whole);
+    let taken = ["10.0.5.2/31", "10.0.5.4/31", "10.0.0.5/32"];
+    table.avoid(&taken.map(|net| net.parse().unwrap()).into());
+    // What is here is reached all the same, and a VIP is none of the host's ways.
+    assert_eq!(table.vips[&ip("10.0.5.2")].backends, addrs(&["10.0.5.3"]));
+    assert_eq!(table.names[&5]["s50"].tasks, addrs(&["10.0.5.3"]));
+    let targets: Vec<_> = table
+        .ports
+        .values()
+        .flat_map(|it| it.backends.keys())
+        .collect();
+    assert_eq!(targets, [&ip("10.0.0.4")]);
+    assert_eq!(table.remotes, whole.remotes);
+}
+
+#[test]
 fn an_endpoint_outside_its_network_is_nowhere() {
     let mut site = shop();
     site.task(50, 5, "10.0.6.4", 2);

@@ -11,6 +11,7 @@ use overlay::tunnel::{self, Tunnel};
 use tokio::time::Instant;
 
 use super::Keeper;
+use super::reasons::next_pass;
 use crate::control::lock;
 
 impl Keeper {
@@ -115,13 +116,11 @@ impl Keeper {
     }
 
     pub(super) async fn pass_engine(&mut self) {
-        self.passed = Instant::now();
+        self.pass = Instant::now() + next_pass();
         let Some(host) = self.host.running_mut() else {
             self.engine.succeeded();
             return;
         };
-        // Nobody tells of the end of another's route.
-        self.untold.host |= !host.rivals().is_empty();
         match host.pass_engine().await {
             Ok(()) => self.engine.succeeded(),
             Err(error) => self.engine.failed(Instant::now(), &error),

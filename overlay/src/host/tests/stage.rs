@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::host::{Applied, Finding, Host};
+use crate::host::{Applied, Disturbance, Finding, Host};
 use crate::kit::{Site, hear, ip, names};
 use crate::netns::{enter_new_network, in_new_network};
 use crate::rules::ruleset;
@@ -72,7 +72,7 @@ impl Stage {
     /// The networks that another's route takes packets of, in words.
     pub fn rivals(&self) -> Vec<String> {
         let rivals = self.host.as_ref().unwrap().rivals();
-        rivals.values().map(ToString::to_string).collect()
+        rivals.iter().map(ToString::to_string).collect()
     }
 
     /// Says the change of rules to the kernel: the text and how long that took.
@@ -96,6 +96,28 @@ impl Stage {
         let heard = self.runtime.block_on(heard).is_ok();
         assert!(nft.wait().unwrap().success());
         heard
+    }
+
+    /// What the host hears of within [`PATIENCE`], of others.
+    pub fn hears(&mut self) -> Disturbance {
+        let host = self.host.as_mut().unwrap();
+        let heard = async { tokio::time::timeout(PATIENCE, host.disturbed()).await };
+        self.runtime.block_on(heard).unwrap().unwrap()
+    }
+
+    /// Does `deed` while rules and routes are made and removed.
+    pub fn amid_a_change(&mut self, deed: impl FnOnce()) {
+        let host = self.host.as_mut().unwrap();
+        let table = self.site.table();
+        let own = "add set inet swarmlet own { type ipv4_addr; }\n\
+                   delete set inet swarmlet own\n";
+        let change = async {
+            host.watch.begin(table.subnets.iter().map(|(net, _)| net))?;
+            host.commit(own).await.unwrap();
+            deed();
+            host.watch.settle()
+        };
+        self.runtime.block_on(change).unwrap();
     }
 
     /// Whether the host hears within [`PATIENCE`] that it was disturbed.

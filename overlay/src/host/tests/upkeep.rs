@@ -114,27 +114,59 @@ fn routes_come_back_before_what_an_earlier_run_left_is_replaced() {
 
 #[test]
 fn a_network_that_the_host_is_on_too_is_named_and_its_packets_stay() {
-    for theirs in ["10.0.5.200/24", "10.0.5.4/31"] {
-        on_host(move |stage| {
-            let spaces = shop(stage);
-            let [client, _, outside, _] = &spaces[..] else {
-                unreachable!()
-            };
-            sh(&format!("ip addr add {theirs} dev up0"));
-            outside.sh("ip addr add 10.0.5.5/24 dev eth0");
-            outside.serve("leak", 80);
-            stage.apply();
-            let wanted = "the subnet 10.0.5.0/24 is that of up0 on this device too: make the \
-                          network anew with another --subnet, or this device's network with another";
-            assert_eq!(stage.rivals(), [wanted]);
-            assert!(findings(stage).contains(&wanted.to_owned()));
-            assert_eq!(client.ask("10.0.5.5:80"), Err(ErrorKind::ConnectionRefused));
-            sh(&format!("ip addr del {theirs} dev up0"));
-            stage.apply();
-            assert_eq!(stage.rivals(), Vec::<String>::new());
-            assert_eq!(findings(stage), Vec::<String>::new());
-        });
-    }
+    on_host(|stage| {
+        let spaces = shop(stage);
+        let [client, _, outside, _] = &spaces[..] else {
+            unreachable!()
+        };
+        sh("ip addr add 10.0.5.200/24 dev up0");
+        outside.sh("ip addr add 10.0.5.5/24 dev eth0");
+        outside.serve("leak", 80);
+        stage.apply();
+        let wanted = "the subnet 10.0.5.0/24 is that of up0 on this device too: make the \
+                      network anew with another --subnet, or this device's network with another";
+        assert_eq!(stage.rivals(), [wanted]);
+        assert!(findings(stage).contains(&wanted.to_owned()));
+        assert_eq!(client.ask("10.0.5.5:80"), Err(ErrorKind::ConnectionRefused));
+        sh("ip addr del 10.0.5.200/24 dev up0");
+        stage.apply();
+        assert_eq!(stage.rivals(), Vec::<String>::new());
+        assert_eq!(findings(stage), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn addresses_that_a_route_leads_elsewhere_are_named_and_the_others_are_reached() {
+    on_host(|stage| {
+        stage.site.network(5, &["10.0.5.0/24"]);
+        for addr in ["10.0.5.4", "10.0.5.9"] {
+            stage.site.task(50, 5, addr, 2);
+        }
+        let client = stage.container(5, "10.0.5.3");
+        let (outside, far) = (stage.outside(), stage.tunnel(&["10.0.5.4", "10.0.5.9"]));
+        outside.sh("ip addr add 10.0.5.4/32 dev lo");
+        outside.serve("leak", 80);
+        far.serve("far", 80);
+        stage.apply();
+        assert_eq!(client.ask("10.0.5.4:80"), Ok("far 10.0.5.3".to_owned()));
+
+        sh("ip route add 10.0.5.4/31 via 192.0.2.9");
+        assert!(stage.hears().ways);
+        stage.apply();
+        let wanted = "10.0.5.4/31 of the subnet 10.0.5.0/24 is led to up0 on this device: no \
+                      container has such an address here or is reached at one from here; \
+                      remove that route, or make the network anew with another --subnet";
+        assert_eq!(stage.rivals(), [wanted]);
+        assert!(findings(stage).contains(&wanted.to_owned()));
+        assert_eq!(client.ask("10.0.5.4:80"), Err(ErrorKind::ConnectionRefused));
+        assert_eq!(client.ask("10.0.5.9:80"), Ok("far 10.0.5.3".to_owned()));
+
+        sh("ip route del 10.0.5.4/31");
+        assert!(stage.hears().ways);
+        stage.apply();
+        assert_eq!(stage.rivals(), Vec::<String>::new());
+        assert_eq!(client.ask("10.0.5.4:80"), Ok("far 10.0.5.3".to_owned()));
+    });
 }
 
 #[test]
@@ -225,6 +257,65 @@ fn what_was_taken_before_a_change_is_brought_back_by_the_change() {
         sh("nft flush ruleset");
         assert_ne!(stage.apply().rules, 0);
         assert_eq!(findings(stage), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn what_is_taken_amid_a_change_is_brought_back_after_it() {
+    on_host(|stage| {
+        let _spaces = shop(stage);
+        stage.apply();
+        let thefts = [
+            "nft flush ruleset",
+            "nft delete element inet swarmlet vip4 { 10.0.5.2 }",
+            "ip route del 10.0.5.3",
+            "ip route flush table 1400307712",
+            "ip rule del priority 21367",
+        ];
+        for theft in thefts {
+            stage.amid_a_change(|| drop(sh(theft)));
+            assert!(stage.hears_disturbance(), "{theft}");
+            stage.apply();
+            assert_eq!(findings(stage), Vec::<String>::new(), "{theft}");
+        }
+        stage.amid_a_change(|| {});
+        assert!(stage.is_undisturbed());
+    });
+}
+
+#[test]
+fn a_containers_own_route_disturbs_nobody() {
+    on_host(|stage| {
+        let _spaces = shop(stage);
+        stage.apply();
+        let _new = stage.container(5, "10.0.5.77");
+        let veth = super::stage::veth("10.0.5.77");
+        sh(&format!("ip route add 10.0.5.77 dev {veth}"));
+        assert!(stage.is_undisturbed());
+    });
+}
+
+#[test]
+fn changes_of_the_engines_firewall_are_heard_of() {
+    on_host(|stage| {
+        let heard = |stage: &mut Stage, line: &str| {
+            sh(line);
+            stage.hears().engine
+        };
+        stage.site.network(5, &["10.0.5.0/24"]);
+        stage.apply();
+        assert!(heard(stage, "iptables -N DOCKER-USER"));
+        stage.pass_engine();
+        sh(
+            "iptables -N other && iptables -A other -j RETURN && iptables -F other && iptables -X other",
+        );
+        assert!(heard(stage, "iptables -F DOCKER-USER"));
+        stage.pass_engine();
+        stage.apply();
+        assert!(heard(stage, "nft flush ruleset"), "with ours");
+        assert!(crate::host::hears_engine());
+        sh("iptables-legacy -N DOCKER-USER");
+        assert!(!crate::host::hears_engine());
     });
 }
 
