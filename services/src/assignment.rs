@@ -46,6 +46,9 @@ pub struct AssignedNetwork {
     /// Users may put containers of their own on it.
     #[serde(default)]
     pub attachable: bool,
+    /// See [`NetworkSpec::mtu`](crate::spec::NetworkSpec::mtu).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
     /// The task's own, one per subnet.
     pub addrs: Vec<IpNet>,
     pub aliases: Vec<String>,
@@ -114,6 +117,7 @@ fn assigned_network(task: &Task, address: &TaskAddress, state: &State) -> Option
         internal: network.spec.internal,
         ingress: network.spec.ingress,
         attachable: network.spec.attachable,
+        mtu: network.spec.mtu().unwrap_or_default(),
         addrs: address.addrs.clone(),
         aliases: attachment.aliases,
         driver_opts: attachment.driver_opts,

@@ -33,6 +33,9 @@ pub struct DirectoryNetwork {
     pub ingress: bool,
     /// Any container may be put on it, on any node.
     pub attachable: bool,
+    /// See [`NetworkSpec::mtu`](crate::spec::NetworkSpec::mtu).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +157,7 @@ impl State {
                 internal: spec.internal,
                 ingress: spec.ingress,
                 attachable: spec.attachable,
+                mtu: spec.mtu().unwrap_or_default(),
             };
             (network.id, shown)
         });

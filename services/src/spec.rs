@@ -6,6 +6,7 @@
 //! JSON bytes, because users' specs grow with every release.
 
 mod mode;
+mod mtu;
 mod own_network;
 mod platform;
 mod run;
@@ -22,6 +23,7 @@ use crate::generic::Wanted;
 use crate::id::Id;
 use crate::registry::RegistryAuth;
 pub use mode::Mode;
+pub use mtu::MTU_OPTION;
 pub use own_network::OwnNetwork;
 pub use platform::Platform;
 pub use run::{Device, GpuCount, GpuRequest, IpcMode, PidMode, RunOptions, SecurityOption};

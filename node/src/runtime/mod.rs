@@ -138,6 +138,8 @@ pub struct NetworkPlan {
     /// Users may put containers on it, for which the engine asks us for
     /// addresses.
     pub attachable: bool,
+    /// Of its containers' packets, in bytes; `None`: as the node's.
+    pub mtu: Option<u16>,
 }
 
 impl From<&AssignedNetwork> for NetworkPlan {
@@ -147,6 +149,7 @@ impl From<&AssignedNetwork> for NetworkPlan {
             name: network.name.clone(),
             subnets: network.subnets.clone(),
             attachable: network.attachable,
+            mtu: network.mtu,
         }
     }
 }

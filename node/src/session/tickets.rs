@@ -79,6 +79,7 @@ mod tests {
             internal: false,
             ingress: false,
             attachable: false,
+            mtu: None,
             addrs: vec![addr.parse().unwrap()],
             aliases: Vec::new(),
             driver_opts: BTreeMap::new(),

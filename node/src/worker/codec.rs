@@ -342,6 +342,7 @@ mod tests {
             internal: true,
             ingress: false,
             attachable: false,
+            mtu: None,
             addrs: vec!["10.0.1.2/24".parse().unwrap()],
             aliases: vec!["db".into()],
             driver_opts: BTreeMap::new(),

@@ -27,6 +27,7 @@ pub(super) fn wanted(of_tasks: BTreeSet<Id>, directory: &Directory) -> Option<Ne
             name: network.name.clone(),
             subnets: network.subnets.clone(),
             attachable: true,
+            mtu: network.mtu,
         };
         (id, plan)
     });
@@ -140,6 +141,7 @@ mod tests {
                 internal: false,
                 ingress: false,
                 attachable,
+                mtu: None,
             };
             (id(number), network)
         });

@@ -26,6 +26,7 @@ pub(crate) fn network(id: Id, addrs: &[&str]) -> AssignedNetwork {
         internal: false,
         ingress: false,
         attachable: false,
+        mtu: None,
         addrs,
         aliases: Vec::new(),
         driver_opts: Default::default(),

@@ -24,6 +24,8 @@ use crate::directory::{NetworkId, Port, Protocol};
 /// The option of the engine's network that says which of the swarm's it is.
 pub const NETWORK_OPTION: &str = "swarmlet.network";
 
+/// The same, how large its containers' packets are. Docker's own drivers know it.
+const MTU_OPTION: &str = "com.docker.network.driver.mtu";
 /// Where the engine keeps the options that users gave.
 const GENERIC: &str = "com.docker.network.generic";
 /// Where the engine keeps what `--publish` said.
@@ -124,12 +126,21 @@ impl CreateNetwork {
     /// # Errors
     /// Nobody said, or not in the digits of an id.
     pub fn swarm_network(&self) -> Result<NetworkId, Refusal> {
-        let option = self
-            .options
-            .get(GENERIC)
-            .and_then(|of| of.get(NETWORK_OPTION));
-        let text = option.and_then(Value::as_str).ok_or(Refusal::NotOfASwarm)?;
+        let text = self.option(NETWORK_OPTION).ok_or(Refusal::NotOfASwarm)?;
         parse_id(text).ok_or_else(|| Refusal::BadId(text.chars().take(64).collect()))
+    }
+
+    /// In bytes; `None`: nobody said.
+    ///
+    /// # Errors
+    /// It is no number of bytes.
+    pub fn mtu(&self) -> Result<Option<u16>, Refusal> {
+        let mtu = self.option(MTU_OPTION).map(str::parse).transpose();
+        mtu.map_err(|error| Refusal::Malformed(format!("option {MTU_OPTION}: {error}")))
+    }
+
+    fn option(&self, name: &str) -> Option<&str> {
+        self.options.get(GENERIC)?.get(name)?.as_str()
     }
 
     /// Its subnets with their gateways.

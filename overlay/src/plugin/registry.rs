@@ -46,6 +46,9 @@ pub(super) struct Network {
     id: NetworkId,
     /// Each with its gateway.
     subnets: Vec<(IpNet, IpAddr)>,
+    /// What its containers send at most, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mtu: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +77,9 @@ pub struct Link {
     pub gateways: Vec<IpAddr>,
     /// What is behind it.
     pub addresses: Vec<IpAddr>,
+    /// Of packets through both ends, in bytes; `None`: as many as the tunnel
+    /// carries, which is the most in any case.
+    pub mtu: Option<u16>,
 }
 
 impl Registry {
@@ -82,6 +88,7 @@ impl Registry {
         let network = Network {
             id: call.swarm_network()?,
             subnets: call.subnets()?,
+            mtu: call.mtu()?,
         };
         self.networks.insert(call.network.clone(), network);
         Ok(())
@@ -149,6 +156,7 @@ impl Registry {
             host,
             gateways: network.gateways_for(&found.addresses),
             addresses: found.addresses.clone(),
+            mtu: network.mtu,
         };
         let answer = JoinAnswer {
             interface: InterfaceName {

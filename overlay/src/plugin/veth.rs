@@ -32,7 +32,7 @@ const SYSCTLS: &str = "/proc/sys/net";
 pub struct Links {
     handle: Handle,
     conversation: JoinHandle<()>,
-    /// Of packets through both ends, in bytes.
+    /// The most that packets through both ends may have, in bytes.
     mtu: u32,
 }
 
@@ -142,12 +142,13 @@ impl Links {
     }
 
     async fn add_pair(&self, link: &Link) -> io::Result<()> {
+        let mtu = link.mtu.map_or(self.mtu, |mtu| self.mtu.min(mtu.into()));
         let peer = LinkMessageBuilder::<LinkUnspec>::new()
             .name(link.container.clone())
-            .mtu(self.mtu)
+            .mtu(mtu)
             .build();
         let pair = LinkVeth::new(&link.host, &link.container)
-            .mtu(self.mtu)
+            .mtu(mtu)
             .address(MAC.to_vec())
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
             .build();

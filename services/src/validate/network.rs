@@ -25,6 +25,7 @@ pub fn validate_network(spec: &NetworkSpec) -> Result<(), Refusal> {
     if spec.ingress && spec.internal {
         return Err(invalid("ingress network cannot be internal"));
     }
+    spec.mtu().map_err(invalid)?;
     let mut families = BTreeSet::new();
     for config in &spec.ipam.configs {
         let Some(subnet) = check_config(config)? else {

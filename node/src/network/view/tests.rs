@@ -36,6 +36,7 @@ fn sources() -> Sources {
         internal: false,
         ingress: false,
         attachable: false,
+        mtu: None,
     };
     let attachment = DirectoryAttachment {
         vips: vec![ip("10.0.1.2")],

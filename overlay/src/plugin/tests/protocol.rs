@@ -53,6 +53,18 @@ fn a_network_of_no_swarm_is_refused_with_the_way_to_make_one() {
 }
 
 #[test]
+fn a_network_may_say_how_large_its_packets_are() {
+    let mtu = |text| {
+        let options = json!({"swarmlet.network": "0000000000000000000000abc", "com.docker.network.driver.mtu": text});
+        let body = json!({"NetworkID": "a", "Options": {"com.docker.network.generic": options}});
+        create_network(&body.to_string()).mtu()
+    };
+    assert_eq!(create_network(CREATE_NETWORK).mtu().unwrap(), None);
+    assert_eq!(mtu("1300").unwrap(), Some(1300));
+    assert!(matches!(mtu("many"), Err(Refusal::Malformed(_))));
+}
+
+#[test]
 fn an_id_in_other_digits_is_refused() {
     for id in [
         "",

@@ -206,6 +206,28 @@ fn two_containers_of_a_host_reach_each_other_through_it() {
 }
 
 #[test]
+fn packets_are_as_large_as_the_network_says_and_the_tunnel_carries() {
+    for (said, mtu) in [("1300", 1300), ("9000", 1400)] {
+        in_new_network(move || async move {
+            let place = Place::new();
+            let plugin = place.open().await;
+            let mut network: Value = serde_json::from_str(CREATE_NETWORK).unwrap();
+            network["Options"]["com.docker.network.generic"]["com.docker.network.driver.mtu"] =
+                json!(said);
+            place
+                .ask("/NetworkDriver.CreateNetwork", &network.to_string())
+                .await;
+            let answer = place.join(ENDPOINT, "10.0.5.8", "fd00:5::3").await;
+            let inside = answer["InterfaceName"]["SrcName"].as_str().unwrap();
+            for end in [&veth(&plugin), inside] {
+                let shown = ip_command(&format!("link show {end}"));
+                assert!(shown.contains(&format!("mtu {mtu} ")), "{said}: {shown}");
+            }
+        });
+    }
+}
+
+#[test]
 fn a_container_that_leaves_leaves_no_link() {
     in_new_network(|| async {
         let place = Place::new();

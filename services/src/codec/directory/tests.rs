@@ -22,6 +22,7 @@ fn network(name: &str, third: u8) -> DirectoryNetwork {
         internal: third.is_multiple_of(2),
         ingress: third.is_multiple_of(3),
         attachable: third.is_multiple_of(5),
+        mtu: third.is_multiple_of(7).then_some(1_300),
     }
 }
 

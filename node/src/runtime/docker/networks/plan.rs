@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use overlay::plugin::protocol::NETWORK_OPTION;
 use services::Id;
 use services::assignment::AssignedNetwork;
+use services::spec::MTU_OPTION;
 
 use crate::runtime::{NetworkPlan, Networks};
 
@@ -131,6 +132,7 @@ pub(super) fn create_request(
         gateway: Some(subnet.gateway.to_string()),
         ..IpamConfig::default()
     });
+    let mtu = plan.mtu.map(|mtu| (MTU_OPTION.to_owned(), mtu.to_string()));
     let has_v6 = plan.subnets.iter().any(|it| it.net.addr().is_ipv6());
     NetworkCreateRequest {
         name,
@@ -141,7 +143,7 @@ pub(super) fn create_request(
             config: Some(configs.collect()),
             options: plan.attachable.then(|| option.clone()),
         }),
-        options: Some(option),
+        options: Some(option.into_iter().chain(mtu).collect()),
         ..NetworkCreateRequest::default()
     }
 }

@@ -18,6 +18,7 @@ impl Node {
                 internal: false,
                 ingress: false,
                 attachable: true,
+                mtu: None,
             };
             (id(number), network)
         });

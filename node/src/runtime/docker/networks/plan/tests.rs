@@ -134,6 +134,12 @@ fn the_engine_is_told_of_subnets_gateways_and_whose_network_it_is() {
     expected["IPAM"]["Driver"] = json!("swarmlet");
     expected["IPAM"]["Options"] = option;
     assert_eq!(body(&attachable), expected);
+    let narrow = NetworkPlan {
+        mtu: Some(1300),
+        ..attachable
+    };
+    expected["Options"]["com.docker.network.driver.mtu"] = json!("1300");
+    assert_eq!(body(&narrow), expected);
 }
 
 #[test]
