@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::stream::FuturesUnordered;
+use futures::stream::{BoxStream, FuturesUnordered, unfold};
 use gossip::facts::{MAX_NAMES, MAX_TEXT};
 use gossip::{Endpoint, Ticket};
 use overlay::directory::NO_SERVICE;
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::runtime::{Called, Runtime};
+use crate::waiting::or_never;
 use crate::worker::Resolvers;
 
 /// By task and network, as in gossip's facts.
@@ -31,6 +32,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// The engine may be busy with the container's start.
 const MAX_ASK_AGAIN: Duration = Duration::from_secs(10);
 
+/// After the engine's last word, to listen to it again.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
 /// Tells `announce` whatever changes, until it is dropped.
 pub async fn run(
     mut attached: watch::Receiver<Attachments>,
@@ -38,15 +42,26 @@ pub async fn run(
     announce: impl Fn(Endpoints, Resolvers),
 ) {
     let mut known = Known::new();
-    let mut asked = BTreeSet::new();
+    // Whom the engine is being asked for, and whose answer is out of date.
+    let (mut asked, mut renamed) = (BTreeSet::new(), BTreeSet::new());
     let mut answers = FuturesUnordered::new();
+    let mut renames = None;
     let mut told = None;
     loop {
         let now = attached.borrow_and_update().clone();
         known.retain(|endpoint, _| is_here(&now, endpoint));
         asked.retain(|endpoint: &String| is_here(&now, endpoint));
+        renamed.retain(|endpoint: &String| is_here(&now, endpoint));
+        // Before anybody is asked for, so that no name is missed.
+        match now.is_empty() {
+            true => renames = None,
+            false => _ = renames.get_or_insert_with(|| listen(Arc::clone(&runtime))),
+        }
         for found in now.values() {
-            if asked.insert(found.endpoint.clone()) {
+            let endpoint = &found.endpoint;
+            let is_unknown = !known.contains_key(endpoint) || renamed.contains(endpoint);
+            if is_unknown && asked.insert(endpoint.clone()) {
+                renamed.remove(endpoint);
                 answers.push(ask(&*runtime, attached.clone(), found.clone()));
             }
         }
@@ -60,8 +75,16 @@ pub async fn run(
             changed = attached.changed() => if changed.is_err() { return },
             Some(answer) = answers.next() => {
                 if let Some((endpoint, found)) = answer {
+                    asked.remove(&endpoint);
                     known.insert(endpoint, found);
                 }
+            }
+            container = or_never(renames.as_mut().map(StreamExt::next)) => {
+                let container = container.flatten();
+                let is_it = |called: &Called| container.as_ref().is_none_or(|it| *it == called.container);
+                let endpoints = now.values().map(|found| &found.endpoint);
+                let outdated = endpoints.filter(|it| known.get(*it).is_none_or(is_it));
+                renamed.extend(outdated.cloned());
             }
         }
     }
@@ -92,6 +115,21 @@ fn resolvers(attached: &BTreeMap<AttachmentId, Attached>, known: &Known) -> Reso
         (!wanted.servers.is_empty()).then(|| (addr, wanted.clone()))
     };
     attached.values().filter_map(wanted).collect()
+}
+
+/// The containers that are renamed, without end; `None`: some may have been that
+/// nobody told of.
+fn listen(runtime: Arc<dyn Runtime>) -> BoxStream<'static, Option<String>> {
+    let events = runtime.renames();
+    unfold((runtime, events), |(runtime, mut events)| async {
+        if let Some(Ok(container)) = events.next().await {
+            return Some((Some(container), (runtime, events)));
+        }
+        sleep(LISTEN_AGAIN).await;
+        let events = runtime.renames();
+        Some((None, (runtime, events)))
+    })
+    .boxed()
 }
 
 /// Each once, and no more than others take.
@@ -160,6 +198,7 @@ mod tests {
 
     fn called(names: &[&str], servers: &[&str]) -> Called {
         Called {
+            container: "c".to_owned(),
             names: texts(names),
             resolv: Wanted {
                 servers: servers.iter().map(|it| it.parse().unwrap()).collect(),
@@ -220,6 +259,27 @@ mod tests {
         here.send_replace(Arc::default());
         let gone = ask(&*runtime, here.subscribe(), attached("x")).await;
         assert_eq!(gone, None);
+    }
+
+    #[tokio::test]
+    async fn a_container_that_is_renamed_is_announced_by_its_new_name() {
+        let runtime = Arc::new(crate::runtime::fake::FakeRuntime::default());
+        runtime.set_called("e", called(&["probe"], &[]));
+        let here = watch::Sender::new(Arc::new(BTreeMap::from([(1, attached("e"))])));
+        let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let announce = move |endpoints: Endpoints, _: Resolvers| said.send(endpoints).unwrap();
+        let running = tokio::spawn(run(here.subscribe(), runtime.clone(), announce));
+        let mut hears = async |names: &[&str]| {
+            while heard.recv().await.unwrap()[&(1, 5)].names != names {}
+        };
+        hears(&["probe"]).await;
+        runtime.rename("e", called(&["sonde"], &[]));
+        hears(&["sonde"]).await;
+        // Or while nobody could be heard.
+        runtime.set_called("e", called(&["fuehler"], &[]));
+        runtime.disconnect();
+        hears(&["fuehler"]).await;
+        running.abort();
     }
 
     #[tokio::test]

@@ -74,6 +74,7 @@ struct State {
     refused: BTreeMap<Kind, RuntimeError>,
     held: BTreeSet<Kind>,
     listeners: Vec<mpsc::Sender<Id>>,
+    name_listeners: Vec<mpsc::Sender<String>>,
     under_way: BTreeMap<Id, usize>,
     most_at_once: usize,
 }
@@ -121,6 +122,15 @@ impl FakeRuntime {
     /// A container of a user with this place on a network is called so.
     pub fn set_called(&self, endpoint: &str, called: Called) {
         self.change(|state| state.called.insert(endpoint.to_owned(), called));
+    }
+
+    /// A user renames that container.
+    pub fn rename(&self, endpoint: &str, called: Called) {
+        let container = called.container.clone();
+        self.set_called(endpoint, called);
+        self.lock()
+            .name_listeners
+            .retain(|listener| listener.try_send(container.clone()).is_ok());
     }
 
     /// The host has these devices from now on.
@@ -185,12 +195,16 @@ impl FakeRuntime {
             }
             state.down = true;
             state.listeners.clear();
+            state.name_listeners.clear();
         });
     }
 
     /// The connection breaks; containers and engine live on.
     pub fn disconnect(&self) {
-        self.change(|state| state.listeners.clear());
+        self.change(|state| {
+            state.listeners.clear();
+            state.name_listeners.clear();
+        });
     }
 
     pub fn come_up(&self) {
@@ -441,6 +455,15 @@ impl Container {
     }
 }
 
+/// Until who tells goes.
+fn heard<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> BoxStream<'static, Result<T>> {
+    futures::stream::unfold(receiver, |mut receiver| async move {
+        let event = receiver.recv().await?;
+        Some((Ok(event), receiver))
+    })
+    .boxed()
+}
+
 impl Runtime for FakeRuntime {
     fn ping(&self) -> BoxFuture<'_, Result<()>> {
         std::future::ready(self.lock().check_up()).boxed()
@@ -548,11 +571,7 @@ impl Runtime for FakeRuntime {
         if !state.down {
             state.listeners.push(sender);
         }
-        futures::stream::unfold(receiver, |mut receiver| async move {
-            let event = receiver.recv().await?;
-            Some((Ok(event), receiver))
-        })
-        .boxed()
+        heard(receiver)
     }
 
     fn called<'a>(
@@ -562,6 +581,12 @@ impl Runtime for FakeRuntime {
     ) -> BoxFuture<'a, Result<Option<Called>>> {
         let called = self.lock().called.get(endpoint).cloned();
         std::future::ready(Ok(called)).boxed()
+    }
+
+    fn renames(&self) -> BoxStream<'static, Result<String>> {
+        let (sender, receiver) = mpsc::channel(EVENT_BACKLOG);
+        self.change(|state| state.name_listeners.push(sender));
+        heard(receiver)
     }
 
     fn logs<'a>(

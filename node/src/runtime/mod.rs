@@ -112,6 +112,10 @@ pub trait Runtime: Debug + Send + Sync + 'static {
         endpoint: &'a str,
     ) -> BoxFuture<'a, Result<Option<Called>>>;
 
+    /// The ids of containers that are renamed from now on. Ends when the
+    /// connection does.
+    fn renames(&self) -> BoxStream<'static, Result<String>>;
+
     /// What the container wrote. Ends at its end, or with the container when
     /// following.
     fn logs<'a>(
@@ -169,6 +173,8 @@ pub struct Networks {
 /// What a container of a user is called, and whom it asks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Called {
+    /// The engine's id of it.
+    pub container: String,
     /// Its own name first, then its aliases.
     pub names: Vec<String>,
     pub resolv: Wanted,

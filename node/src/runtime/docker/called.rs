@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings};
-use bollard::query_parameters::{InspectContainerOptions, ListContainersOptions};
+use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListContainersOptions};
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use overlay::dns::resolv::Wanted;
 
-use super::{CALL_TIMEOUT, DockerRuntime};
+use super::{CALL_TIMEOUT, DockerRuntime, error};
 use crate::runtime::{Called, Result};
 
 impl DockerRuntime {
@@ -33,6 +35,26 @@ impl DockerRuntime {
             .await?;
         Ok(called(inspected, endpoint))
     }
+
+    /// See [`crate::runtime::Runtime::renames`].
+    pub(super) fn rename_stream(&self) -> Result<BoxStream<'static, Result<String>>> {
+        let filter = |key: &str, value: &str| (key.to_owned(), vec![value.to_owned()]);
+        let filters = [filter("type", "container"), filter("event", "rename")];
+        let options = EventsOptions {
+            filters: Some(filters.into()),
+            ..Default::default()
+        };
+        let socket = self.config.socket.clone();
+        let events = self.client()?.events(Some(options));
+        let renames = events.filter_map(move |event| {
+            let renamed = match event {
+                Ok(event) => event.actor.and_then(|actor| actor.id).map(Ok),
+                Err(error) => Some(Err(error::translate(error, &socket))),
+            };
+            std::future::ready(renamed)
+        });
+        Ok(renames.boxed())
+    }
 }
 
 /// The container's, if it has this endpoint.
@@ -52,6 +74,7 @@ fn called(container: ContainerInspectResponse, endpoint: &str) -> Option<Called>
     let host = container.host_config.unwrap_or_default();
     let servers = host.dns.unwrap_or_default();
     Some(Called {
+        container: container.id.unwrap_or_default(),
         names: [own].into_iter().chain(aliases).collect(),
         resolv: Wanted {
             servers: servers.iter().flat_map(|it| it.parse()).collect(),
@@ -92,6 +115,7 @@ mod tests {
         let found: ContainerInspectResponse = serde_json::from_value(container(&networks)).unwrap();
         let there = called(found.clone(), "w").unwrap();
         assert_eq!(there.names, ["probe", "alias", "0123456789ab"]);
+        assert_eq!(there.container, "c1");
         assert_eq!(there.resolv, Wanted::default());
         assert_eq!(called(found, "x"), None);
         let mut plain = container(&json!({"web": {"EndpointID": "w", "Aliases": null}}));

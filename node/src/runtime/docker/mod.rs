@@ -404,6 +404,11 @@ impl Runtime for DockerRuntime {
         self.called_on(network, endpoint).boxed()
     }
 
+    fn renames(&self) -> BoxStream<'static, Result<String>> {
+        self.rename_stream()
+            .unwrap_or_else(|error| futures::stream::once(std::future::ready(Err(error))).boxed())
+    }
+
     fn logs<'a>(
         &'a self,
         container: &'a str,
