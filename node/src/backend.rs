@@ -21,7 +21,7 @@ use services::{Answer, Command, Id, State, Taken};
 
 use crate::api::backend::{
     self, Advertise, AdvertiseHost, Backend, InitRequest, JoinRequest, Lead, LocalNode, LocalState,
-    LogStream, ManagerView, UpRequest, View,
+    LogStream, ManagerView, Published, UpRequest, View,
 };
 use crate::api::convert;
 use crate::api::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
@@ -163,6 +163,16 @@ impl Backend for Swarm {
         let (now, members) = (gossip.now(), gossip.members());
         let show = |member| convert::member(member, membership.me, now);
         Some(members.iter().map(show).collect())
+    }
+
+    fn published(&self) -> Published {
+        match self.phase() {
+            Phase::Active(membership) => {
+                let network = membership.network.as_ref();
+                network.map(|it| it.published()).unwrap_or_default()
+            }
+            _ => Published::new(),
+        }
     }
 
     fn diagnose(&self) -> BoxFuture<'_, Option<Diagnosis>> {

@@ -5,7 +5,7 @@
 //! routes know nothing of Raft, sessions or the network, so they are tested
 //! against an implementation in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use certs::JoinToken;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use overlay::directory::Port;
 use services::happened::Happened;
 use services::spec::{Availability, ClusterSpec, Labels, Role};
 use services::{Answer, Command, Id, Observed, State, Taken};
@@ -60,6 +61,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Who is here, as this node believes; `None` outside a swarm.
     fn members(&self) -> Option<Vec<Member>>;
 
+    /// The ports of this host that lead to containers on networks of the swarm.
+    fn published(&self) -> Published;
+
     /// What the overlay looks like from this node; `None` outside a swarm.
     fn diagnose(&self) -> BoxFuture<'_, Option<Diagnosis>>;
 
@@ -77,6 +81,9 @@ pub trait Backend: Send + Sync + 'static {
         body: &'a Bytes,
     ) -> BoxFuture<'a, Result<Lead, ApiError>>;
 }
+
+/// Of this host, by the address of the container that they lead to.
+pub type Published = BTreeMap<IpAddr, BTreeSet<Port>>;
 
 /// Who answers a request of the swarm half.
 pub enum Lead {

@@ -77,10 +77,7 @@ impl Engine {
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         let read = async {
             let answer = self.send(get(path)).await?;
-            let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-            let body = body.map_err(|error| unreadable(path, &error.to_string()))?;
-            serde_json::from_slice(&body.to_bytes())
-                .map_err(|error| unreadable(path, &error.to_string()))
+            json(path, answer.into_body()).await
         };
         timeout(ANSWER_WITHIN, read)
             .await
@@ -118,6 +115,16 @@ fn get(path: &str) -> Request<Body> {
     let host = HeaderValue::from_static("docker");
     request.headers_mut().insert(axum::http::header::HOST, host);
     request
+}
+
+/// An answer to `path`, which is JSON.
+///
+/// # Errors
+/// 502 where it is none, or breaks off.
+pub(super) async fn json<T: DeserializeOwned>(path: &str, body: Body) -> Result<T, ApiError> {
+    let body = Limited::new(body, MAX_ANSWER).collect().await;
+    let body = body.map_err(|error| unreadable(path, &error.to_string()))?;
+    serde_json::from_slice(&body.to_bytes()).map_err(|error| unreadable(path, &error.to_string()))
 }
 
 fn unreadable(path: &str, reason: &str) -> ApiError {

@@ -3,11 +3,13 @@
 //!
 //! A request goes through [`route`] first. What a node answers for itself is
 //! in [`local`], what the leader answers in [`swarm`], what both have in
-//! [`networks`], and everything else goes byte for byte to the [`Engine`]. The routes speak [`dto`]s outwards
+//! [`networks`] and [`containers`], and everything else goes byte for byte to
+//! the [`Engine`]. The routes speak [`dto`]s outwards
 //! and `services::` inwards, and [`convert`] is the only place that knows
 //! both. Behind all of it is a [`Backend`], so that none of this knows Raft.
 
 pub mod backend;
+mod containers;
 pub mod convert;
 mod doctor;
 pub mod dto;
@@ -71,6 +73,10 @@ async fn answer(State(api): State<Api>, request: Request<Body>) -> Response {
     if route == Route::Engine {
         return api.engine.send(request).await.into_response();
     }
+    if route == Route::Containers {
+        let shown = containers::shown(&*api.backend, &api.engine, request);
+        return shown.await.into_response();
+    }
     let facts = match route {
         Route::Ping => api.engine.ping().await,
         _ => api.engine.facts().await,
@@ -126,7 +132,7 @@ impl Api {
                 Lead::Here(manager) => swarm_answer(manager, route, version, &head, body).await,
                 Lead::Elsewhere(answer) => Ok(answer),
             },
-            Route::Unknown | Route::Engine | Route::Events => {
+            Route::Unknown | Route::Engine | Route::Containers | Route::Events => {
                 Err(ApiError::not_found("page not found"))
             }
         }

@@ -59,6 +59,8 @@ pub enum Route<'a> {
     Unlock,
     /// What happens, to the engine's objects and to the swarm's.
     Events,
+    /// All containers of the engine, or one.
+    Containers,
     /// Who this node believes to be here.
     Members,
     Up,
@@ -153,6 +155,8 @@ fn of_parts<'a>(method: &Method, parts: [Option<&'a str>; 4]) -> Route<'a> {
         ("version", None, None) if get => return Route::Version,
         ("info", None, None) if get => return Route::Info,
         ("events", None, None) if get => return Route::Events,
+        ("containers", Some("json"), None) if get => return Route::Containers,
+        ("containers", Some(_), Some("json")) if get => return Route::Containers,
         ("swarm", Some("init"), None) if post => return Route::Init,
         ("swarm", Some("join"), None) if post => return Route::Join,
         ("swarm", Some("leave"), None) if post => return Route::Leave,
@@ -243,13 +247,12 @@ mod tests {
 
     #[test]
     fn what_is_not_swarms_is_the_engines() {
-        for path in [
-            "/v1.41/containers/json",
-            "/containers/x/logs",
-            "/",
-            "/volumes",
-        ] {
+        for path in ["/containers/x/logs", "/containers/x", "/", "/volumes"] {
             assert_eq!(of(Method::GET, path), Route::Engine, "{path}");
+        }
+        for path in ["/v1.41/containers/json", "/containers/json/json"] {
+            assert_eq!(of(Method::GET, path), Route::Containers, "{path}");
+            assert_eq!(of(Method::POST, path), Route::Engine, "{path}");
         }
         assert_eq!(of(Method::POST, "/v1.41/info"), Route::Engine);
         assert_eq!(of(Method::POST, "/networks/n/connect"), Route::Engine);

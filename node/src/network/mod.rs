@@ -15,7 +15,7 @@ mod keeper;
 mod part;
 pub mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex};
 use certs::Credentials;
 use gossip::Gossip;
 use ipnet::IpNet;
+use overlay::directory::Port;
 use overlay::dns::Upstream;
 use overlay::dns::resolv::Resolv;
 use overlay::host::{Host, Rivals};
@@ -164,6 +165,19 @@ impl Network {
             stop.run_until_cancelled(attached).await;
         });
         self.tasks.close();
+    }
+
+    /// The ports of this host that lead to containers here, by their addresses.
+    pub fn published(&self) -> BTreeMap<IpAddr, BTreeSet<Port>> {
+        let gate = lock(&self.shared.gate);
+        let Some(plugin) = &gate.plugin else {
+            return BTreeMap::new();
+        };
+        let locals = plugin.locals().borrow().clone();
+        let published = locals.iter().filter(|(_, local)| !local.ports.is_empty());
+        published
+            .map(|(addr, local)| (*addr, local.ports.clone()))
+            .collect()
     }
 
     /// Ends all that runs, and leaves the kernel as it is.

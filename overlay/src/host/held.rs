@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::has_ipv6;
-use crate::directory::Protocol;
+use crate::directory::{Port, Protocol};
 use crate::table::{PublishedPort, Table};
 
 /// What waits in a socket that nobody reads: no more than the kernel insists on.
@@ -99,6 +99,20 @@ impl HeldPorts {
     }
 }
 
+/// The number that this port can have, since no program of the host has it: its
+/// own, or any if that is zero.
+pub fn free_port(port: &Port) -> Option<u16> {
+    let addr = port.host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let wanted = PublishedPort {
+        protocol: port.protocol,
+        number: port.published,
+        host_ip: port.host_ip,
+    };
+    let socket = bind(&wanted, addr, Sharing::No).ok()??;
+    let bound = SocketAddr::try_from(net::getsockname(&socket).ok()?).ok()?;
+    Some(bound.port())
+}
+
 /// Not the unspecified one: a resolver on `127.0.0.53` keeps nobody from
 /// publishing port 53.
 fn addresses(port: &PublishedPort, host: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
@@ -151,7 +165,6 @@ mod tests {
     use std::net::{TcpListener, TcpStream, UdpSocket};
 
     use super::*;
-    use crate::directory::Port;
     use crate::kit::{Site, tcp};
 
     const SERVICE: u128 = 50;
@@ -199,6 +212,24 @@ mod tests {
         }
         held(&mut ports, &[]);
         TcpListener::bind(("0.0.0.0", free)).unwrap();
+    }
+
+    #[test]
+    fn a_free_port_is_one_that_no_program_has() {
+        let program = TcpListener::bind("0.0.0.0:0").unwrap();
+        let taken = program.local_addr().unwrap().port();
+        assert_eq!(free_port(&tcp(taken, 80)), None);
+        let any = free_port(&tcp(0, 80)).unwrap();
+        assert!(any != 0 && any != taken);
+        assert_eq!(free_port(&tcp(any, 80)), Some(any));
+        let mut ports = HeldPorts::default();
+        held(&mut ports, &[tcp(any, 80)]);
+        assert_eq!(free_port(&tcp(any, 80)), None, "one that is published");
+        let udp = Port {
+            protocol: Protocol::Udp,
+            ..tcp(taken, 53)
+        };
+        assert_eq!(free_port(&udp), Some(taken));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::io;
 
 pub use docker::is_heard as hears_engine;
 pub use doctor::Finding;
-pub use held::{HeldPorts, TakenPort};
+pub use held::{HeldPorts, TakenPort, free_port};
 pub use routes::{Rival, Rivals};
 pub use sysctl::has_ipv6;
 

@@ -17,6 +17,7 @@ use super::state::Store;
 use super::veth::Links;
 use super::{Config, Refusal, ipam, protocol};
 use crate::directory::NetworkId;
+use crate::host::free_port;
 use crate::view::Local;
 use protocol::Call;
 
@@ -159,7 +160,7 @@ impl Driver {
             Call::Leave(call) => self.end(|registry| registry.leave(&call.endpoint)).await,
             Call::Publish(call) => {
                 let ports = call.ports()?;
-                self.begin(|registry| registry.publish(&call.endpoint, ports))
+                self.begin(|registry| registry.publish(&call.endpoint, ports, free_port))
                     .await?;
                 Ok(protocol::done())
             }

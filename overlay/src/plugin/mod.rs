@@ -165,7 +165,7 @@ pub enum Refusal {
     NameTaken(String),
     #[error("port {0} of this host already leads to the container at {1}")]
     PortTaken(u16, IpAddr),
-    #[error("container port {0} has no port of the host: name one, as in `--publish 8080:{0}`")]
+    #[error("no port of this host is free for container port {0}: name another")]
     NoHostPort(u16),
     #[error("{0}")]
     Failed(#[from] io::Error),

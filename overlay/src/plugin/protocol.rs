@@ -244,6 +244,9 @@ struct PortBinding {
     host_ip: String,
     #[serde(rename = "HostPort")]
     published: u16,
+    /// Of a range; zero: there is none.
+    #[serde(rename = "HostPortEnd")]
+    last: u16,
 }
 
 impl Default for PortBinding {
@@ -253,34 +256,40 @@ impl Default for PortBinding {
             target: 0,
             host_ip: String::new(),
             published: 0,
+            last: 0,
         }
     }
 }
 
+/// A port of this host that is to lead to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortRange {
+    /// With the first number that it may have.
+    pub port: Port,
+    /// The last; zero for both is any that is free.
+    pub last: u16,
+}
+
 impl Publish {
-    /// The ports of this host that lead to the container.
+    /// The ports of this host that are to lead to the container.
     ///
     /// # Errors
-    /// A binding that cannot be read, or that leaves the choice of the host's
-    /// port to the driver.
-    pub fn ports(&self) -> Result<Vec<Port>, Refusal> {
+    /// A binding that cannot be read.
+    pub fn ports(&self) -> Result<Vec<PortRange>, Refusal> {
         let bindings = self.options.get(PORT_MAP).filter(|value| !value.is_null());
         let Some(bindings) = bindings else {
             return Ok(Vec::new());
         };
         let bindings = Vec::<PortBinding>::deserialize(bindings)
             .map_err(|error| Refusal::Malformed(error.to_string()))?;
-        bindings.iter().map(PortBinding::port).collect()
+        bindings.iter().map(PortBinding::wanted).collect()
     }
 }
 
 impl PortBinding {
-    fn port(&self) -> Result<Port, Refusal> {
+    fn wanted(&self) -> Result<PortRange, Refusal> {
         let malformed = || Refusal::Malformed(format!("port binding {self:?}"));
-        if self.published == 0 {
-            return Err(Refusal::NoHostPort(self.target));
-        }
-        Ok(Port {
+        let port = Port {
             protocol: match self.protocol {
                 6 => Protocol::Tcp,
                 17 => Protocol::Udp,
@@ -296,7 +305,9 @@ impl PortBinding {
                     (!ip.is_unspecified()).then_some(ip)
                 }
             },
-        })
+        };
+        let last = self.last.max(port.published);
+        Ok(PortRange { port, last })
     }
 }
 

@@ -22,10 +22,12 @@ use super::Refusal;
 use super::attach::AttachmentId;
 use super::attachments::Attachment;
 use super::protocol::{CreateEndpoint, CreateNetwork, InterfaceName, JoinAnswer, RouteKind};
-use super::protocol::{StaticRoute, format_id, parse_id};
+use super::protocol::{PortRange, StaticRoute, format_id, parse_id};
 use crate::directory::{NetworkId, Port};
 use crate::view::Local;
 
+/// For any port, as the host may offer what a container is about to have.
+const TRIES: usize = 16;
 /// Digits of a link's own part of its name.
 const LINK_DIGITS: usize = 6;
 
@@ -186,24 +188,60 @@ impl Registry {
         Some(joined.veth)
     }
 
-    /// Lets ports of this host lead to the endpoint.
-    pub fn publish(&mut self, endpoint: &str, ports: Vec<Port>) -> Result<(), Refusal> {
-        self.endpoint(endpoint)?;
-        for (id, other) in &self.endpoints {
-            let clash = ports
-                .iter()
-                .find(|port| other.ports.iter().any(|p| same_door(p, port)));
-            match (clash, other.addresses.first()) {
-                (Some(port), Some(owner)) if id != endpoint => {
-                    return Err(Refusal::PortTaken(port.published, *owner));
-                }
-                _ => {}
+    /// Lets ports of this host lead to the endpoint. `free` says which number a
+    /// port can have that no program of the host has: its own, if it has one.
+    pub fn publish(
+        &mut self,
+        endpoint: &str,
+        wanted: Vec<PortRange>,
+        free: impl Fn(&Port) -> Option<u16>,
+    ) -> Result<(), Refusal> {
+        let had = self.endpoint(endpoint)?.ports.clone();
+        let mut ports = BTreeSet::new();
+        for wanted in wanted {
+            let port = match wanted.is_one() {
+                true => wanted.port,
+                false => self.pick(endpoint, &wanted, (&had, &ports), &free)?,
+            };
+            if let Some(owner) = self.owner(endpoint, &port) {
+                return Err(Refusal::PortTaken(port.published, owner));
             }
+            ports.insert(port);
         }
         if let Some(endpoint) = self.endpoints.get_mut(endpoint) {
-            endpoint.ports = ports.into_iter().collect();
+            endpoint.ports = ports;
         }
         Ok(())
+    }
+
+    /// One that is the endpoint's already, or that nobody has.
+    fn pick(
+        &self,
+        endpoint: &str,
+        wanted: &PortRange,
+        (had, taken): (&BTreeSet<Port>, &BTreeSet<Port>),
+        free: impl Fn(&Port) -> Option<u16>,
+    ) -> Result<Port, Refusal> {
+        let is_new = |port: &Port| !taken.iter().any(|it| same_door(it, port));
+        let known = had.iter().find(|port| wanted.is(port) && is_new(port));
+        let tries = wanted.numbers().filter_map(|published| {
+            let port = Port {
+                published,
+                ..wanted.port
+            };
+            let published = free(&port)?;
+            Some(Port { published, ..port })
+        });
+        let mut tries = tries.filter(|port| is_new(port) && self.owner(endpoint, port).is_none());
+        let port = known.copied().or_else(|| tries.next());
+        port.ok_or(Refusal::NoHostPort(wanted.port.target))
+    }
+
+    /// The address of another container that this port leads to.
+    fn owner(&self, endpoint: &str, port: &Port) -> Option<IpAddr> {
+        let mut others = self.endpoints.iter().filter(|(id, _)| *id != endpoint);
+        let (_, owner) = others.find(|(_, it)| it.ports.iter().any(|it| same_door(it, port)))?;
+        owner.addresses.first().copied()
     }
 
     pub fn unpublish(&mut self, endpoint: &str) {
@@ -392,6 +430,28 @@ fn mac_of(address: &IpAddr) -> [u8; 6] {
         }
     };
     [0x02, 0x42, a, b, c, d]
+}
+
+impl PortRange {
+    fn is_one(&self) -> bool {
+        self.port.published != 0 && self.port.published == self.last
+    }
+
+    /// What to ask for, in this order; zero for any.
+    fn numbers(&self) -> impl Iterator<Item = u16> {
+        let any = std::iter::repeat_n(0, if self.last == 0 { TRIES } else { 0 });
+        let range = self.port.published.max(1)..=self.last;
+        any.chain(range)
+    }
+
+    fn is(&self, port: &Port) -> bool {
+        let same = Port {
+            published: self.port.published,
+            ..*port
+        };
+        let range = self.port.published..=self.last;
+        same == self.port && (self.last == 0 || range.contains(&port.published))
+    }
 }
 
 /// Would both answer to one packet?

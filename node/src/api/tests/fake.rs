@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::api::backend::{
     Backend, InitRequest, JoinRequest, Lead, LocalNode, LocalState, LogStream, Manager,
-    ManagerView, UpRequest, View,
+    ManagerView, Published, UpRequest, View,
 };
 use crate::api::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
 use crate::api::error::{ApiError, texts};
@@ -50,6 +50,7 @@ pub struct Swarm {
     pub members: Vec<Member>,
     /// What each node says of the overlay; those that are not here are silent.
     pub diagnoses: BTreeMap<Id, Diagnosis>,
+    pub published: Published,
     /// What `up` was asked last.
     pub up: Option<UpRequest>,
     pub taken: Vec<Taken>,
@@ -77,6 +78,7 @@ impl Fake {
             log_options: watch::Sender::default(),
             members: Vec::new(),
             diagnoses: BTreeMap::new(),
+            published: BTreeMap::new(),
             up: None,
             taken: Vec::new(),
             events: Arc::default(),
@@ -289,6 +291,10 @@ impl Backend for Fake {
             LocalState::Active(_) => Some(swarm.members.clone()),
             _ => None,
         })
+    }
+
+    fn published(&self) -> Published {
+        self.edit(|swarm| swarm.published.clone())
     }
 
     fn diagnose(&self) -> BoxFuture<'_, Option<Diagnosis>> {

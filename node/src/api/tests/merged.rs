@@ -78,6 +78,11 @@ impl PlayedEngine {
             let containers = json!({"c1": {"Name": "web.1", "IPv4Address": "10.0.1.3/24"}});
             return axum::Json(json!({"Containers": containers})).into_response();
         }
+        if path.contains("/containers/") {
+            let networks = json!({"ov1": {"IPAddress": "10.0.1.3"}});
+            let settings = json!({"Networks": networks, "Ports": {}});
+            return axum::Json(json!({"Id": "c1", "NetworkSettings": settings})).into_response();
+        }
         axum::Json(json!({"Id": id, "OnlyTheEngines": true})).into_response()
     }
 
@@ -225,4 +230,25 @@ async fn a_worker_makes_no_network_of_the_swarm() {
         "Cannot create a multi-host network from a worker node. Please create the network from a \
          manager node."
     );
+}
+
+#[tokio::test]
+async fn a_container_is_shown_with_the_ports_that_lead_to_it() {
+    let (fake, engine) = merged().await;
+    let path = "/v1.41/containers/c1/json";
+    let ports = async || {
+        let mut answer = engine.ask(&fake, "GET", path, "").await.json();
+        answer["NetworkSettings"]["Ports"].take()
+    };
+    assert_eq!(ports().await, json!({}));
+    let port = overlay::directory::Port {
+        protocol: overlay::directory::Protocol::Tcp,
+        published: 40_000,
+        target: 80,
+        host_ip: None,
+    };
+    let addr = "10.0.1.3".parse().unwrap();
+    fake.edit(|swarm| swarm.published = [(addr, [port].into())].into());
+    let bindings = json!([{"HostIp": "0.0.0.0", "HostPort": "40000"}]);
+    assert_eq!(ports().await, json!({"80/tcp": bindings}));
 }

@@ -181,7 +181,11 @@ fn published_ports_are_those_of_the_port_map() {
         target: 5353,
         host_ip: Some(ip("127.0.0.1")),
     };
-    assert_eq!(publish(options).ports().unwrap(), [tcp, udp]);
+    let one = |port: Port| protocol::PortRange {
+        last: port.published,
+        port,
+    };
+    assert_eq!(publish(options).ports().unwrap(), [one(tcp), one(udp)]);
 }
 
 #[test]
@@ -196,14 +200,16 @@ fn no_ports_are_published_where_none_are_named() {
     }
 }
 
+/// Of `docker run -p 80 -p 8000-8010:81`.
 #[test]
-fn a_port_whose_number_is_left_open_is_refused() {
-    let options = json!({"com.docker.network.portmap": [{"Proto": 6, "Port": 80, "HostPort": 0}]});
-    let refusal = publish(options).ports().unwrap_err();
-    assert!(
-        refusal.to_string().contains("--publish 8080:80"),
-        "{refusal}"
-    );
+fn a_ports_number_may_be_left_open() {
+    let options = json!({"com.docker.network.portmap": [
+        {"Proto": 6, "Port": 80, "HostPort": 0, "HostPortEnd": 0},
+        {"Proto": 6, "Port": 81, "HostPort": 8000, "HostPortEnd": 8010},
+    ]});
+    let ports = publish(options).ports().unwrap();
+    let numbers = ports.iter().map(|it| (it.port.published, it.last));
+    assert_eq!(numbers.collect::<Vec<_>>(), [(0, 0), (8000, 8010)]);
 }
 
 #[test]

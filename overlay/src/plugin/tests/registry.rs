@@ -2,8 +2,11 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::super::protocol::PortRange;
 use super::super::registry::{Link, Registry};
 use super::*;
+use crate::directory::Port;
+use crate::kit::tcp;
 
 pub(super) const PREFIX: &str = "swv0000";
 
@@ -256,7 +259,7 @@ fn a_port_leads_to_one_container() {
         ) else {
             panic!("{body}");
         };
-        registry.publish(endpoint, publish.ports().unwrap())
+        registry.publish(endpoint, publish.ports().unwrap(), |_| None)
     };
     publish(&mut registry, ENDPOINT, "192.0.2.1").unwrap();
     publish(&mut registry, ENDPOINT, "192.0.2.1").unwrap();
@@ -271,6 +274,49 @@ fn a_port_leads_to_one_container() {
 
     registry.unpublish(ENDPOINT);
     assert!(registry.locals()[&ip("10.0.5.8")].ports.is_empty());
+}
+
+#[test]
+fn a_number_that_is_left_open_is_one_that_nobody_has() {
+    let (mut registry, _) = inhabited();
+    create(
+        &mut registry,
+        &endpoint_of("other", "10.0.5.9/24"),
+        &expected(&["10.0.5.9"]),
+    )
+    .unwrap();
+    let wanted = |first, last| PortRange {
+        port: tcp(first, 80),
+        last,
+    };
+    // A program of the host has 8001, and it offers 40000.
+    let free = |port: &Port| match port.published {
+        8001 => None,
+        0 => Some(40_000),
+        free => Some(free),
+    };
+    let mut publish = |endpoint: &str, wanted: &[PortRange]| -> Result<Vec<u16>, String> {
+        let done = registry.publish(endpoint, wanted.to_vec(), free);
+        done.map_err(|refusal| refusal.to_string())?;
+        let addr = if endpoint == ENDPOINT {
+            "10.0.5.8"
+        } else {
+            "10.0.5.9"
+        };
+        join(&mut registry, endpoint);
+        let ports = registry.locals()[&ip(addr)].ports.clone();
+        Ok(ports.iter().map(|port| port.published).collect())
+    };
+    let range = wanted(8000, 8002);
+    let both = [range.clone(), range.clone()];
+    assert_eq!(publish(ENDPOINT, &both), Ok(vec![8000, 8002]));
+    assert_eq!(publish(ENDPOINT, &both), Ok(vec![8000, 8002]), "again");
+    let none = "no port of this host is free for container port 80: name another";
+    assert_eq!(publish("other", &[range]), Err(none.to_owned()));
+    assert_eq!(publish("other", &[wanted(0, 0)]), Ok(vec![40_000]));
+    let any = [0; 3].map(|_| wanted(0, 0));
+    assert_eq!(publish(ENDPOINT, &any[1..]), Ok(vec![8000, 8002]), "still");
+    assert_eq!(publish(ENDPOINT, &any), Err(none.to_owned()));
 }
 
 #[test]
