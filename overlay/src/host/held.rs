@@ -61,8 +61,14 @@ impl HeldPorts {
     pub fn hold(&mut self, table: &mut Table) {
         self.held.retain(|port, _| table.ports.contains_key(port));
         self.taken.clear();
-        for port in table.ports.keys() {
-            let addrs = addresses(port, &table.host);
+        let ingress = table.networks.values().filter(|network| network.ingress);
+        let mut subnets = ingress.flat_map(|network| &network.subnets);
+        let by_ipv6 = subnets.any(|net| net.addr().is_ipv6());
+        for (port, target) in &table.ports {
+            let by_ipv6 = by_ipv6 || target.backends.keys().any(IpAddr::is_ipv6);
+            let mut addrs = addresses(port, &table.host);
+            // Who asks where nobody will answer is refused at once.
+            addrs.retain(|addr| by_ipv6 || addr.is_ipv4());
             let held = self.held.entry(*port).or_default();
             held.retain(|socket| addrs.contains(&socket.addr));
             for addr in addrs {
@@ -242,6 +248,34 @@ mod tests {
         drop((client, program));
         let (published, said) = held(&mut HeldPorts::default(), &[tcp(at.port(), 80)]);
         assert_eq!((published, said), (vec![at.port()], vec![]));
+    }
+
+    #[test]
+    fn where_a_port_answers_by_ipv4_alone_localhost_refuses_ipv6_at_once() {
+        if !has_ipv6() {
+            return;
+        }
+        let at = SocketAddr::from((Ipv6Addr::LOCALHOST, free_port(&tcp(0, 80)).unwrap()));
+        let udp = Port {
+            protocol: Protocol::Udp,
+            ..tcp(at.port(), 53)
+        };
+        let both = [tcp(at.port(), 80), udp];
+        let mut ports = HeldPorts::default();
+        assert_eq!(held(&mut ports, &both), (vec![at.port(); 2], vec![]));
+        let refused = std::io::ErrorKind::ConnectionRefused;
+        assert_eq!(TcpStream::connect(at).unwrap_err().kind(), refused);
+        let client = UdpSocket::bind("[::1]:0").unwrap();
+        client.connect(at).unwrap();
+        client.send(b"?").unwrap();
+        assert_eq!(client.recv(&mut [0]).unwrap_err().kind(), refused);
+
+        let mut site = Site::new();
+        site.network(1, &["10.0.0.0/24", "fd00::/64"]).ingress = true;
+        site.service(SERVICE, 1, &[]).ports = both.into();
+        ports.hold(&mut site.table());
+        let refused = TcpListener::bind(at).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::AddrInUse);
     }
 
     #[test]
