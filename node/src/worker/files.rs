@@ -134,10 +134,13 @@ impl TaskFiles {
     /// nothing else; the first error is told.
     pub fn keep(&self, tasks: &BTreeSet<Id>) -> io::Result<()> {
         let is_kept = |name: &str| name.parse().is_ok_and(|task: Id| tasks.contains(&task));
-        let entries = match fs::read_dir(&self.root) {
+        // What lies there without a mount of ours is another's.
+        match is_mounted(&self.root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries?,
+            Ok(false) if self.in_memory => return Ok(()),
+            mounted => mounted?,
         };
+        let entries = fs::read_dir(&self.root)?;
         let mut swept = Ok(());
         for entry in entries {
             let gone = entry.and_then(|entry| match entry.file_name().to_str() {

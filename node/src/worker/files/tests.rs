@@ -135,6 +135,25 @@ fn what_cannot_be_removed_keeps_nothing_else() {
     });
 }
 
+#[test]
+fn what_lies_where_nothing_of_ours_is_mounted_stays() {
+    with_own_mounts(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let files = TaskFiles::of(dir.path());
+        let theirs = files.root.join("theirs");
+        fs::create_dir_all(&theirs).unwrap();
+        files.keep(&BTreeSet::new()).unwrap();
+        assert!(theirs.exists());
+        files.place(&assignment(1)).unwrap();
+        files.keep(&BTreeSet::new()).unwrap();
+        assert_eq!(names(&files.root), BTreeSet::new());
+        unmount(&files.root, UnmountFlags::DETACH).unwrap();
+        assert!(theirs.exists(), "below the mount");
+        files.clear().unwrap_err();
+        assert!(theirs.exists());
+    });
+}
+
 /// On a thread with mounts of its own, which end with it.
 fn with_own_mounts(test: impl FnOnce() + Send + 'static) {
     let run = || {
