@@ -49,14 +49,14 @@ pub async fn run(args: DaemonArgs) -> anyhow::Result<()> {
         let config = DockerConfig::new(&for_swarm, node, for_engine.clone());
         Arc::new(DockerRuntime::new(config)) as Arc<dyn Runtime>
     });
-    let network = network::Config {
+    let network = (!args.start.no_overlay).then(|| network::Config {
         names,
         plugin_dir: PLUGIN_DIR.into(),
         state_dir: data.network(),
         mtu: args.start.mtu,
-    };
+    });
     let files = TaskFiles::of(&args.run_dir);
-    let swarm = Swarm::new(data, engine, files, lan(), Some(network), args.listen_addr);
+    let swarm = Swarm::new(data, engine, files, lan(), network, args.listen_addr);
     let mut api = tokio::spawn(api::serve(listener, Arc::new(swarm.clone()), engine_socket));
 
     let mut term = signal(SignalKind::terminate())?;

@@ -164,7 +164,7 @@ fn log_since(log: &mut File, begin: u64) -> io::Result<String> {
 
 /// The command line of a daemon whose socket is in `run_dir`.
 fn arguments(flags: &StartFlags, run_dir: &Path, listen_addr: SocketAddr) -> Vec<OsString> {
-    vec![
+    let mut line: Vec<OsString> = vec![
         "daemon".into(),
         "--data-dir".into(),
         flags.data_dir.clone().into(),
@@ -180,7 +180,9 @@ fn arguments(flags: &StartFlags, run_dir: &Path, listen_addr: SocketAddr) -> Vec
         flags.site_file.clone().into(),
         "--log-level".into(),
         flags.log_level.clone().into(),
-    ]
+    ];
+    line.extend(flags.no_overlay.then(|| "--no-overlay".into()));
+    line
 }
 
 /// Waits until the daemon answers; why it does not.
@@ -221,6 +223,7 @@ mod tests {
             data_dir: "/d".into(),
             docker_host: "unix:///e.sock".into(),
             mtu: 8_900,
+            no_overlay: true,
             site_file: "/s.toml".into(),
             log_level: "debug".into(),
         };
@@ -235,6 +238,7 @@ mod tests {
         assert_eq!(parsed.start.data_dir, flags.data_dir);
         assert_eq!(parsed.start.docker_host, flags.docker_host);
         assert_eq!(parsed.start.mtu, flags.mtu);
+        assert!(parsed.start.no_overlay);
         assert_eq!(parsed.start.site_file, flags.site_file);
         assert_eq!(parsed.start.log_level, flags.log_level);
     }

@@ -43,6 +43,10 @@ pub struct StartFlags {
     #[arg(long, value_name = "BYTES", default_value_t = network::MTU,
           value_parser = clap::value_parser!(u16).range(1280..=9100))]
     pub mtu: u16,
+    /// Leave the host's network alone: no task of this node is on a network of
+    /// the swarm, and no published port answers here but those of mode host
+    #[arg(long)]
+    pub no_overlay: bool,
     /// What a device that is in no swarm finds its site's key in
     #[arg(long, value_name = "FILE", default_value = "/etc/swarmlet/site.toml")]
     pub site_file: PathBuf,
