@@ -1,12 +1,14 @@
 //! Containers that users put on networks themselves, with docker alone.
 
-use anyhow::{Result, ensure};
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, ensure};
 use swarmlet_testnet::Host;
 
 use super::await_all_answer;
 use crate::runner::Context;
 use crate::scenarios::kit::{
-    Inside, SOON, Swarm, argv, claim, docker, refused_with, soon, swarmlet,
+    Inside, SOON, Swarm, argv, claim, docker, get_at, refused, refused_with, soon, swarmlet,
 };
 
 /// Ends at once when it is told to.
@@ -15,8 +17,11 @@ const SERVER: &str = "--stop-signal KILL whoami";
 pub fn docker_run_joins_attachable_networks_on_any_device(context: &Context) -> Result<()> {
     let swarm = Swarm::of(context, 2)?;
     let (h1, h2) = (swarm.host(1), swarm.host(2));
-    let network = "network create --attachable --subnet 10.77.0.0/24 open";
-    swarmlet(h1, network)?;
+    let mtu = "--opt com.docker.network.driver.mtu";
+    let line = format!("network create {mtu}=many open");
+    refused(h1, &line, "com.docker.network.driver.mtu=many")?;
+    let network = format!("network create --attachable --subnet 10.77.0.0/24 {mtu}=1300 open");
+    swarmlet(h1, &network)?;
     let line = "service create -d --name site --constraint node.hostname==h2 --network open whoami";
     swarmlet(h1, line)?;
     let site = swarm.inside(h1, "site", 1)?;
@@ -29,6 +34,32 @@ pub fn docker_run_joins_attachable_networks_on_any_device(context: &Context) -> 
             await_all_answer(&first, name, std::slice::from_ref(&second))?;
         }
         await_all_answer(&site[0], "first", std::slice::from_ref(&first))
+    })?;
+    claim("packets are as large as the network says", || {
+        for inside in [&first, &site[0]] {
+            let line = format!("exec {} cat /sys/class/net/eth0/mtu", inside.id());
+            let mtu = docker(inside.host(), &line)?;
+            ensure!(mtu.trim() == "1300", "{mtu}");
+        }
+        Ok(())
+    })?;
+    claim("a rename is followed", || {
+        docker(h2, "rename second other")?;
+        await_all_answer(&first, "other", std::slice::from_ref(&second))?;
+        unknown(&first, "second")?;
+        docker(h2, "rename other second")?;
+        await_all_answer(&site[0], "second", std::slice::from_ref(&second))
+    })?;
+    claim("a port without a number is picked, and shown", || {
+        let door = guest(h1, "--name door -p 80")?;
+        let line = "-H unix:///run/swarmlet/swarmlet.sock port door 80/tcp";
+        let shown = docker(h1, line)?;
+        let port = shown.trim().strip_prefix("0.0.0.0:");
+        let port: u16 = port.with_context(|| shown.clone())?.parse()?;
+        let at = SocketAddr::new(h1.ip().into(), port);
+        let answer = soon("the port to lead there", || get_at(&h2.netns()?, at))?;
+        ensure!(answer.server() == door.hostname(), "{answer:?}");
+        docker(h1, "rm -f door").map(drop)
     })?;
     claim("a container that runs may join, and leave again", || {
         let id = docker(h1, &format!("run -d --name late {SERVER}"))?;
