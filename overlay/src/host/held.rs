@@ -61,11 +61,12 @@ impl HeldPorts {
     pub fn hold(&mut self, table: &mut Table) {
         self.held.retain(|port, _| table.ports.contains_key(port));
         self.taken.clear();
+        let has_ipv6 = has_ipv6();
         let ingress = table.networks.values().filter(|network| network.ingress);
         let mut subnets = ingress.flat_map(|network| &network.subnets);
         let by_ipv6 = subnets.any(|net| net.addr().is_ipv6());
         for (port, target) in &table.ports {
-            let by_ipv6 = by_ipv6 || target.backends.keys().any(IpAddr::is_ipv6);
+            let by_ipv6 = has_ipv6 && (by_ipv6 || target.backends.keys().any(IpAddr::is_ipv6));
             let mut addrs = addresses(port, &table.host);
             // Who asks where nobody will answer is refused at once.
             addrs.retain(|addr| by_ipv6 || addr.is_ipv4());
@@ -152,7 +153,6 @@ fn bind(port: &PublishedPort, addr: IpAddr, sharing: Sharing) -> Result<Option<O
     };
     let family = match addr {
         IpAddr::V4(_) => AddressFamily::INET,
-        IpAddr::V6(_) if !has_ipv6() => return Ok(None),
         IpAddr::V6(_) => AddressFamily::INET6,
     };
     let socket = net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
