@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use services::compose::{self, FileError, FileSource, Files, MAX_FILE, Project, Request};
 
@@ -120,7 +120,7 @@ impl Files for Disk {
 
 fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut data = Vec::new();
-    std::fs::File::open(PathBuf::from(path))?
+    std::fs::File::open(path)?
         .take(most)
         .read_to_end(&mut data)?;
     Ok(data)
