@@ -9,7 +9,7 @@ use services::text::{Invalid, boolean, bytes};
 use crate::api::dto::{
     DEVICE_LABEL, GPUS_LABEL, HOST_IP_LABEL, IP_LABEL, IPC_LABEL, Labels, PID_LABEL,
     PLATFORM_LABEL, PRIVILEGED_LABEL, SECURITY_OPT_LABEL, SHM_SIZE_LABEL, SWARMLET_LABEL,
-    VIP_LABEL,
+    VIP_LABEL, is_one_of,
 };
 use crate::api::error::ApiError;
 
@@ -53,19 +53,6 @@ pub(super) fn check_container_labels(labels: &Labels) -> Result<(), ApiError> {
              Compose file deploy.labels)"
         ))),
         None => Ok(()),
-    }
-}
-
-/// Whether it is `of` itself, or that with a name behind a dot.
-fn is_one_of(label: &str, of: &str) -> bool {
-    let is_name = |name: &str| {
-        let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        !name.is_empty() && name.bytes().all(letter)
-    };
-    match label.strip_prefix(of) {
-        Some("") => true,
-        Some(rest) => rest.strip_prefix('.').is_some_and(is_name),
-        None => false,
     }
 }
 

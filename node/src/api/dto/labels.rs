@@ -22,3 +22,17 @@ pub const PID_LABEL: &str = "swarmlet.pid";
 pub const IPC_LABEL: &str = "swarmlet.ipc";
 /// The value is that of `docker run --platform`: `linux/arm/v7`.
 pub const PLATFORM_LABEL: &str = "swarmlet.platform";
+
+/// Whether it is `of`, of which there may be several, alone or with a name
+/// behind a dot.
+pub fn is_one_of(label: &str, of: &str) -> bool {
+    let is_name = |name: &str| {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        !name.is_empty() && name.bytes().all(letter)
+    };
+    match label.strip_prefix(of) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('.').is_some_and(is_name),
+        None => false,
+    }
+}

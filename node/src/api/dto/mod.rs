@@ -39,7 +39,7 @@ pub use file::{
 };
 pub use labels::{
     DEVICE_LABEL, GPUS_LABEL, HOST_IP_LABEL, IP_LABEL, IPC_LABEL, PID_LABEL, PLATFORM_LABEL,
-    PRIVILEGED_LABEL, SECURITY_OPT_LABEL, SHM_SIZE_LABEL, SWARMLET_LABEL, VIP_LABEL,
+    PRIVILEGED_LABEL, SECURITY_OPT_LABEL, SHM_SIZE_LABEL, SWARMLET_LABEL, VIP_LABEL, is_one_of,
 };
 pub use network::{
     ConfigReference, EndpointResource, Ipam, IpamConfig, IpamOptions, Network, NetworkAttachment,

@@ -11,6 +11,7 @@ use super::Known;
 use crate::api::dto::{
     DEVICE_LABEL, DiscreteResource, GPUS_LABEL, GenericResource, IPC_LABEL, Labels, PID_LABEL,
     PLATFORM_LABEL, PRIVILEGED_LABEL, Reservation, SECURITY_OPT_LABEL, SHM_SIZE_LABEL, ServiceSpec,
+    is_one_of,
 };
 use crate::cli::args::RunFlags;
 use crate::cli::values::Invalid;
@@ -136,12 +137,6 @@ fn put(labels: &mut Labels, of: &str, value: String, replaces: impl Fn(&String) 
     if let Some(label) = label.or_else(free) {
         labels.insert(label, value);
     }
-}
-
-fn is_one_of(label: &str, of: &str) -> bool {
-    label
-        .strip_prefix(of)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The texts of seccomp profiles, by the paths that options name.
