@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use services::file::FileKind;
 
 use super::{ConfigFileReference, Extra, Labels, SecretReference, is_default};
 
@@ -69,6 +70,24 @@ pub struct ContainerSpec {
     pub oom_score_adj: Option<i64>,
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl ContainerSpec {
+    /// The secrets and configs that it refers to, by their names.
+    pub fn files(&self) -> impl Iterator<Item = (FileKind, &String)> {
+        let secrets = self.secrets.iter();
+        let configs = self.configs.iter();
+        let secrets = secrets.map(|it| (FileKind::Secret, &it.name));
+        secrets.chain(configs.map(|it| (FileKind::Config, &it.name)))
+    }
+
+    /// The same: their names and ids.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = (FileKind, &mut String, &mut String)> {
+        let secrets = self.secrets.iter_mut();
+        let configs = self.configs.iter_mut();
+        let secrets = secrets.map(|it| (FileKind::Secret, &mut it.name, &mut it.id));
+        secrets.chain(configs.map(|it| (FileKind::Config, &mut it.name, &mut it.id)))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -64,11 +64,7 @@ impl Ids {
     /// What the daemon would refuse, in its words.
     pub fn canonical(&self, mut spec: ServiceSpec) -> Result<ServiceSpec, String> {
         if let Some(container) = &mut spec.task_template.container_spec {
-            let secrets = container.secrets.iter_mut();
-            let configs = container.configs.iter_mut();
-            let secrets = secrets.map(|it| (FileKind::Secret, &it.name, &mut it.id));
-            let configs = configs.map(|it| (FileKind::Config, &it.name, &mut it.id));
-            for (kind, name, id) in secrets.chain(configs) {
+            for (kind, name, id) in container.files_mut() {
                 if id.is_empty()
                     && let Some(known) = self.files.get(&(kind, name.clone()))
                 {

@@ -11,7 +11,8 @@ use super::files::{self, versions};
 use super::networks::network_steps;
 use super::service::{Planner, versions_of};
 use crate::api::dto::{
-    File, FileSpec, NetworkCreateRequest, NetworkResource, Platform, Service, ServiceSpec,
+    ContainerSpec, File, FileSpec, NetworkCreateRequest, NetworkResource, Platform, Service,
+    ServiceSpec,
 };
 use crate::cli::progress::Until;
 
@@ -247,10 +248,6 @@ fn outdated(wanted: &Wanted, found: &Found, plan: &Plan) -> Vec<(FileKind, Strin
 /// By name: of those that are yet to be made, no id is known.
 fn files_of(spec: &ServiceSpec) -> impl Iterator<Item = (FileKind, String)> {
     let container = spec.task_template.container_spec.iter();
-    container.flat_map(|container| {
-        let secrets = container.secrets.iter();
-        let configs = container.configs.iter();
-        let secrets = secrets.map(|it| (FileKind::Secret, it.name.clone()));
-        secrets.chain(configs.map(|it| (FileKind::Config, it.name.clone())))
-    })
+    let files = container.flat_map(ContainerSpec::files);
+    files.map(|(kind, name)| (kind, name.clone()))
 }

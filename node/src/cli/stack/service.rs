@@ -100,11 +100,7 @@ impl Planner<'_> {
         let Some(container) = &mut spec.task_template.container_spec else {
             return Ok(());
         };
-        let secrets = container.secrets.iter_mut();
-        let configs = container.configs.iter_mut();
-        let secrets = secrets.map(|it| (FileKind::Secret, &mut it.name));
-        let configs = configs.map(|it| (FileKind::Config, &mut it.name));
-        for (kind, name) in secrets.chain(configs) {
+        for (kind, name, _) in container.files_mut() {
             if let Some(version) = self.versions.get(&(kind, name.clone())) {
                 name.clone_from(version);
             }
@@ -136,10 +132,10 @@ impl Planner<'_> {
     fn readable(&self, spec: &ServiceSpec) -> ServiceSpec {
         let mut spec = spec.clone();
         if let Some(container) = &mut spec.task_template.container_spec {
-            let secrets = container.secrets.iter_mut().map(|it| &mut it.id);
-            let configs = container.configs.iter_mut().map(|it| &mut it.id);
-            for id in secrets.chain(configs).filter(|id| self.ids.is_planned(id)) {
-                id.clear();
+            for (_, _, id) in container.files_mut() {
+                if self.ids.is_planned(id) {
+                    id.clear();
+                }
             }
         }
         for network in &mut spec.task_template.networks {

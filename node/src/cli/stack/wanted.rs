@@ -31,14 +31,8 @@ impl Wanted {
         let mut names: BTreeSet<String> = own.map(|file| file.spec.name.clone()).collect();
         for service in &self.services {
             if let Some(container) = &service.spec.task_template.container_spec {
-                match kind {
-                    FileKind::Secret => {
-                        names.extend(container.secrets.iter().map(|it| it.name.clone()));
-                    }
-                    FileKind::Config => {
-                        names.extend(container.configs.iter().map(|it| it.name.clone()));
-                    }
-                }
+                let used = container.files().filter(|(of, _)| *of == kind);
+                names.extend(used.map(|(_, name)| name.clone()));
             }
         }
         names

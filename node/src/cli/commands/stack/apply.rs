@@ -321,11 +321,7 @@ fn failed(what: &str, name: &str, error: &CliError) -> CliError {
 fn with_ids(spec: &ServiceSpec, ids: &Ids) -> ServiceSpec {
     let mut spec = spec.clone();
     if let Some(container) = &mut spec.task_template.container_spec {
-        let secrets = container.secrets.iter_mut();
-        let configs = container.configs.iter_mut();
-        let secrets = secrets.map(|it| (FileKind::Secret, &it.name, &mut it.id));
-        let configs = configs.map(|it| (FileKind::Config, &it.name, &mut it.id));
-        for (kind, name, id) in secrets.chain(configs) {
+        for (kind, name, id) in container.files_mut() {
             if let Some(known) = ids.get(&(kind, name.clone())) {
                 id.clone_from(known);
             }
