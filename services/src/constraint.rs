@@ -8,7 +8,6 @@ use std::net::IpAddr;
 
 use crate::command::{Refusal, RefusalKind};
 use crate::object::Node;
-use crate::spec::Role;
 
 const NODE_LABEL: &str = "node.labels.";
 const ENGINE_LABEL: &str = "engine.labels.";
@@ -73,10 +72,7 @@ impl Constraint {
         let found = match &self.key {
             Key::Id => is(Some(&node.id.to_string())),
             Key::Hostname => is(description.map(|it| it.hostname.as_str())),
-            Key::Role => is(Some(match node.spec.role {
-                Role::Worker => "worker",
-                Role::Manager => "manager",
-            })),
+            Key::Role => is(Some(node.spec.role.as_str())),
             Key::Os => is(platform.map(|it| it.os.as_str())),
             Key::Arch => platform.is_some_and(|it| same_arch(&self.value, &it.architecture)),
             Key::NodeLabel(name) => is(node.spec.labels.get(name).map(String::as_str)),
@@ -205,7 +201,7 @@ mod tests {
     use super::*;
     use crate::id::Id;
     use crate::object::{Meta, NodeDescription};
-    use crate::spec::{Availability, NodeSpec, Platform};
+    use crate::spec::{Availability, NodeSpec, Platform, Role};
     use proptest::prelude::*;
 
     fn node() -> Node {

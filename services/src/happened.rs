@@ -8,7 +8,7 @@ use crate::file::{FileKind, FileObject};
 use crate::id::Id;
 use crate::object::{Meta, Network, Node, Service};
 use crate::observed::NodeHealth;
-use crate::spec::{Availability, Labels, Role};
+use crate::spec::Labels;
 use crate::state::State;
 use crate::time::Timestamp;
 
@@ -164,21 +164,13 @@ impl Seen {
     fn of_node(node: &Node) -> Self {
         let hostname = node.description.as_ref().map(|it| it.hostname.clone());
         let name = node.spec.name.clone().or(hostname);
-        let role = match node.spec.role {
-            Role::Worker => "worker",
-            Role::Manager => "manager",
-        };
-        let availability = match node.spec.availability {
-            Availability::Active => "active",
-            Availability::Pause => "pause",
-            Availability::Drain => "drain",
-        };
+        let spec = &node.spec;
         Self {
             meta: node.meta,
             name: name.unwrap_or_default(),
             facts: BTreeMap::from([
-                ("role", role.to_owned()),
-                ("availability", availability.to_owned()),
+                ("role", spec.role.as_str().to_owned()),
+                ("availability", spec.availability.as_str().to_owned()),
             ]),
         }
     }
@@ -246,7 +238,7 @@ mod tests {
     use super::*;
     use crate::file::FileSpec;
     use crate::object::{UpdateState, UpdateStatus};
-    use crate::spec::{Mode, NodeSpec, ServiceSpec};
+    use crate::spec::{Availability, Mode, NodeSpec, Role, ServiceSpec};
 
     /// Applies the command and shows what it told.
     fn told(state: &mut State, index: u64, command: Command) -> Vec<String> {

@@ -10,6 +10,7 @@ mod mtu;
 mod own_network;
 mod platform;
 mod run;
+mod words;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

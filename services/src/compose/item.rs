@@ -97,6 +97,11 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// A word that stands for a value.
+    pub fn value<T: FromStr<Err = text::Invalid>>(&self) -> Option<T> {
+        self.parsed(str::parse)
+    }
+
     pub fn boolean(&self) -> Option<bool> {
         self.parsed(truth)
     }

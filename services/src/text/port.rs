@@ -87,14 +87,12 @@ pub fn host_ip(text: &str) -> Result<Option<IpAddr>, Invalid> {
 }
 
 fn protocol_of(text: &str) -> Result<Protocol, Invalid> {
-    match text.to_ascii_lowercase().as_str() {
-        "tcp" => Ok(Protocol::Tcp),
-        "udp" => Ok(Protocol::Udp),
-        "sctp" => Ok(Protocol::Sctp),
-        _ => Err(Invalid::new(format!(
-            "invalid protocol value '{text}': must be one of tcp, udp, sctp"
-        ))),
-    }
+    text.to_ascii_lowercase().parse().map_err(|_| {
+        Invalid::new(format!(
+            "invalid protocol value '{text}': must be one of {}",
+            Protocol::WORDS.join(", ")
+        ))
+    })
 }
 
 /// `8000` or `8000-8010`.

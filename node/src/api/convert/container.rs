@@ -130,19 +130,16 @@ pub(super) fn show_container_spec(spec: &spec::ContainerSpec) -> ContainerSpec {
 
 fn mount(dto: Mount) -> Result<spec::Mount, ApiError> {
     let kind = match dto.kind.as_str() {
-        "" | "bind" => MountKind::Bind,
-        "volume" => MountKind::Volume,
-        "tmpfs" => MountKind::Tmpfs,
+        "" => MountKind::Bind,
         "npipe" | "cluster" | "image" => {
             return Err(ApiError::unimplemented(format!(
                 "mounts of type {} are not in this version; use bind, volume or tmpfs",
                 dto.kind
             )));
         }
-        other => {
-            let text = format!("invalid MountType: {other:?}");
-            return Err(ApiError::bad_request(text));
-        }
+        word => word
+            .parse()
+            .map_err(|_| ApiError::bad_request(format!("invalid MountType: {word:?}")))?,
     };
     Ok(spec::Mount {
         kind,
@@ -188,13 +185,8 @@ fn tmpfs_options(dto: TmpfsOptions) -> Result<spec::TmpfsOptions, ApiError> {
 }
 
 fn show_mount(mount: &spec::Mount) -> Mount {
-    let kind = match mount.kind {
-        MountKind::Bind => "bind",
-        MountKind::Volume => "volume",
-        MountKind::Tmpfs => "tmpfs",
-    };
     Mount {
-        kind: kind.into(),
+        kind: mount.kind.as_str().into(),
         source: mount.source.clone(),
         target: mount.target.clone(),
         read_only: mount.read_only,

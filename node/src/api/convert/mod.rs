@@ -23,6 +23,7 @@ mod task;
 mod update;
 mod watch;
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::dto::Extra;
@@ -57,6 +58,14 @@ fn nanos(duration: Duration) -> i64 {
 /// Go's strings have no `null`: empty is "not said".
 fn said(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
+}
+
+/// The value that is called so; an empty word means the default.
+fn word<T: Default + FromStr>(text: &str) -> Option<T> {
+    match text {
+        "" => Some(T::default()),
+        text => text.parse().ok(),
+    }
 }
 
 fn or_empty(text: Option<&String>) -> String {

@@ -3,7 +3,7 @@
 use services::NodeHealth;
 use services::managing;
 use services::object;
-use services::spec::{self, Availability, Role};
+use services::spec::{self, Availability};
 
 use super::{generic, or_empty, placement, said};
 use crate::api::backend::View;
@@ -14,14 +14,8 @@ use crate::api::dto::{
 use crate::api::error::ApiError;
 
 pub fn node_spec(dto: NodeSpec) -> Result<spec::NodeSpec, ApiError> {
-    let role = match dto.role.to_ascii_lowercase().as_str() {
-        "worker" => Role::Worker,
-        "manager" => Role::Manager,
-        _ => {
-            let text = format!("invalid Role: {:?}", dto.role);
-            return Err(ApiError::bad_request(text));
-        }
-    };
+    let role = dto.role.to_ascii_lowercase().parse();
+    let role = role.map_err(|_| ApiError::bad_request(format!("invalid Role: {:?}", dto.role)))?;
     managing::candidate(&dto.labels)?;
     Ok(spec::NodeSpec {
         name: said(dto.name),
@@ -32,14 +26,8 @@ pub fn node_spec(dto: NodeSpec) -> Result<spec::NodeSpec, ApiError> {
 }
 
 pub(super) fn availability(text: &str) -> Result<Availability, ApiError> {
-    match text.to_ascii_lowercase().as_str() {
-        "active" => Ok(Availability::Active),
-        "pause" => Ok(Availability::Pause),
-        "drain" => Ok(Availability::Drain),
-        _ => Err(ApiError::bad_request(format!(
-            "invalid Availability: {text:?}"
-        ))),
-    }
+    let availability = text.to_ascii_lowercase().parse();
+    availability.map_err(|_| ApiError::bad_request(format!("invalid Availability: {text:?}")))
 }
 
 pub fn node(node: &object::Node, view: View<'_>) -> Node {
@@ -70,20 +58,11 @@ pub fn node(node: &object::Node, view: View<'_>) -> Node {
 }
 
 fn show_spec(spec: &spec::NodeSpec) -> NodeSpec {
-    let availability = match spec.availability {
-        Availability::Active => "active",
-        Availability::Pause => "pause",
-        Availability::Drain => "drain",
-    };
-    let role = match spec.role {
-        Role::Worker => "worker",
-        Role::Manager => "manager",
-    };
     NodeSpec {
         name: or_empty(spec.name.as_ref()),
         labels: spec.labels.clone(),
-        role: role.into(),
-        availability: availability.into(),
+        role: spec.role.as_str().into(),
+        availability: spec.availability.as_str().into(),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Where tasks may run, what they may use and when they are replaced.
 
 use services::generic::Wanted;
-use services::spec::{self, ResourceAmounts, RestartCondition};
+use services::spec::{self, ResourceAmounts};
 
-use super::{generic, nanos, optional_duration, refuse_missing};
+use super::{generic, nanos, optional_duration, refuse_missing, word};
 use crate::api::dto::{
     Limit, Placement, PlacementPreference, Platform, Reservation, Resources, RestartPolicy,
     SpreadOver,
@@ -63,16 +63,9 @@ pub(super) fn show_amounts(amounts: &ResourceAmounts) -> Reservation {
 }
 
 pub(super) fn restart(dto: RestartPolicy) -> Result<spec::RestartPolicy, ApiError> {
-    let condition = match dto.condition.as_str() {
-        "none" => RestartCondition::None,
-        "on-failure" => RestartCondition::OnFailure,
-        "" | "any" => RestartCondition::Any,
-        other => {
-            return Err(ApiError::bad_request(format!(
-                "invalid RestartCondition: {other:?}"
-            )));
-        }
-    };
+    let condition = word(&dto.condition).ok_or_else(|| {
+        ApiError::bad_request(format!("invalid RestartCondition: {:?}", dto.condition))
+    })?;
     Ok(spec::RestartPolicy {
         condition: Some(condition),
         delay: optional_duration("TaskSpec: restart-delay", dto.delay)?,
@@ -82,13 +75,8 @@ pub(super) fn restart(dto: RestartPolicy) -> Result<spec::RestartPolicy, ApiErro
 }
 
 pub(super) fn show_restart(policy: &spec::RestartPolicy) -> RestartPolicy {
-    let condition = match policy.condition.unwrap_or_default() {
-        RestartCondition::None => "none",
-        RestartCondition::OnFailure => "on-failure",
-        RestartCondition::Any => "any",
-    };
     RestartPolicy {
-        condition: condition.into(),
+        condition: policy.condition.unwrap_or_default().as_str().into(),
         delay: policy.delay.map(nanos),
         max_attempts: Some(policy.max_attempts.unwrap_or(0)),
         window: policy.window.map(nanos),

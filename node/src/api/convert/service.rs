@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use services::Id;
 use services::object;
-use services::spec::{self, EndpointMode, Protocol, PublishMode};
+use services::spec::{self, EndpointMode, RestartCondition};
 
 use super::{
     container, generic, mode, nanos, network, options, or_empty, placement, refuse_missing, said,
-    task, update,
+    task, update, word,
 };
 use crate::api::backend::View;
 use crate::api::dto::{
@@ -107,15 +107,10 @@ fn task_spec(dto: dto::TaskSpec, find: FindNetwork<'_>) -> Result<spec::TaskSpec
 
 /// What the ports say of host addresses is in `labels` afterwards, too.
 fn endpoint_spec(dto: EndpointSpec, labels: &mut Labels) -> Result<spec::EndpointSpec, ApiError> {
-    let mode = match dto.mode.as_str() {
-        "" | "vip" => EndpointMode::Vip,
-        "dnsrr" => EndpointMode::Dnsrr,
-        other => {
-            return Err(ApiError::bad_request(format!(
-                "invalid EndpointSpec: unknown mode {other:?}"
-            )));
-        }
-    };
+    let mode = word(&dto.mode).ok_or_else(|| {
+        let text = format!("invalid EndpointSpec: unknown mode {:?}", dto.mode);
+        ApiError::bad_request(text)
+    })?;
     let ports = dto.ports.into_iter().map(|dto| port(dto, labels));
     Ok(spec::EndpointSpec {
         mode: Some(mode),
@@ -126,23 +121,13 @@ fn endpoint_spec(dto: EndpointSpec, labels: &mut Labels) -> Result<spec::Endpoin
 
 fn port(dto: PortConfig, labels: &mut Labels) -> Result<spec::PortSpec, ApiError> {
     let host_ip = host_ip(&dto, labels)?;
-    let protocol = match dto.protocol.to_ascii_lowercase().as_str() {
-        "" | "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
-        "sctp" => Protocol::Sctp,
-        _ => {
-            let text = format!("invalid protocol {:?} of a port", dto.protocol);
-            return Err(ApiError::bad_request(text));
-        }
+    let invalid = |what: &str, word: &str| {
+        ApiError::bad_request(format!("invalid {what} {word:?} of a port"))
     };
-    let mode = match dto.publish_mode.as_str() {
-        "" | "ingress" => PublishMode::Ingress,
-        "host" => PublishMode::Host,
-        other => {
-            let text = format!("invalid publish mode {other:?} of a port");
-            return Err(ApiError::bad_request(text));
-        }
-    };
+    let protocol = word(&dto.protocol.to_ascii_lowercase());
+    let protocol = protocol.ok_or_else(|| invalid("protocol", &dto.protocol))?;
+    let mode = word(&dto.publish_mode);
+    let mode = mode.ok_or_else(|| invalid("publish mode", &dto.publish_mode))?;
     let number = |number: u32| {
         u16::try_from(number).map_err(|_| {
             ApiError::invalid_argument(format!("invalid port {number}: must be at most 65535"))
@@ -273,10 +258,7 @@ fn show_endpoint_spec(spec: &spec::EndpointSpec) -> EndpointSpec {
         ..show_port(port)
     };
     EndpointSpec {
-        mode: match spec.mode.unwrap_or_default() {
-            EndpointMode::Vip => "vip".into(),
-            EndpointMode::Dnsrr => "dnsrr".into(),
-        },
+        mode: spec.mode.unwrap_or_default().as_str().into(),
         ports: spec.ports.iter().map(port).collect(),
     }
 }
@@ -284,22 +266,11 @@ fn show_endpoint_spec(spec: &spec::EndpointSpec) -> EndpointSpec {
 pub fn show_port(port: &spec::PortSpec) -> PortConfig {
     PortConfig {
         name: or_empty(port.name.as_ref()),
-        protocol: show_protocol(port.protocol).into(),
+        protocol: port.protocol.as_str().into(),
         target_port: port.target.into(),
         published_port: port.published.into(),
-        publish_mode: match port.mode {
-            PublishMode::Ingress => "ingress".into(),
-            PublishMode::Host => "host".into(),
-        },
+        publish_mode: port.mode.as_str().into(),
         host_ip: port.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
-    }
-}
-
-pub(super) fn show_protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Sctp => "sctp",
     }
 }
 
@@ -315,7 +286,7 @@ pub fn insert_defaults(spec: &mut dto::ServiceSpec) {
     template.placement.get_or_insert_default();
     let restart = template.restart_policy.get_or_insert_default();
     if restart.condition.is_empty() {
-        restart.condition = "any".into();
+        restart.condition = RestartCondition::default().as_str().into();
     }
     restart
         .delay
@@ -323,7 +294,7 @@ pub fn insert_defaults(spec: &mut dto::ServiceSpec) {
     restart.max_attempts.get_or_insert(0);
     let endpoint = spec.endpoint_spec.get_or_insert_default();
     if endpoint.mode.is_empty() {
-        endpoint.mode = "vip".into();
+        endpoint.mode = EndpointMode::default().as_str().into();
     }
     if mode::is_job(&spec.mode) {
         return;

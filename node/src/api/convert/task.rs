@@ -1,9 +1,10 @@
 //! Tasks, as they are shown.
 
+use services::State;
 use services::object::{self, PublishedPort, TaskStatus};
-use services::{State, spec};
+use services::spec::{self, PublishMode};
 
-use super::{container, generic, network, placement, service};
+use super::{container, generic, network, placement};
 use crate::api::dto::{
     ContainerStatus, Extra, PortConfig, PortStatus, Task, TaskSpec, TaskStatus as Status, Time,
     Version,
@@ -76,10 +77,10 @@ fn show_status(status: &TaskStatus) -> Status {
 fn show_published(port: &PublishedPort) -> PortConfig {
     PortConfig {
         name: String::new(),
-        protocol: service::show_protocol(port.protocol).into(),
+        protocol: port.protocol.as_str().into(),
         target_port: port.target.into(),
         published_port: port.published.into(),
-        publish_mode: "host".into(),
+        publish_mode: PublishMode::Host.as_str().into(),
         host_ip: port
             .host_ip
             .filter(|ip| !ip.is_unspecified())

@@ -1,33 +1,20 @@
 //! How updates proceed, and how far one is.
 
 use services::object;
-use services::spec::{self, FailureAction, UpdateOrder, defaults};
+use services::spec::{self, FailureAction, defaults};
 
-use super::{nanos, optional_duration};
+use super::{nanos, optional_duration, word};
 use crate::api::dto::{Time, UpdateConfig, UpdateStatus};
 use crate::api::error::ApiError;
 
 /// `what` is `update` or `rollback`.
 pub(super) fn config(what: &str, dto: UpdateConfig) -> Result<spec::UpdateConfig, ApiError> {
-    let failure_action = match dto.failure_action.as_str() {
-        "" | "pause" => FailureAction::Pause,
-        "continue" => FailureAction::Continue,
-        "rollback" if what == "update" => FailureAction::Rollback,
-        other => {
-            return Err(ApiError::bad_request(format!(
-                "unrecognized {what} failure action {other}"
-            )));
-        }
-    };
-    let order = match dto.order.as_str() {
-        "" | "stop-first" => UpdateOrder::StopFirst,
-        "start-first" => UpdateOrder::StartFirst,
-        other => {
-            return Err(ApiError::bad_request(format!(
-                "unrecognized {what} order {other}"
-            )));
-        }
-    };
+    let unrecognized =
+        |key: &str, word: &str| ApiError::bad_request(format!("unrecognized {what} {key} {word}"));
+    let failure_action = word(&dto.failure_action)
+        .filter(|action| what == "update" || *action != FailureAction::Rollback)
+        .ok_or_else(|| unrecognized("failure action", &dto.failure_action))?;
+    let order = word(&dto.order).ok_or_else(|| unrecognized("order", &dto.order))?;
     Ok(spec::UpdateConfig {
         parallelism: dto.parallelism,
         delay: optional_duration(&format!("TaskSpec: {what}-delay"), dto.delay)?,
@@ -39,22 +26,13 @@ pub(super) fn config(what: &str, dto: UpdateConfig) -> Result<spec::UpdateConfig
 }
 
 pub(super) fn show_config(config: &spec::UpdateConfig) -> UpdateConfig {
-    let failure_action = match config.failure_action.unwrap_or_default() {
-        FailureAction::Pause => "pause",
-        FailureAction::Continue => "continue",
-        FailureAction::Rollback => "rollback",
-    };
-    let order = match config.order.unwrap_or_default() {
-        UpdateOrder::StopFirst => "stop-first",
-        UpdateOrder::StartFirst => "start-first",
-    };
     UpdateConfig {
         parallelism: config.parallelism,
         delay: config.delay.map(nanos),
-        failure_action: failure_action.into(),
+        failure_action: config.failure_action.unwrap_or_default().as_str().into(),
         monitor: config.monitor.map(nanos),
         max_failure_ratio: config.max_failure_ratio,
-        order: order.into(),
+        order: config.order.unwrap_or_default().as_str().into(),
     }
 }
 

@@ -19,7 +19,7 @@ const FILTERS: &[&str] = &["id", "name", "label", "node.label", "role", "members
 
 pub(super) fn list(swarm: &dyn Manager, query: &Query) -> Reply {
     let filters = query.filters(FILTERS)?;
-    check_values(&filters, "role", &["worker", "manager"])?;
+    check_values(&filters, "role", Role::WORDS)?;
     check_values(&filters, "membership", &["accepted", "pending"])?;
     let shown: Vec<_> = look(swarm, |view| {
         let nodes = view.state.nodes();
@@ -40,10 +40,6 @@ fn check_values(filters: &Filters, key: &str, known: &[&str]) -> Result<(), ApiE
 }
 
 fn matches(filters: &Filters, node: &Node) -> bool {
-    let role = match node.spec.role {
-        Role::Worker => "worker",
-        Role::Manager => "manager",
-    };
     let none = Labels::new();
     let (hostname, engine_labels) = match &node.description {
         Some(said) => (said.hostname.as_str(), &said.engine_labels),
@@ -53,7 +49,7 @@ fn matches(filters: &Filters, node: &Node) -> bool {
         && filters.prefix("name", hostname)
         && filters.labels("label", engine_labels)
         && filters.labels("node.label", &node.spec.labels)
-        && filters.equals("role", role)
+        && filters.equals("role", node.spec.role.as_str())
         && filters.equals("membership", "accepted")
 }
 

@@ -16,8 +16,10 @@ mod swarm;
 mod watch;
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
 
 pub use context::{ContextCommand, ContextInstallArgs, ContextRmArgs};
 pub use file::{
@@ -45,8 +47,7 @@ pub use stack::{
     StackPsArgs, StackRmArgs, StackServicesArgs,
 };
 pub use swarm::{
-    DaemonArgs, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, NodeAddresses, RoleName,
-    StartFlags,
+    DaemonArgs, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, NodeAddresses, StartFlags,
 };
 
 pub use watch::{EventsArgs, MembersArgs, SwarmUpdateArgs};
@@ -221,21 +222,12 @@ fn filter(text: &str) -> Result<Filter, Invalid> {
     })
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum AvailabilityName {
-    Active,
-    Pause,
-    Drain,
-}
-
-impl AvailabilityName {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Pause => "pause",
-            Self::Drain => "drain",
-        }
-    }
+/// One of `words`, each of which `T` can be read from.
+fn word<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = Invalid> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(words.iter().copied()).try_map(|said| said.parse())
 }
 
 #[cfg(test)]

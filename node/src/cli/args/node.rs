@@ -1,8 +1,9 @@
 //! `swarmlet node …`.
 
 use clap::{Args, Subcommand};
+use services::spec::{Availability, Role};
 
-use super::{AvailabilityName, Filter, FormatFlag, InspectFlags, RoleName, filter};
+use super::{Filter, FormatFlag, InspectFlags, filter, word};
 use crate::cli::values::{Pair, pair};
 
 #[derive(Debug, Subcommand)]
@@ -70,8 +71,8 @@ pub struct NodePsArgs {
 #[derive(Debug, Args)]
 pub struct NodeUpdateArgs {
     /// Whether the node takes tasks
-    #[arg(long, value_enum)]
-    pub availability: Option<AvailabilityName>,
+    #[arg(long, value_parser = word::<Availability>(Availability::WORDS))]
+    pub availability: Option<Availability>,
     /// Add or change a label
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub label_add: Vec<Pair>,
@@ -79,8 +80,8 @@ pub struct NodeUpdateArgs {
     #[arg(long, value_name = "KEY")]
     pub label_rm: Vec<String>,
     /// The role that the node should have
-    #[arg(long, value_enum)]
-    pub role: Option<RoleName>,
+    #[arg(long, value_parser = word::<Role>(Role::WORDS))]
+    pub role: Option<Role>,
     /// An id or a name; "self" is this node
     #[arg(value_name = "NODE")]
     pub node: String,

@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use ipnet::IpNet;
+use services::spec::{Availability, Role};
 
-use super::{AvailabilityName, Format};
+use super::{Format, word};
 use crate::cli::values::{Invalid, Nanos, duration, subnet};
 use crate::control::CONTROL_PORT;
 use crate::network;
@@ -66,8 +67,8 @@ pub struct NodeAddresses {
     #[arg(long, value_name = "IP[:PORT]", default_value = "0.0.0.0:2377", value_parser = control_addr)]
     pub listen_addr: SocketAddr,
     /// Whether this node takes tasks
-    #[arg(long, value_enum, default_value = "active")]
-    pub availability: AvailabilityName,
+    #[arg(long, default_value = "active", value_parser = word::<Availability>(Availability::WORDS))]
+    pub availability: Availability,
 }
 
 #[derive(Debug, Args)]
@@ -129,23 +130,8 @@ pub struct JoinTokenArgs {
     /// Only print the token
     #[arg(short, long)]
     pub quiet: bool,
-    #[arg(value_enum)]
-    pub role: RoleName,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RoleName {
-    Worker,
-    Manager,
-}
-
-impl RoleName {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Worker => "worker",
-            Self::Manager => "manager",
-        }
-    }
+    #[arg(value_parser = word::<Role>(Role::WORDS))]
+    pub role: Role,
 }
 
 #[derive(Debug, Args)]

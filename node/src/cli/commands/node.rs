@@ -1,10 +1,10 @@
 //! `node …`.
 
+use services::spec::Role;
+
 use super::{MAX_TRIES, Session, filters, now, outdated, pairs, with_filters};
 use crate::api::dto::{Info, Node, NodeSpec, Task};
-use crate::cli::args::{
-    Format, NodeCommand, NodeLsArgs, NodePsArgs, NodeRmArgs, NodeUpdateArgs, RoleName,
-};
+use crate::cli::args::{Format, NodeCommand, NodeLsArgs, NodePsArgs, NodeRmArgs, NodeUpdateArgs};
 use crate::cli::client::Target;
 use crate::cli::error::CliError;
 use crate::cli::values::Invalid;
@@ -17,8 +17,8 @@ impl Session<'_> {
             NodeCommand::Inspect(args) => self.node_inspect(&args).await,
             NodeCommand::Ps(args) => self.node_ps(&args).await,
             NodeCommand::Update(args) => self.node_update(&args).await,
-            NodeCommand::Promote(args) => self.set_roles(&args.nodes, RoleName::Manager).await,
-            NodeCommand::Demote(args) => self.set_roles(&args.nodes, RoleName::Worker).await,
+            NodeCommand::Promote(args) => self.set_roles(&args.nodes, Role::Manager).await,
+            NodeCommand::Demote(args) => self.set_roles(&args.nodes, Role::Worker).await,
             NodeCommand::Rm(args) => self.node_rm(&args).await,
         }
     }
@@ -70,7 +70,7 @@ impl Session<'_> {
         self.print(&format!("{}\n", args.node))
     }
 
-    async fn set_roles(&mut self, nodes: &[String], role: RoleName) -> Result<(), CliError> {
+    async fn set_roles(&mut self, nodes: &[String], role: Role) -> Result<(), CliError> {
         let mut errors = Vec::new();
         for name in nodes {
             let set = async {
@@ -85,8 +85,8 @@ impl Session<'_> {
             };
             match set.await {
                 Ok(changed) => self.print(&match role {
-                    RoleName::Manager => view::promoted(name, !changed),
-                    RoleName::Worker => view::demoted(name, !changed),
+                    Role::Manager => view::promoted(name, !changed),
+                    Role::Worker => view::demoted(name, !changed),
                 })?,
                 Err(error) => errors.push(error),
             }

@@ -2,13 +2,14 @@
 
 use hyper::Method;
 use services::managing::MANAGERS;
+use services::spec::Role;
 
 use super::Session;
 use crate::api::dto::{
     CaConfig, Dispatcher, FoundSwarm, Info, InitRequest, JoinRequest, Node, Orchestration,
     RaftConfig, Swarm, SwarmSpec,
 };
-use crate::cli::args::{Format, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, RoleName};
+use crate::cli::args::{Format, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs};
 use crate::cli::client::{Target, parse};
 use crate::cli::error::CliError;
 use crate::cli::{daemon, view};
@@ -20,7 +21,7 @@ impl Session<'_> {
         let answer = self.client.post(&target, &init_request(args)).await?;
         let id: String = parse(&target, &answer)?;
         // The swarm is there, whatever becomes of these questions.
-        let text = match self.how_to_join(&id, RoleName::Worker).await {
+        let text = match self.how_to_join(&id, Role::Worker).await {
             Ok((token, addr)) => view::initialized(&id, &token, &addr),
             Err(_) => view::initialized_only(&id),
         };
@@ -28,12 +29,12 @@ impl Session<'_> {
     }
 
     /// The token of `role`, and where this manager is reached.
-    async fn how_to_join(&self, id: &str, role: RoleName) -> Result<(String, String), CliError> {
+    async fn how_to_join(&self, id: &str, role: Role) -> Result<(String, String), CliError> {
         let swarm: Swarm = self.client.get(&Target::new(&["swarm"])).await?;
         let node: Node = self.client.get(&Target::new(&["nodes", id])).await?;
         let token = match role {
-            RoleName::Worker => swarm.join_tokens.worker,
-            RoleName::Manager => swarm.join_tokens.manager,
+            Role::Worker => swarm.join_tokens.worker,
+            Role::Manager => swarm.join_tokens.manager,
         };
         let addr = match node.manager_status {
             Some(status) => status.addr,
@@ -86,13 +87,13 @@ impl Session<'_> {
         }
     }
 
-    async fn rotate_token(&self, role: RoleName) -> Result<(), CliError> {
+    async fn rotate_token(&self, role: Role) -> Result<(), CliError> {
         let swarm: Swarm = self.client.get(&Target::new(&["swarm"])).await?;
         let is = |rotated| if role == rotated { "true" } else { "false" };
         let update = Target::new(&["swarm", "update"])
             .query("version", &swarm.cluster.version.index.to_string())
-            .query("rotateWorkerToken", is(RoleName::Worker))
-            .query("rotateManagerToken", is(RoleName::Manager))
+            .query("rotateWorkerToken", is(Role::Worker))
+            .query("rotateManagerToken", is(Role::Manager))
             .query("rotateManagerUnlockKey", "false");
         self.client.post(&update, &swarm.cluster.spec).await?;
         Ok(())

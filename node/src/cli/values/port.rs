@@ -1,14 +1,12 @@
 //! Published ports: `8080:80/tcp`, `127.0.0.1:8080:80`, ranges of them, and
 //! the long form `published=8080,target=80,protocol=tcp,mode=host`.
 
+use services::spec::{Protocol, PublishMode};
 use services::text;
 
 use super::{Invalid, comma_fields};
 use crate::api::convert::show_port;
 use crate::api::dto::PortConfig;
-
-const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
-const MODES: [&str; 2] = ["ingress", "host"];
 
 /// The ports that one `--publish` names: several where it names a range.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -81,9 +79,9 @@ fn long(text: &str) -> Result<(PortConfig, bool), Invalid> {
             return Err(Invalid::new(format!("invalid field: {field}")));
         };
         match key.to_ascii_lowercase().as_str() {
-            "protocol" => port.protocol = one_of("protocol", &PROTOCOLS, value)?,
+            "protocol" => port.protocol = one_of("protocol", Protocol::WORDS, value)?,
             "mode" => {
-                port.publish_mode = one_of("publish mode", &MODES, value)?;
+                port.publish_mode = one_of("publish mode", PublishMode::WORDS, value)?;
                 mode_given = true;
             }
             "target" => port.target_port = number("target", value)?,

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use services::spec::Role;
+
 use super::human::since;
 use crate::api::dto::Time;
-use crate::cli::args::RoleName;
 
 /// RFC 3339, in UTC.
 pub fn time(time: Time) -> String {
@@ -21,7 +22,7 @@ pub fn ago(then: Time, now: Time) -> String {
 }
 
 /// How to join as `role`: what to type on the other node.
-pub fn join_command(role: RoleName, token: &str, addr: &str) -> String {
+pub fn join_command(role: Role, token: &str, addr: &str) -> String {
     format!(
         "To add a {} to this swarm, run the following command:\n\n    \
          swarmlet join --token {token} {addr}\n\n",
@@ -34,7 +35,7 @@ pub fn initialized(node: &str, worker_token: &str, addr: &str) -> String {
         "Swarm initialized: current node ({node}) is now a manager.\n\n{}\
          To add a manager to this swarm, run 'swarmlet join-token manager' and follow the \
          instructions.\n",
-        join_command(RoleName::Worker, worker_token, addr)
+        join_command(Role::Worker, worker_token, addr)
     )
 }
 
@@ -54,7 +55,7 @@ pub fn joined(as_manager: bool) -> &'static str {
     }
 }
 
-pub fn rotated(role: RoleName) -> String {
+pub fn rotated(role: Role) -> String {
     format!("Successfully rotated {} join token.\n\n", role.as_str())
 }
 

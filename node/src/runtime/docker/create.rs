@@ -19,8 +19,8 @@ use bollard::models::{
 use overlay::dns::resolv::Resolv;
 use services::generic::environment;
 use services::spec::{
-    ContainerSpec, Driver, Healthcheck, Mount, MountKind, PortSpec, Protocol, PublishMode,
-    ResourceAmounts, TaskSpec,
+    ContainerSpec, Driver, Healthcheck, Mount, MountKind, PortSpec, PublishMode, ResourceAmounts,
+    TaskSpec,
 };
 use services::{Assignment, Id};
 
@@ -139,12 +139,7 @@ pub(super) fn host_ports(assignment: &Assignment) -> Vec<PortSpec> {
 }
 
 fn port_key(port: &PortSpec) -> String {
-    let protocol = match port.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Sctp => "sctp",
-    };
-    format!("{}/{protocol}", port.target)
+    format!("{}/{}", port.target, port.protocol.as_str())
 }
 
 fn port_bindings(ports: &[PortSpec]) -> PortMap {

@@ -114,13 +114,7 @@ fn published_ports(map: PortMap) -> Vec<PublishedPort> {
 
 fn parse_port_key(key: &str) -> Option<(u16, Protocol)> {
     let (target, protocol) = key.split_once('/')?;
-    let protocol = match protocol {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
-        "sctp" => Protocol::Sctp,
-        _ => return None,
-    };
-    Some((target.parse().ok()?, protocol))
+    Some((target.parse().ok()?, protocol.parse().ok()?))
 }
 
 pub(super) fn description(info: SystemInfo) -> NodeDescription {

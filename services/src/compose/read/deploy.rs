@@ -5,8 +5,7 @@ use super::super::model::{Deploy, Gpus};
 use super::{duration, pairs, resources};
 use crate::constraint::Constraint;
 use crate::spec::{
-    EndpointMode, FailureAction, Mode, Placement, RestartCondition, RestartPolicy, UpdateConfig,
-    UpdateOrder, defaults,
+    FailureAction, Mode, Placement, RestartCondition, RestartPolicy, UpdateConfig, defaults,
 };
 
 /// What is more is no number of tasks.
@@ -23,9 +22,7 @@ pub(super) fn read_deploy(item: &Item<'_>) -> Option<(Deploy, Option<Gpus>)> {
         rollback: fields.get("rollback_config", |item| read_update(item, false)),
         restart: fields.get("restart_policy", read_restart),
         placement: fields.or_default("placement", read_placement),
-        endpoint_mode: fields.get("endpoint_mode", |item| {
-            item.one_of(&[("vip", EndpointMode::Vip), ("dnsrr", EndpointMode::Dnsrr)])
-        }),
+        endpoint_mode: fields.get("endpoint_mode", Item::value),
         ..Deploy::default()
     };
     fields.finish();
@@ -72,29 +69,20 @@ fn read_mode(fields: &mut Fields<'_>) -> Mode {
 
 fn read_update(item: &Item<'_>, can_roll_back: bool) -> Option<UpdateConfig> {
     let mut fields = item.fields()?;
-    let actions = [
-        ("pause", FailureAction::Pause),
-        ("continue", FailureAction::Continue),
-        ("rollback", FailureAction::Rollback),
-    ];
-    let actions = if can_roll_back {
-        &actions[..]
-    } else {
-        &actions[..2]
-    };
     let parallelism = fields.get("parallelism", |item| item.number(0, MOST));
     let config = UpdateConfig {
         parallelism: parallelism.unwrap_or(defaults::UPDATE_PARALLELISM),
         delay: fields.get("delay", duration),
-        failure_action: fields.get("failure_action", |item| item.one_of(actions)),
+        failure_action: fields.get("failure_action", |item| match item.value()? {
+            FailureAction::Rollback if !can_roll_back => {
+                item.error("this is a rollback already: pause or continue");
+                None
+            }
+            action => Some(action),
+        }),
         monitor: fields.get("monitor", duration),
         max_failure_ratio: fields.or_default("max_failure_ratio", |item| item.number(0.0, 1.0)),
-        order: fields.get("order", |item| {
-            item.one_of(&[
-                ("stop-first", UpdateOrder::StopFirst),
-                ("start-first", UpdateOrder::StartFirst),
-            ])
-        }),
+        order: fields.get("order", Item::value),
     };
     fields.finish();
     Some(config)
@@ -103,13 +91,7 @@ fn read_update(item: &Item<'_>, can_roll_back: bool) -> Option<UpdateConfig> {
 fn read_restart(item: &Item<'_>) -> Option<RestartPolicy> {
     let mut fields = item.fields()?;
     let policy = RestartPolicy {
-        condition: fields.get("condition", |item| {
-            item.one_of(&[
-                ("none", RestartCondition::None),
-                ("on-failure", RestartCondition::OnFailure),
-                ("any", RestartCondition::Any),
-            ])
-        }),
+        condition: fields.get("condition", Item::value),
         delay: fields.get("delay", duration),
         max_attempts: fields.get("max_attempts", |item| item.number(0, MOST)),
         window: fields.get("window", duration),

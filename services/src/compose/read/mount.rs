@@ -115,12 +115,8 @@ fn read_long(item: &Item<'_>) -> Option<Mount> {
     let mut mount = mount(kind, name, target.clone().unwrap_or_default());
     mount.read_only = fields.or_default("read_only", Item::boolean);
     mount.consistency = fields.get("consistency", Item::word);
-    for (name, owner) in [
-        ("bind", MountKind::Bind),
-        ("volume", MountKind::Volume),
-        ("tmpfs", MountKind::Tmpfs),
-    ] {
-        if fields.item(name).is_some() && owner != kind {
+    for &name in MountKind::WORDS {
+        if fields.item(name).is_some() && name != kind.as_str() {
             fields.error_at(name, "these are options of another type of mount");
         }
     }
@@ -148,11 +144,7 @@ fn read_kind(fields: &mut Fields<'_>, source: Option<&Item<'_>>) -> Option<Mount
             MountKind::Volume
         });
     };
-    said.one_of(&[
-        ("volume", MountKind::Volume),
-        ("bind", MountKind::Bind),
-        ("tmpfs", MountKind::Tmpfs),
-    ])
+    said.value()
 }
 
 fn read_bind(item: &Item<'_>) -> Option<BindOptions> {

@@ -4,18 +4,8 @@ use std::collections::BTreeMap;
 
 use super::super::budget::Budget;
 use super::super::item::Item;
-use crate::spec::{PortSpec, Protocol, PublishMode};
+use crate::spec::{PortSpec, Protocol};
 use crate::text;
-
-const PROTOCOLS: [(&str, Protocol); 3] = [
-    ("tcp", Protocol::Tcp),
-    ("udp", Protocol::Udp),
-    ("sctp", Protocol::Sctp),
-];
-const MODES: [(&str, PublishMode); 2] = [
-    ("ingress", PublishMode::Ingress),
-    ("host", PublishMode::Host),
-];
 
 /// Of one service.
 const MAX_PORTS: usize = 10_000;
@@ -79,10 +69,10 @@ fn read_long(item: &Item<'_>) -> Option<Vec<PortSpec>> {
     });
     let port = PortSpec {
         name: fields.get("name", Item::word),
-        protocol: fields.or_default("protocol", |item| item.one_of(&PROTOCOLS)),
+        protocol: fields.or_default("protocol", Item::value),
         target: target.unwrap_or_default(),
         published: 0,
-        mode: fields.or_default("mode", |item| item.one_of(&MODES)),
+        mode: fields.or_default("mode", Item::value),
         host_ip: fields
             .get("host_ip", |item| item.parsed(text::host_ip))
             .flatten(),

@@ -9,8 +9,7 @@ use super::super::model::{
 use super::Fields;
 use super::text::Yaml;
 use crate::spec::{
-    BindOptions, Healthcheck, Mount, MountKind, Platform, PortSpec, Protocol, PublishMode,
-    TmpfsOptions, Ulimit, VolumeOptions,
+    BindOptions, Healthcheck, Mount, Platform, PortSpec, TmpfsOptions, Ulimit, VolumeOptions,
 };
 
 pub(super) fn service(service: &Service) -> Yaml {
@@ -102,14 +101,7 @@ pub(super) fn service(service: &Service) -> Yaml {
 
 fn mount(mount: &Mount) -> Yaml {
     let mut fields = Fields::default();
-    fields.text(
-        "type",
-        Some(match mount.kind {
-            MountKind::Bind => "bind",
-            MountKind::Volume => "volume",
-            MountKind::Tmpfs => "tmpfs",
-        }),
-    );
+    fields.text("type", Some(mount.kind.as_str()));
     fields.text(
         "source",
         Some(&mount.source).filter(|source| !source.is_empty()),
@@ -188,21 +180,8 @@ fn port(port: &PortSpec) -> Yaml {
     fields.text("name", port.name.as_ref());
     fields.plain("target", Some(port.target));
     fields.amount("published", port.published.into());
-    fields.text(
-        "protocol",
-        Some(match port.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-            Protocol::Sctp => "sctp",
-        }),
-    );
-    fields.text(
-        "mode",
-        Some(match port.mode {
-            PublishMode::Ingress => "ingress",
-            PublishMode::Host => "host",
-        }),
-    );
+    fields.text("protocol", Some(port.protocol.as_str()));
+    fields.text("mode", Some(port.mode.as_str()));
     fields.text("host_ip", port.host_ip.map(|ip| ip.to_string()));
     fields.done()
 }

@@ -2,7 +2,6 @@
 //! swarmkit's phrases, each followed by what would have to change.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use super::nodes::{NodeLoad, ServiceOnNodes};
 use crate::generic::{self, Wanted};
@@ -152,7 +151,7 @@ impl Misfit {
                 format!("the image is for {}", names.join(", "))
             }
             Self::OwnPlatform(wanted) => format!("the service is for {wanted}"),
-            Self::HostPort(protocol, port) => format!("{port}/{}", PortName(*protocol)),
+            Self::HostPort(protocol, port) => format!("{port}/{}", protocol.as_str()),
             Self::MaxPerNode => format!("at most {}", needs.max_per_node.unwrap_or_default()),
         }
     }
@@ -161,16 +160,4 @@ impl Misfit {
 fn platform_name(platform: &Platform) -> String {
     let any = |text: &str| if text.is_empty() { "any" } else { text }.to_owned();
     format!("{}/{}", any(&platform.os), any(&platform.architecture))
-}
-
-struct PortName(Protocol);
-
-impl fmt::Display for PortName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-            Protocol::Sctp => "sctp",
-        })
-    }
 }

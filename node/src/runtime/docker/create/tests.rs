@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use services::generic::Amount;
 use services::object::TaskState;
 use services::spec::{
-    BindOptions, DnsConfig, EndpointSpec, OwnNetwork, Resources, ServiceSpec, TmpfsOptions, Ulimit,
-    VolumeOptions,
+    BindOptions, DnsConfig, EndpointSpec, OwnNetwork, Protocol, Resources, ServiceSpec,
+    TmpfsOptions, Ulimit, VolumeOptions,
 };
 
 use super::*;

@@ -30,10 +30,7 @@ pub(super) fn deploy(deploy: &Deploy) -> Yaml {
     fields.put("placement", placement(&deploy.placement));
     fields.text(
         "endpoint_mode",
-        deploy.endpoint_mode.map(|mode| match mode {
-            EndpointMode::Vip => "vip",
-            EndpointMode::Dnsrr => "dnsrr",
-        }),
+        deploy.endpoint_mode.map(EndpointMode::as_str),
     );
     fields.done()
 }
@@ -44,35 +41,18 @@ fn update(update: &UpdateConfig) -> Yaml {
     fields.duration("delay", update.delay);
     fields.text(
         "failure_action",
-        update.failure_action.map(|action| match action {
-            FailureAction::Pause => "pause",
-            FailureAction::Continue => "continue",
-            FailureAction::Rollback => "rollback",
-        }),
+        update.failure_action.map(FailureAction::as_str),
     );
     fields.duration("monitor", update.monitor);
     let ratio = Some(update.max_failure_ratio).filter(|ratio| *ratio > 0.0);
     fields.plain("max_failure_ratio", ratio);
-    fields.text(
-        "order",
-        update.order.map(|order| match order {
-            UpdateOrder::StopFirst => "stop-first",
-            UpdateOrder::StartFirst => "start-first",
-        }),
-    );
+    fields.text("order", update.order.map(UpdateOrder::as_str));
     fields.done()
 }
 
 fn restart(restart: &RestartPolicy) -> Yaml {
     let mut fields = Fields::default();
-    fields.text(
-        "condition",
-        restart.condition.map(|condition| match condition {
-            RestartCondition::None => "none",
-            RestartCondition::OnFailure => "on-failure",
-            RestartCondition::Any => "any",
-        }),
-    );
+    fields.text("condition", restart.condition.map(RestartCondition::as_str));
     fields.duration("delay", restart.delay);
     fields.plain("max_attempts", restart.max_attempts);
     fields.duration("window", restart.window);
