@@ -7,6 +7,7 @@ use crate::api::dto::{Device, UpProgress, UpRequest};
 use crate::cli::args::{DiscoverArgs, Format, UpArgs};
 use crate::cli::client::Target;
 use crate::cli::error::CliError;
+use crate::cli::progress::unless_interrupted;
 use crate::cli::{daemon, view};
 
 const PAUSE: Duration = Duration::from_millis(200);
@@ -18,13 +19,10 @@ impl Session<'_> {
         if args.detach {
             return self.print(view::UP_DETACHED);
         }
-        let interrupt = tokio::signal::ctrl_c();
-        tokio::pin!(interrupt);
-        tokio::select! {
-            ended = self.follow_up() => return ended,
-            _ = &mut interrupt => {}
+        match unless_interrupted(self.follow_up()).await {
+            Some(ended) => ended,
+            None => self.print(view::UP_INTERRUPTED),
         }
-        self.print(view::UP_INTERRUPTED)
     }
 
     /// Prints how the device gets on, until it is part of a swarm.

@@ -8,6 +8,7 @@
 
 mod draw;
 mod job;
+mod patience;
 mod several;
 mod wait;
 
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use draw::Drawing;
+pub use patience::{patiently, unless_interrupted};
 pub use several::{Ended, Wait, wait_for};
 pub use wait::wait;
 

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::time::sleep;
 
-use super::wait::{PATIENCE, PAUSE, passing};
-use super::{Drawing, Line, Look, Outcome, Progress, Until, complaint};
+use super::{
+    Drawing, Line, Look, Outcome, Progress, Until, complaint, patiently, unless_interrupted,
+};
 use crate::api::dto::{Node, Service, Task};
 use crate::cli::client::{Client, Target};
 use crate::cli::error::CliError;
@@ -45,14 +45,9 @@ pub async fn wait_for(
     mut drawing: Drawing,
     out: &mut dyn Write,
 ) -> Result<Ended, CliError> {
-    let interrupt = tokio::signal::ctrl_c();
-    tokio::pin!(interrupt);
-    let result = tokio::select! {
-        result = until_all(client, waits, limit, &mut drawing, out) => result,
-        _ = &mut interrupt => Ok(Ended::Interrupted),
-    };
+    let result = unless_interrupted(until_all(client, waits, limit, &mut drawing, out)).await;
     drawing.finish();
-    result
+    result.unwrap_or(Ok(Ended::Interrupted))
 }
 
 async fn until_all(
@@ -62,42 +57,35 @@ async fn until_all(
     drawing: &mut Drawing,
     out: &mut dyn Write,
 ) -> Result<Ended, CliError> {
+    if waits.is_empty() {
+        return Ok(Ended::Reached);
+    }
     let start = Instant::now();
-    let mut answered = start;
     let mut failures = Vec::new();
     let mut pending: Vec<(&Wait, Progress)> = waits
         .iter()
         .map(|wait| (wait, Progress::until(wait.until)))
         .collect();
-    while !pending.is_empty() {
+    patiently(async || {
         let names: Vec<&str> = pending
             .iter()
             .map(|(wait, _)| wait.service.as_str())
             .collect();
         let is_last = start.elapsed() >= limit;
-        match Seen::now(client, &names).await {
-            Ok(seen) => {
-                answered = Instant::now();
-                let mut still = Vec::new();
-                for (wait, mut progress) in pending {
-                    match seen.look(wait, &mut progress, start.elapsed(), drawing, out)? {
-                        Outcome::Converged => {}
-                        Outcome::Stuck(why) => failures.push(failure(wait, why)),
-                        Outcome::Pending if is_last => {
-                            failures.push(failure(wait, seen.too_late(wait, limit)));
-                        }
-                        Outcome::Pending => still.push((wait, progress)),
-                    }
+        let seen = Seen::now(client, &names).await?;
+        for (wait, mut progress) in std::mem::take(&mut pending) {
+            match seen.look(wait, &mut progress, start.elapsed(), drawing, out)? {
+                Outcome::Converged => {}
+                Outcome::Stuck(why) => failures.push(failure(wait, why)),
+                Outcome::Pending if is_last => {
+                    failures.push(failure(wait, seen.too_late(wait, limit)));
                 }
-                pending = still;
+                Outcome::Pending => pending.push((wait, progress)),
             }
-            Err(error) if passing(&error) && answered.elapsed() < PATIENCE => {}
-            Err(error) => return Err(error),
         }
-        if !pending.is_empty() {
-            sleep(PAUSE).await;
-        }
-    }
+        Ok(pending.is_empty().then_some(()))
+    })
+    .await?;
     Ok(match failures.is_empty() {
         true => Ended::Reached,
         false => Ended::Failed(failures),

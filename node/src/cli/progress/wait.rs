@@ -1,18 +1,14 @@
 //! Looks at a service until it has converged, is stuck, or nobody waits.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 
-use super::{Drawing, Look, Outcome, Progress};
+use super::{Drawing, Look, Outcome, Progress, patiently, unless_interrupted};
 use crate::api::dto::{Node, Service, Task};
 use crate::cli::client::{Client, Target};
 use crate::cli::error::CliError;
-
-pub(super) const PAUSE: Duration = Duration::from_millis(200);
-/// How long managers may be unable to answer: well above an election.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Shows on `out` how `service` (an id) gets on. Ends with success when the
 /// user interrupts: the swarm goes on by itself.
@@ -22,12 +18,7 @@ pub async fn wait(
     mut drawing: Drawing,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let interrupt = tokio::signal::ctrl_c();
-    tokio::pin!(interrupt);
-    let result = tokio::select! {
-        result = until_done(client, service, &mut drawing, out) => Some(result),
-        _ = &mut interrupt => None,
-    };
+    let result = unless_interrupted(until_done(client, service, &mut drawing, out)).await;
     drawing.finish();
     match result {
         Some(result) => result,
@@ -50,38 +41,22 @@ async fn until_done(
 ) -> Result<(), CliError> {
     let start = Instant::now();
     let mut progress = Progress::default();
-    let mut answered = start;
-    loop {
-        match seen(client, service).await {
-            Ok((service, tasks, nodes)) => {
-                answered = Instant::now();
-                let (lines, outcome) = progress.look(&Look {
-                    service: &service,
-                    tasks: &tasks,
-                    nodes: &nodes,
-                    at: start.elapsed(),
-                });
-                drawing.show(&lines, out)?;
-                match outcome {
-                    Outcome::Pending => {}
-                    Outcome::Converged => return Ok(()),
-                    Outcome::Stuck(reason) => return Err(CliError::NotConverged(reason)),
-                }
-            }
-            Err(error) if passing(&error) && answered.elapsed() < PATIENCE => {}
-            Err(error) => return Err(error),
+    patiently(async || {
+        let (service, tasks, nodes) = seen(client, service).await?;
+        let (lines, outcome) = progress.look(&Look {
+            service: &service,
+            tasks: &tasks,
+            nodes: &nodes,
+            at: start.elapsed(),
+        });
+        drawing.show(&lines, out)?;
+        match outcome {
+            Outcome::Pending => Ok(None),
+            Outcome::Converged => Ok(Some(())),
+            Outcome::Stuck(reason) => Err(CliError::NotConverged(reason)),
         }
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// Managers that are electing a leader answer again soon.
-pub(super) fn passing(error: &CliError) -> bool {
-    match error {
-        CliError::Daemon { status, .. } => *status >= 500,
-        CliError::Broken(_) | CliError::NoDaemon { .. } => true,
-        _ => false,
-    }
+    })
+    .await
 }
 
 async fn seen(client: &Client, service: &str) -> Result<(Service, Vec<Task>, Vec<Node>), CliError> {

@@ -1,17 +1,11 @@
 //! `stack rm`: services first, then what only they could use.
 
-use std::time::Duration;
-
-use tokio::time::sleep;
-
 use super::{Session, of_stack};
 use crate::api::dto::{File, NetworkResource, Service, Task};
 use crate::cli::args::StackRmArgs;
 use crate::cli::client::Target;
 use crate::cli::error::CliError;
-use crate::cli::progress;
-
-const PAUSE: Duration = Duration::from_millis(200);
+use crate::cli::progress::{self, patiently};
 
 impl Session<'_> {
     pub(super) async fn stack_rm(&mut self, args: &StackRmArgs) -> Result<(), CliError> {
@@ -75,12 +69,11 @@ impl Session<'_> {
 
     async fn until_stopped(&self, stack: &str) -> Result<(), CliError> {
         let target = of_stack(Target::new(&["tasks"]), stack, &[]);
-        loop {
+        patiently(async || {
             let tasks: Vec<Task> = self.client.get(&target).await?;
-            if tasks.iter().all(|task| progress::ended(&task.status.state)) {
-                return Ok(());
-            }
-            sleep(PAUSE).await;
-        }
+            let mut states = tasks.iter().map(|task| &task.status.state);
+            Ok(states.all(|state| progress::ended(state)).then_some(()))
+        })
+        .await
     }
 }
