@@ -35,8 +35,8 @@ use context::{Context, normal};
 pub use files::{FileError, Files, MAX_FILE, MAX_FILES};
 use layers::Layers;
 pub use model::{
-    Attachment, Condition, Dependency, Deploy, Device, FileObject, FileSource, FileUse, GpuCount,
-    Gpus, IpcMode, Network, NetworkMode, PidMode, Project, Service, Volume,
+    Attachment, Condition, Dependency, Deploy, FileObject, FileSource, FileUse, Network,
+    NetworkMode, Project, Service, Volume,
 };
 use node::{Mark, Node};
 pub use problem::{Place, Problem, Problems};

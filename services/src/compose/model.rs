@@ -12,8 +12,9 @@ use std::time::Duration;
 use super::files::{FileError, Files, MAX_FILE};
 use crate::file::Payload;
 use crate::spec::{
-    DnsConfig, Driver, EndpointMode, Healthcheck, IpamSpec, Labels, LogDriver, Mode, Mount,
-    Placement, Platform, PortSpec, Resources, RestartPolicy, Ulimit, UpdateConfig,
+    Device, DnsConfig, Driver, EndpointMode, GpuRequest, Healthcheck, IpamSpec, IpcMode, Labels,
+    LogDriver, Mode, Mount, PidMode, Placement, Platform, PortSpec, Resources, RestartPolicy,
+    Ulimit, UpdateConfig,
 };
 
 /// All files of a project, merged. The keys of its maps are the short names
@@ -88,7 +89,8 @@ pub struct Service {
     pub depends_on: BTreeMap<String, Dependency>,
     pub profiles: Vec<String>,
     pub devices: Vec<Device>,
-    pub gpus: Option<Gpus>,
+    /// `gpus`, or the device of `deploy.resources.reservations` that is a GPU.
+    pub gpus: Option<GpuRequest>,
     pub privileged: bool,
     /// `name=value` or `name`; a `seccomp` profile is its JSON, not its path.
     pub security_opt: Vec<String>,
@@ -130,19 +132,6 @@ pub enum NetworkMode {
     None,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PidMode {
-    Host,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IpcMode {
-    Host,
-    Shareable,
-    Private,
-    None,
-}
-
 /// What has to be before a service is started.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Dependency {
@@ -172,33 +161,6 @@ pub struct FileUse {
     pub gid: u32,
     /// Permission bits.
     pub mode: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// Absolute.
-    pub host: String,
-    pub container: String,
-    /// Some of `rwm`.
-    pub permissions: String,
-}
-
-/// `gpus`, or the device of `deploy.resources.reservations` that is a GPU.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Gpus {
-    pub driver: Option<String>,
-    /// `None` with `device_ids`: those.
-    pub count: Option<GpuCount>,
-    pub device_ids: Vec<String>,
-    /// With `gpu`.
-    pub capabilities: Vec<String>,
-    pub options: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GpuCount {
-    All,
-    Of(u32),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

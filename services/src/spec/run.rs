@@ -209,6 +209,48 @@ impl FromStr for GpuRequest {
     }
 }
 
+/// A count, or fields with commas between, where a field that has commas itself
+/// is quoted.
+impl fmt::Display for GpuRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (how_many, named) = match &self.count {
+            GpuCount::All => ("all".to_owned(), None),
+            GpuCount::Number(number) => (number.to_string(), None),
+            GpuCount::Named(names) => (String::new(), Some(names.join(","))),
+        };
+        let is_plain = self.driver.is_empty()
+            && self.options.is_empty()
+            && self.capabilities.iter().all(|name| name == GPU);
+        if is_plain && named.is_none() {
+            return f.write_str(&how_many);
+        }
+        let capabilities: Vec<&str> = self.capabilities.iter().map(String::as_str).collect();
+        let options = self.options.iter();
+        let options = options.map(|(name, value)| quoted(format!("{name}={value}")));
+        let options: Vec<String> = options.collect();
+        let fields = [
+            ("count", how_many),
+            ("driver", self.driver.clone()),
+            ("device", named.unwrap_or_default()),
+            ("capabilities", capabilities.join(",")),
+            ("options", options.join(",")),
+        ];
+        let said = fields.iter().filter(|(_, value)| !value.is_empty());
+        let said: Vec<String> = said
+            .map(|(key, value)| quoted(format!("{key}={value}")))
+            .collect();
+        f.write_str(&said.join(","))
+    }
+}
+
+/// RFC 4180: a field with a comma or a quote goes in quotes.
+fn quoted(field: String) -> String {
+    match field.contains([',', '"']) {
+        true => format!("\"{}\"", field.replace('"', "\"\"")),
+        false => field,
+    }
+}
+
 fn gpu_count(text: &str) -> Result<GpuCount, Invalid> {
     match text {
         "all" | "-1" => Ok(GpuCount::All),

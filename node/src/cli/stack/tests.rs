@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use services::compose::{
-    Attachment, Condition, Dependency, Deploy, Device, FileObject, FileSource, FileUse, Network,
+    Attachment, Condition, Dependency, Deploy, FileObject, FileSource, FileUse, Network,
     NetworkMode, Project, Service, Volume,
 };
 use services::file::FileKind;
@@ -237,9 +237,9 @@ fn a_service_becomes_what_dockers_program_makes_of_it() {
         ..Attachment::default()
     };
     service.networks.insert("back".into(), back);
-    service.devices = vec![Device {
-        host: "/dev/ttyUSB0".into(),
-        container: "/dev/gps".into(),
+    service.devices = vec![spec::Device {
+        on_host: "/dev/ttyUSB0".into(),
+        in_container: "/dev/gps".into(),
         permissions: "rw".into(),
     }];
     service.privileged = true;

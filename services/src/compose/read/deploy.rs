@@ -1,18 +1,19 @@
 //! `deploy`: how many tasks, where, and how they are replaced.
 
 use super::super::item::{Fields, Item};
-use super::super::model::{Deploy, Gpus};
+use super::super::model::Deploy;
 use super::{duration, pairs, resources};
 use crate::constraint::Constraint;
 use crate::spec::{
-    FailureAction, Mode, Placement, RestartCondition, RestartPolicy, UpdateConfig, defaults,
+    FailureAction, GpuRequest, Mode, Placement, RestartCondition, RestartPolicy, UpdateConfig,
+    defaults,
 };
 
 /// What is more is no number of tasks.
 pub(super) const MOST: u64 = u32::MAX as u64;
 
 /// With the GPUs that it reserves.
-pub(super) fn read_deploy(item: &Item<'_>) -> Option<(Deploy, Option<Gpus>)> {
+pub(super) fn read_deploy(item: &Item<'_>) -> Option<(Deploy, Option<GpuRequest>)> {
     let mut fields = item.fields()?;
     let amounts = fields.get("resources", resources::read_resources);
     let mut deploy = Deploy {

@@ -2,7 +2,7 @@
 //! devices, privileges, namespaces of the host.
 
 use super::super::item::Item;
-use super::super::model::{Device, IpcMode, PidMode};
+use crate::spec::{Device, IpcMode, PidMode};
 
 /// `/dev/ttyUSB0[:/dev/in][:rwm]`, or key by key.
 pub(super) fn read_devices(item: &Item<'_>) -> Option<Vec<Device>> {
@@ -14,17 +14,17 @@ pub(super) fn read_devices(item: &Item<'_>) -> Option<Vec<Device>> {
 
 fn read_long(item: &Item<'_>) -> Option<Device> {
     let mut fields = item.fields()?;
-    let host = fields.get("source", |item| item.parsed(path));
-    let container = fields.get("target", |item| item.parsed(path));
+    let on_host = fields.get("source", |item| item.parsed(path));
+    let in_container = fields.get("target", |item| item.parsed(path));
     let permissions = fields.get("permissions", |item| item.parsed(permissions_of));
     if fields.item("source").is_none() {
         item.error("`source` must say which device of the node it is");
     }
     fields.finish();
-    let host = host?;
+    let on_host = on_host?;
     Some(Device {
-        container: container.unwrap_or_else(|| host.clone()),
-        host,
+        in_container: in_container.unwrap_or_else(|| on_host.clone()),
+        on_host,
         permissions: permissions.unwrap_or_else(|| ALL.to_owned()),
     })
 }
@@ -47,8 +47,8 @@ fn read_short(item: &Item<'_>) -> Option<Device> {
             _ => return Err(format!("{text:?} is no /device[:/in/container][:rwm]")),
         };
         Ok(Device {
-            host: path(host)?,
-            container: path(container)?,
+            on_host: path(host)?,
+            in_container: path(container)?,
             permissions: permissions_of(permissions)?,
         })
     })
@@ -137,10 +137,5 @@ pub(super) fn read_ipc(item: &Item<'_>) -> Option<IpcMode> {
         );
         return None;
     }
-    item.one_of(&[
-        ("host", IpcMode::Host),
-        ("shareable", IpcMode::Shareable),
-        ("private", IpcMode::Private),
-        ("none", IpcMode::None),
-    ])
+    item.value()
 }

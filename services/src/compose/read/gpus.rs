@@ -2,55 +2,57 @@
 //! the same.
 
 use super::super::item::Item;
-use super::super::model::{GpuCount, Gpus};
 use super::pairs;
+use crate::spec::{GpuCount, GpuRequest};
 
 const GPU: &str = "gpu";
 
 /// `all`, or a list of one.
-pub(super) fn read_gpus(item: &Item<'_>) -> Option<Gpus> {
+pub(super) fn read_gpus(item: &Item<'_>) -> Option<GpuRequest> {
     if item.node.as_text().is_some() {
-        return Some(Gpus {
-            count: Some(read_count(item)?),
-            capabilities: vec![GPU.to_owned()],
-            ..Gpus::default()
+        return Some(GpuRequest {
+            count: read_count(item)?,
+            capabilities: [GPU.to_owned()].into(),
+            ..GpuRequest::default()
         });
     }
     read_requests(item, false)
 }
 
 /// A list of one, whose capabilities must say that it is a GPU.
-pub(super) fn read_reserved(item: &Item<'_>) -> Option<Gpus> {
+pub(super) fn read_reserved(item: &Item<'_>) -> Option<GpuRequest> {
     read_requests(item, true)
 }
 
-fn read_requests(item: &Item<'_>, must_say_gpu: bool) -> Option<Gpus> {
+fn read_requests(item: &Item<'_>, must_say_gpu: bool) -> Option<GpuRequest> {
     let requests = item.list()?;
     let (first, others) = requests.split_first()?;
     if let Some(other) = others.first() {
         other.error("one kind of GPU can be asked for: name them all in one entry");
     }
     let mut fields = first.fields()?;
-    let mut gpus = Gpus {
-        driver: fields.get("driver", Item::word),
-        count: fields.get("count", read_count),
-        device_ids: fields.or_default("device_ids", |item| item.list_of(Item::word)),
-        capabilities: fields.or_default("capabilities", |item| item.list_of(Item::word)),
+    let words = |item: &Item<'_>| item.list_of(Item::word);
+    let count = fields.get("count", read_count);
+    let named = fields.or_default("device_ids", words);
+    let capabilities = fields.or_default("capabilities", words);
+    let mut gpus = GpuRequest {
+        driver: fields.or_default("driver", Item::word),
+        count: GpuCount::All,
+        capabilities: capabilities.into_iter().collect(),
         options: fields.or_default("options", pairs::texts),
     };
-    if must_say_gpu && !gpus.capabilities.iter().any(|it| it == GPU) {
+    if must_say_gpu && !gpus.capabilities.contains(GPU) {
         first.error("only GPUs are devices here: `capabilities: [gpu]`; others are named by `devices` or `generic_resources`");
     }
-    if gpus.count.is_some() && !gpus.device_ids.is_empty() {
+    if count.is_some() && !named.is_empty() {
         fields.error_at("count", "`count` and `device_ids` cannot both be said");
     }
     fields.finish();
-    if !gpus.capabilities.iter().any(|it| it == GPU) {
-        gpus.capabilities.insert(0, GPU.to_owned());
-    }
-    if gpus.device_ids.is_empty() {
-        gpus.count.get_or_insert(GpuCount::All);
-    }
+    gpus.capabilities.insert(GPU.to_owned());
+    gpus.count = match named.is_empty() {
+        true => count.unwrap_or(GpuCount::All),
+        false => GpuCount::Named(named),
+    };
     Some(gpus)
 }
 
@@ -58,7 +60,7 @@ fn read_count(item: &Item<'_>) -> Option<GpuCount> {
     item.parsed(|text| match text {
         "all" | "-1" => Ok(GpuCount::All),
         _ => match text.parse() {
-            Ok(count @ 1..) => Ok(GpuCount::Of(count)),
+            Ok(count @ 1..) => Ok(GpuCount::Number(count)),
             _ => Err(format!("{text:?} is no number of GPUs: all, or 1 and more")),
         },
     })

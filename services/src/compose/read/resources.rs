@@ -6,16 +6,14 @@ use std::collections::BTreeMap;
 use super::super::item::{Fields, Item};
 use super::super::model::Deploy;
 use super::gpus;
-use crate::spec::{ResourceAmounts, Resources};
+use crate::spec::{GpuRequest, ResourceAmounts, Resources};
 use crate::text;
-
-use super::super::model::Gpus;
 
 /// `deploy.resources`.
 pub(super) struct Amounts {
     pub resources: Resources,
     pub generic: BTreeMap<String, i64>,
-    pub gpus: Option<Gpus>,
+    pub gpus: Option<GpuRequest>,
 }
 
 pub(super) fn read_resources(item: &Item<'_>) -> Option<Amounts> {

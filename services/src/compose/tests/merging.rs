@@ -270,7 +270,7 @@ fn devices_of_one_node_are_kept_apart() {
         .devices;
     let shown: Vec<String> = devices
         .iter()
-        .map(|it| format!("{}:{}:{}", it.host, it.container, it.permissions))
+        .map(|it| format!("{}:{}:{}", it.on_host, it.in_container, it.permissions))
         .collect();
     assert_eq!(
         shown,

@@ -1,8 +1,8 @@
 //! The keys of services, one by one.
 
 use super::kit::{stack, web};
-use crate::compose::{Condition, GpuCount, IpcMode};
-use crate::spec::{Mode, MountKind, Protocol, PublishMode};
+use crate::compose::Condition;
+use crate::spec::{GpuCount, IpcMode, Mode, MountKind, Protocol, PublishMode};
 
 #[test]
 fn commands_are_words_or_a_line_of_a_shell() {
@@ -158,7 +158,7 @@ mac_address: 02:42:ac:11:65:43
     let devices: Vec<String> = service
         .devices
         .iter()
-        .map(|it| format!("{}:{}:{}", it.host, it.container, it.permissions))
+        .map(|it| format!("{}:{}:{}", it.on_host, it.in_container, it.permissions))
         .collect();
     assert_eq!(
         devices,
@@ -169,7 +169,7 @@ mac_address: 02:42:ac:11:65:43
             "/dev/d:/dev/e:rw"
         ]
     );
-    assert_eq!(service.gpus.unwrap().count, Some(GpuCount::Of(2)));
+    assert_eq!(service.gpus.unwrap().count, GpuCount::Number(2));
     assert_eq!(
         service.security_opt,
         [
@@ -244,7 +244,8 @@ deploy:
             total_completions: 4
         }
     );
-    assert_eq!(service.gpus.unwrap().device_ids, ["0", "3"]);
+    let named = GpuCount::Named(vec!["0".into(), "3".into()]);
+    assert_eq!(service.gpus.unwrap().count, named);
     assert_eq!(service.deploy.placement.max_per_node, Some(2));
     assert_eq!(service.deploy.rollback.unwrap().max_failure_ratio, 0.25);
 }

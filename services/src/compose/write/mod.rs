@@ -83,11 +83,9 @@ impl Fields {
         self.plain(name, duration.map(|duration| Nanos(nanos(duration))));
     }
 
-    fn texts(&mut self, name: &str, texts: &[String]) {
-        self.put(
-            name,
-            Yaml::List(texts.iter().map(|it| Yaml::text(it)).collect()),
-        );
+    fn texts<'a>(&mut self, name: &str, texts: impl IntoIterator<Item = &'a String>) {
+        let texts = texts.into_iter().map(|it| Yaml::text(it));
+        self.put(name, Yaml::List(texts.collect()));
     }
 
     fn pairs(&mut self, name: &str, pairs: &BTreeMap<String, String>) {

@@ -2,14 +2,12 @@
 
 mod deploy;
 
-use super::super::model::{
-    Attachment, Condition, Dependency, Device, FileUse, GpuCount, Gpus, IpcMode, NetworkMode,
-    PidMode, Service,
-};
+use super::super::model::{Attachment, Condition, Dependency, FileUse, NetworkMode, Service};
 use super::Fields;
 use super::text::Yaml;
 use crate::spec::{
-    BindOptions, Healthcheck, Mount, Platform, PortSpec, TmpfsOptions, Ulimit, VolumeOptions,
+    BindOptions, Device, GpuCount, GpuRequest, Healthcheck, IpcMode, Mount, PidMode, Platform,
+    PortSpec, TmpfsOptions, Ulimit, VolumeOptions,
 };
 
 pub(super) fn service(service: &Service) -> Yaml {
@@ -86,16 +84,8 @@ pub(super) fn service(service: &Service) -> Yaml {
     fields.flag("privileged", service.privileged);
     fields.texts("security_opt", &service.security_opt);
     fields.plain("shm_size", service.shm_size);
-    fields.text("pid", service.pid.map(|PidMode::Host| "host"));
-    fields.text(
-        "ipc",
-        service.ipc.map(|mode| match mode {
-            IpcMode::Host => "host",
-            IpcMode::Shareable => "shareable",
-            IpcMode::Private => "private",
-            IpcMode::None => "none",
-        }),
-    );
+    fields.text("pid", service.pid.map(PidMode::as_str));
+    fields.text("ipc", service.ipc.map(IpcMode::as_str));
     fields.done()
 }
 
@@ -213,23 +203,20 @@ fn dependency(dependency: &Dependency) -> Yaml {
 
 fn device(device: &Device) -> Yaml {
     let mut fields = Fields::default();
-    fields.text("source", Some(&device.host));
-    fields.text("target", Some(&device.container));
+    fields.text("source", Some(&device.on_host));
+    fields.text("target", Some(&device.in_container));
     fields.text("permissions", Some(&device.permissions));
     fields.done()
 }
 
-fn gpus(gpus: &Gpus) -> Yaml {
+fn gpus(gpus: &GpuRequest) -> Yaml {
     let mut fields = Fields::default();
-    fields.text("driver", gpus.driver.as_ref());
-    fields.text(
-        "count",
-        gpus.count.map(|count| match count {
-            GpuCount::All => "all".to_owned(),
-            GpuCount::Of(count) => count.to_string(),
-        }),
-    );
-    fields.texts("device_ids", &gpus.device_ids);
+    fields.text("driver", Some(&gpus.driver).filter(|it| !it.is_empty()));
+    match &gpus.count {
+        GpuCount::All => fields.text("count", Some("all")),
+        GpuCount::Number(count) => fields.text("count", Some(count.to_string())),
+        GpuCount::Named(ids) => fields.texts("device_ids", ids),
+    }
     fields.texts("capabilities", &gpus.capabilities);
     fields.pairs("options", &gpus.options);
     fields.done()

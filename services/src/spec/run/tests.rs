@@ -91,6 +91,19 @@ fn gpus_are_asked_for_as_with_docker_run() {
 }
 
 #[test]
+fn gpus_are_shown_as_docker_run_takes_them() {
+    for text in [
+        "all",
+        "2",
+        r#"driver=nvidia,"device=0,1",capabilities=gpu"#,
+        r#"count=2,"capabilities=gpu,utility""#,
+        r#"count=all,capabilities=gpu,"options=""a=b,c"",d=e""#,
+    ] {
+        assert_eq!(gpus(text).unwrap().to_string(), text);
+    }
+}
+
+#[test]
 fn gpus_that_cannot_be_meant_are_refused() {
     for (text, why) in [
         (
