@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Filter, FormatFlag, InspectFlags, filter};
+use super::{InspectFlags, ListFlags};
 use crate::cli::values::{Pair, pair};
 
 #[derive(Debug, Subcommand)]
@@ -10,8 +10,11 @@ pub enum SecretCommand {
     /// Create a secret of a file, or of what is typed ("-")
     Create(SecretCreateArgs),
     /// List the secrets
-    #[command(visible_alias = "list")]
-    Ls(FileLsArgs),
+    #[command(
+        visible_alias = "list",
+        mut_arg("filter", |it| it.help("Show only what matches: id=, label=, name="))
+    )]
+    Ls(ListFlags),
     /// Show secrets in full, but for what is in them
     Inspect(FileInspectArgs),
     /// Remove secrets
@@ -24,8 +27,11 @@ pub enum ConfigCommand {
     /// Create a config of a file, or of what is typed ("-")
     Create(ConfigCreateArgs),
     /// List the configs
-    #[command(visible_alias = "list")]
-    Ls(FileLsArgs),
+    #[command(
+        visible_alias = "list",
+        mut_arg("filter", |it| it.help("Show only what matches: id=, label=, name="))
+    )]
+    Ls(ListFlags),
     /// Show configs in full
     Inspect(FileInspectArgs),
     /// Remove configs
@@ -66,18 +72,6 @@ pub struct FileFlags {
     /// It is a template, which this driver expands for each task
     #[arg(long, value_name = "DRIVER")]
     pub template_driver: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct FileLsArgs {
-    /// Show only what matches: id=, label=, name=
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = filter)]
-    pub filter: Vec<Filter>,
-    #[command(flatten)]
-    pub format: FormatFlag,
-    /// Only print ids
-    #[arg(short, long)]
-    pub quiet: bool,
 }
 
 #[derive(Debug, Args)]

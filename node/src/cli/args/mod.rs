@@ -6,6 +6,7 @@
 
 mod context;
 mod file;
+mod list;
 mod network;
 mod node;
 mod service;
@@ -23,19 +24,18 @@ use clap::{Args, Parser, Subcommand};
 
 pub use context::{ContextCommand, ContextInstallArgs, ContextRmArgs};
 pub use file::{
-    ConfigCommand, ConfigCreateArgs, FileFlags, FileIds, FileInspectArgs, FileLsArgs,
-    SecretCommand, SecretCreateArgs,
+    ConfigCommand, ConfigCreateArgs, FileFlags, FileIds, FileInspectArgs, SecretCommand,
+    SecretCreateArgs,
 };
+pub use list::{ListFlags, TaskFlags};
 pub use network::{
     NetworkCommand, NetworkCreateArgs, NetworkDoctorArgs, NetworkInspectArgs, NetworkLsArgs,
     NetworkPruneArgs, NetworkRmArgs,
 };
-pub use node::{
-    NodeCommand, NodeIds, NodeInspectArgs, NodeLsArgs, NodePsArgs, NodeRmArgs, NodeUpdateArgs,
-};
+pub use node::{NodeCommand, NodeIds, NodeInspectArgs, NodePsArgs, NodeRmArgs, NodeUpdateArgs};
 pub use service::{
     CreateArgs, ListChanges, LogsArgs, Removals, RollbackArgs, ScaleArgs, Scaling, ServiceCommand,
-    ServiceIds, ServiceInspectArgs, ServiceLsArgs, ServicePsArgs, UpdateArgs, WaitFlags,
+    ServiceIds, ServiceInspectArgs, ServicePsArgs, UpdateArgs, WaitFlags,
 };
 pub use service_flags::{
     ContainerFlags, HealthFlags, ModeName, ResourceFlags, RestartFlags, RollbackFlags, RunFlags,

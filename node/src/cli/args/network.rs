@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
-use super::{Filter, Format, FormatFlag, filter, format};
+use super::{Filter, Format, FormatFlag, ListFlags, filter, format};
 use crate::cli::values::{Pair, boolean, ip, pair, subnet};
 
 #[derive(Debug, Subcommand)]
@@ -79,19 +79,13 @@ fn reserved(text: &str) -> Result<(String, IpAddr), crate::cli::values::Invalid>
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("filter", |it| it.help("Show only what matches: driver=, id=, label=, name=, scope=, type=, dangling=")))]
 pub struct NetworkLsArgs {
-    /// Show only what matches: driver=, id=, label=, name=, scope=, type=,
-    /// dangling=
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = filter)]
-    pub filter: Vec<Filter>,
     #[command(flatten)]
-    pub format: FormatFlag,
+    pub list: ListFlags,
     /// Do not shorten ids
     #[arg(long)]
     pub no_trunc: bool,
-    /// Only print ids
-    #[arg(short, long)]
-    pub quiet: bool,
 }
 
 #[derive(Debug, Args)]

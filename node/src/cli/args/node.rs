@@ -3,14 +3,17 @@
 use clap::{Args, Subcommand};
 use services::spec::{Availability, Role};
 
-use super::{Filter, FormatFlag, InspectFlags, filter, word};
+use super::{InspectFlags, ListFlags, TaskFlags, word};
 use crate::cli::values::{Pair, pair};
 
 #[derive(Debug, Subcommand)]
 pub enum NodeCommand {
     /// List the nodes
-    #[command(visible_alias = "list")]
-    Ls(NodeLsArgs),
+    #[command(
+        visible_alias = "list",
+        mut_arg("filter", |it| it.help("Show only what matches: id=, name=, label=, node.label=, role=, membership="))
+    )]
+    Ls(ListFlags),
     /// Show nodes in full
     Inspect(NodeInspectArgs),
     /// List the tasks on nodes, by default on this one
@@ -27,18 +30,6 @@ pub enum NodeCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct NodeLsArgs {
-    /// Show only what matches: id=, name=, label=, node.label=, role=, membership=
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = filter)]
-    pub filter: Vec<Filter>,
-    #[command(flatten)]
-    pub format: FormatFlag,
-    /// Only print ids
-    #[arg(short, long)]
-    pub quiet: bool,
-}
-
-#[derive(Debug, Args)]
 pub struct NodeInspectArgs {
     #[command(flatten)]
     pub show: InspectFlags,
@@ -48,21 +39,10 @@ pub struct NodeInspectArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("filter", |it| it.help("Show only what matches: id=, name=, label=, desired-state=")))]
 pub struct NodePsArgs {
-    /// Show only what matches: id=, name=, label=, desired-state=
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = filter)]
-    pub filter: Vec<Filter>,
     #[command(flatten)]
-    pub format: FormatFlag,
-    /// Do not map ids to names
-    #[arg(long)]
-    pub no_resolve: bool,
-    /// Do not shorten ids, images and errors
-    #[arg(long)]
-    pub no_trunc: bool,
-    /// Only print ids
-    #[arg(short, long)]
-    pub quiet: bool,
+    pub tasks: TaskFlags,
     /// Ids or names; "self" is this node
     #[arg(value_name = "NODE", default_value = "self")]
     pub nodes: Vec<String>,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use clap::{Args, Subcommand};
 use services::spec::Device;
 
-use super::{Filter, FormatFlag, InspectFlags, ModeName, ServiceFlags, filter};
+use super::{InspectFlags, ListFlags, ModeName, ServiceFlags, TaskFlags};
 use crate::api::dto::{DiscreteResource, Mount, Ulimit};
 use crate::cli::values::{
     Attachment, ExtraHost, FileRequest, Invalid, Pair, PortRemoval, PublishedPorts, Words,
@@ -18,8 +18,11 @@ pub enum ServiceCommand {
     /// Create a service
     Create(Box<CreateArgs>),
     /// List the services
-    #[command(visible_alias = "list")]
-    Ls(ServiceLsArgs),
+    #[command(
+        visible_alias = "list",
+        mut_arg("filter", |it| it.help("Show only what matches: id=, name=, label=, mode="))
+    )]
+    Ls(ListFlags),
     /// List the tasks of services
     Ps(ServicePsArgs),
     /// Show services in full
@@ -296,33 +299,10 @@ fn removal(text: &str) -> Result<Removals, Invalid> {
 }
 
 #[derive(Debug, Args)]
-pub struct ServiceLsArgs {
-    /// Show only what matches: id=, name=, label=, mode=
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = filter)]
-    pub filter: Vec<Filter>,
-    #[command(flatten)]
-    pub format: FormatFlag,
-    /// Only print ids
-    #[arg(short, long)]
-    pub quiet: bool,
-}
-
-#[derive(Debug, Args)]
+#[command(mut_arg("filter", |it| it.help("Show only what matches: id=, name=, node=, desired-state=")))]
 pub struct ServicePsArgs {
-    /// Show only what matches: id=, name=, node=, desired-state=
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = filter)]
-    pub filter: Vec<Filter>,
     #[command(flatten)]
-    pub format: FormatFlag,
-    /// Do not map ids to names
-    #[arg(long)]
-    pub no_resolve: bool,
-    /// Do not shorten ids, images and errors
-    #[arg(long)]
-    pub no_trunc: bool,
-    /// Only print ids
-    #[arg(short, long)]
-    pub quiet: bool,
+    pub tasks: TaskFlags,
     /// Ids or names
     #[arg(value_name = "SERVICE", required = true)]
     pub services: Vec<String>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Filter, FormatFlag, filter};
+use super::{FormatFlag, ListFlags, TaskFlags};
 use crate::cli::values::{Invalid, Nanos, boolean, duration};
 
 #[derive(Debug, Subcommand)]
@@ -101,35 +101,19 @@ pub struct StackLsArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("filter", |it| it.help("Show only what matches: desired-state=, id=, label=, name=, node=")))]
 pub struct StackPsArgs {
-    /// Show only what matches: desired-state=, id=, label=, name=, node=
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = filter)]
-    pub filter: Vec<Filter>,
     #[command(flatten)]
-    pub format: FormatFlag,
-    /// Show ids instead of names
-    #[arg(long)]
-    pub no_resolve: bool,
-    /// Do not shorten ids and errors
-    #[arg(long)]
-    pub no_trunc: bool,
-    /// Only print ids
-    #[arg(short, long)]
-    pub quiet: bool,
+    pub tasks: TaskFlags,
     #[arg(value_name = "STACK", value_parser = stack)]
     pub stack: String,
 }
 
 #[derive(Debug, Args)]
+#[command(mut_arg("filter", |it| it.help("Show only what matches: id=, label=, mode=, name=")))]
 pub struct StackServicesArgs {
-    /// Show only what matches: id=, label=, mode=, name=
-    #[arg(short, long, value_name = "KEY=VALUE", value_parser = filter)]
-    pub filter: Vec<Filter>,
     #[command(flatten)]
-    pub format: FormatFlag,
-    /// Only print ids
-    #[arg(short, long)]
-    pub quiet: bool,
+    pub list: ListFlags,
     #[arg(value_name = "STACK", value_parser = stack)]
     pub stack: String,
 }

@@ -7,7 +7,7 @@ use services::file::FileKind;
 use super::{Session, filters, now, with_filters};
 use crate::api::dto::{Data, Driver, File, FileCreateResponse, FileSpec};
 use crate::cli::args::{
-    ConfigCommand, FileFlags, FileIds, FileInspectArgs, FileLsArgs, Format, SecretCommand,
+    ConfigCommand, FileFlags, FileIds, FileInspectArgs, ListFlags, SecretCommand,
 };
 use crate::cli::client::{Target, parse};
 use crate::cli::error::CliError;
@@ -88,16 +88,16 @@ impl Session<'_> {
         self.print(&format!("{}\n", created.id))
     }
 
-    async fn file_ls(&mut self, kind: FileKind, args: &FileLsArgs) -> Result<(), CliError> {
-        let target = with_filters(Target::new(&[route(kind)]), &args.filter);
+    async fn file_ls(&mut self, kind: FileKind, flags: &ListFlags) -> Result<(), CliError> {
+        let target = with_filters(Target::new(&[route(kind)]), &flags.filter);
         let files: Vec<File> = self.client.get(&target).await?;
         let rows = view::file_rows(kind, &files, now());
-        let text = match args.format.format {
-            _ if args.quiet => rows.iter().map(|row| format!("{}\n", row.id)).collect(),
-            Format::Json => view::json_lines(&rows).map_err(std::io::Error::from)?,
-            Format::Table => view::file_table(kind, &rows),
-        };
-        self.print(&text)
+        self.print_list(
+            &rows,
+            |row| &row.id,
+            |rows| view::file_table(kind, rows),
+            flags,
+        )
     }
 
     async fn file_inspect(

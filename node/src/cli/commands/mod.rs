@@ -3,6 +3,7 @@
 mod context;
 mod file;
 mod inspect;
+mod list;
 mod logs;
 mod network;
 mod node;
@@ -26,8 +27,7 @@ use super::args::{ClientCommand, Filter};
 use super::client::{Client, Target};
 use super::error::CliError;
 use super::progress::Drawing;
-use super::view::Names;
-use crate::api::dto::{Info, Node, Service, Time};
+use crate::api::dto::{Info, Time};
 
 /// What a command works with.
 pub struct Session<'a> {
@@ -108,22 +108,6 @@ impl Session<'_> {
             "self" => self.own_id().await,
             node => Ok(node.to_owned()),
         }
-    }
-
-    /// What services and nodes are called; nothing where ids are wanted.
-    async fn names(&self, no_resolve: bool) -> Result<Names, CliError> {
-        if no_resolve {
-            return Ok(Names::default());
-        }
-        let services: Vec<Service> = self.client.get(&Target::new(&["services"])).await?;
-        let nodes: Vec<Node> = self.client.get(&Target::new(&["nodes"])).await?;
-        Ok(Names {
-            services: services.into_iter().map(|s| (s.id, s.spec.name)).collect(),
-            nodes: nodes
-                .into_iter()
-                .map(|node| (node.id, node.description.hostname))
-                .collect(),
-        })
     }
 }
 

@@ -33,15 +33,10 @@ impl Session<'_> {
     }
 
     async fn network_ls(&mut self, args: &NetworkLsArgs) -> Result<(), CliError> {
-        let target = with_filters(Target::new(&["networks"]), &args.filter);
+        let target = with_filters(Target::new(&["networks"]), &args.list.filter);
         let networks: Vec<NetworkResource> = self.client.get(&target).await?;
         let rows = view::network_rows(&networks, !args.no_trunc);
-        let text = match args.format.format {
-            _ if args.quiet => rows.iter().map(|row| format!("{}\n", row.id)).collect(),
-            Format::Json => view::json_lines(&rows).map_err(std::io::Error::from)?,
-            Format::Table => view::network_table(&rows),
-        };
-        self.print(&text)
+        self.print_list(&rows, |row| &row.id, view::network_table, &args.list)
     }
 
     async fn network_inspect(&mut self, args: &NetworkInspectArgs) -> Result<(), CliError> {

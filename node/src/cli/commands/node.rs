@@ -2,13 +2,13 @@
 
 use services::spec::Role;
 
-use super::{MAX_TRIES, Session, filters, now, outdated, pairs, with_filters};
+use super::{MAX_TRIES, Session, filters, outdated, pairs, with_filters};
 use crate::api::dto::{Info, Node, NodeSpec, Task};
-use crate::cli::args::{Format, NodeCommand, NodeLsArgs, NodePsArgs, NodeRmArgs, NodeUpdateArgs};
+use crate::cli::args::{ListFlags, NodeCommand, NodePsArgs, NodeRmArgs, NodeUpdateArgs};
 use crate::cli::client::Target;
 use crate::cli::error::CliError;
 use crate::cli::values::Invalid;
-use crate::cli::view::{self, TaskView};
+use crate::cli::view;
 
 impl Session<'_> {
     pub(super) async fn node(&mut self, command: NodeCommand) -> Result<(), CliError> {
@@ -23,17 +23,12 @@ impl Session<'_> {
         }
     }
 
-    async fn node_ls(&mut self, args: &NodeLsArgs) -> Result<(), CliError> {
-        let target = with_filters(Target::new(&["nodes"]), &args.filter);
+    async fn node_ls(&mut self, flags: &ListFlags) -> Result<(), CliError> {
+        let target = with_filters(Target::new(&["nodes"]), &flags.filter);
         let nodes: Vec<Node> = self.client.get(&target).await?;
         let info: Info = self.client.get(&Target::new(&["info"])).await?;
         let rows = view::node_rows(&nodes, &info.swarm);
-        let text = match args.format.format {
-            _ if args.quiet => rows.iter().map(|row| format!("{}\n", row.id)).collect(),
-            Format::Json => view::json_lines(&rows).map_err(std::io::Error::from)?,
-            Format::Table => view::node_table(&rows),
-        };
-        self.print(&text)
+        self.print_list(&rows, |row| &row.id, view::node_table, flags)
     }
 
     async fn node_ps(&mut self, args: &NodePsArgs) -> Result<(), CliError> {
@@ -43,7 +38,7 @@ impl Session<'_> {
             let found = async {
                 let id = self.node_ref(name).await?;
                 let node: Node = self.client.get(&Target::new(&["nodes", &id])).await?;
-                let given = pairs(&args.filter).chain([("node", node.id.as_str())]);
+                let given = pairs(&args.tasks.list.filter).chain([("node", node.id.as_str())]);
                 let target = Target::new(&["tasks"]).query("filters", &filters(given));
                 self.client.get::<Vec<Task>>(&target).await
             };
@@ -53,12 +48,7 @@ impl Session<'_> {
             }
         }
         if errors.len() < args.nodes.len() {
-            let view = TaskView {
-                truncate: !args.no_trunc,
-                now: now(),
-            };
-            let names = self.names(args.no_resolve).await?;
-            self.print_tasks(&tasks, &names, view, args.quiet, args.format.format)?;
+            self.print_tasks(&tasks, &args.tasks).await?;
         }
         CliError::all(errors)
     }

@@ -1,12 +1,11 @@
 //! `service ls`, `ps` and `rm`.
 
-use super::{Session, filters, now, pairs, with_filters};
+use super::{Session, filters, pairs, with_filters};
 use crate::api::dto::{Service, Task};
-use crate::cli::args::{Filter, Format, ServiceCommand, ServiceIds, ServiceLsArgs, ServicePsArgs};
+use crate::cli::args::{Filter, ListFlags, ServiceCommand, ServiceIds, ServicePsArgs};
 use crate::cli::client::Target;
 use crate::cli::error::CliError;
 use crate::cli::values::Invalid;
-use crate::cli::view::{self, Names, TaskView};
 
 impl Session<'_> {
     pub(super) async fn service(&mut self, command: ServiceCommand) -> Result<(), CliError> {
@@ -23,26 +22,11 @@ impl Session<'_> {
         }
     }
 
-    async fn service_ls(&mut self, args: &ServiceLsArgs) -> Result<(), CliError> {
+    async fn service_ls(&mut self, flags: &ListFlags) -> Result<(), CliError> {
         let target = Target::new(&["services"]).query("status", "true");
-        let target = with_filters(target, &args.filter);
+        let target = with_filters(target, &flags.filter);
         let services: Vec<Service> = self.client.get(&target).await?;
-        self.print_services(&services, args.quiet, args.format.format)
-    }
-
-    pub(super) fn print_services(
-        &mut self,
-        services: &[Service],
-        quiet: bool,
-        format: Format,
-    ) -> Result<(), CliError> {
-        let rows = view::service_rows(services);
-        let text = match format {
-            _ if quiet => rows.iter().map(|row| format!("{}\n", row.id)).collect(),
-            Format::Json => view::json_lines(&rows).map_err(std::io::Error::from)?,
-            Format::Table => view::service_table(&rows),
-        };
-        self.print(&text)
+        self.print_services(&services, flags)
     }
 
     async fn service_ps(&mut self, args: &ServicePsArgs) -> Result<(), CliError> {
@@ -59,12 +43,7 @@ impl Session<'_> {
         }
         if !services.is_empty() {
             let tasks = self.tasks_of(&services, args).await?;
-            let view = TaskView {
-                truncate: !args.no_trunc,
-                now: now(),
-            };
-            let names = self.names(args.no_resolve).await?;
-            self.print_tasks(&tasks, &names, view, args.quiet, args.format.format)?;
+            self.print_tasks(&tasks, &args.tasks).await?;
         }
         CliError::all(errors)
     }
@@ -74,7 +53,7 @@ impl Session<'_> {
         services: &[Service],
         args: &ServicePsArgs,
     ) -> Result<Vec<Task>, CliError> {
-        let given = self.with_node_ids(&args.filter).await?;
+        let given = self.with_node_ids(&args.tasks.list.filter).await?;
         let ids = services
             .iter()
             .map(|service| ("service", service.id.as_str()));
@@ -90,25 +69,6 @@ impl Session<'_> {
             filter.value = self.node_ref(&filter.value).await?;
         }
         Ok(given)
-    }
-
-    pub(super) fn print_tasks(
-        &mut self,
-        tasks: &[Task],
-        names: &Names,
-        view: TaskView,
-        quiet: bool,
-        format: Format,
-    ) -> Result<(), CliError> {
-        // Ids alone are for scripts, which want them whole.
-        let truncate = view.truncate && !quiet;
-        let rows = view::task_rows(tasks, names, TaskView { truncate, ..view });
-        let text = match format {
-            _ if quiet => rows.iter().map(|row| format!("{}\n", row.id)).collect(),
-            Format::Json => view::json_lines(&rows).map_err(std::io::Error::from)?,
-            Format::Table => view::task_table(&rows),
-        };
-        self.print(&text)
     }
 
     async fn service_rm(&mut self, args: &ServiceIds) -> Result<(), CliError> {

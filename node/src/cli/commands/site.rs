@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Session;
 use crate::api::dto::{Device, UpProgress, UpRequest};
-use crate::cli::args::{DiscoverArgs, Format, UpArgs};
+use crate::cli::args::{DiscoverArgs, UpArgs};
 use crate::cli::client::Target;
 use crate::cli::error::CliError;
 use crate::cli::progress::unless_interrupted;
@@ -47,11 +47,7 @@ impl Session<'_> {
     pub(super) async fn discover(&mut self, args: &DiscoverArgs) -> Result<(), CliError> {
         let target = Target::new(&["swarmlet", "discover"]);
         let devices: Vec<Device> = self.client.get(&target).await?;
-        let text = match args.format.format {
-            Format::Json => view::json_lines(&devices).map_err(std::io::Error::from)?,
-            Format::Table => view::device_table(&devices),
-        };
-        self.print(&text)?;
+        self.print_rows(&devices, view::device_table, args.format)?;
         self.warn(&view::device_warnings(&devices))
     }
 

@@ -21,11 +21,7 @@ impl Session<'_> {
     pub(super) async fn members(&mut self, args: &MembersArgs) -> Result<(), CliError> {
         let target = Target::new(&["swarmlet", "members"]);
         let members: Vec<Member> = self.client.get(&target).await?;
-        let text = match args.format.format {
-            Format::Json => view::json_lines(&members).map_err(std::io::Error::from)?,
-            Format::Table => view::member_table(&members),
-        };
-        self.print(&text)
+        self.print_rows(&members, view::member_table, args.format)
     }
 
     pub(super) async fn events(&mut self, args: &EventsArgs) -> Result<(), CliError> {

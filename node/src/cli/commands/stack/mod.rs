@@ -6,14 +6,14 @@ mod images;
 mod project;
 mod rm;
 
-use super::{Session, filters, now, pairs};
+use super::{Session, filters, pairs};
 use crate::api::dto::{Service, Task};
-use crate::cli::args::{Filter, Format, StackCommand, StackLsArgs, StackPsArgs, StackServicesArgs};
+use crate::cli::args::{Filter, StackCommand, StackLsArgs, StackPsArgs, StackServicesArgs};
 use crate::cli::client::Target;
 use crate::cli::error::CliError;
 use crate::cli::stack::NAMESPACE_LABEL;
 use crate::cli::values::Invalid;
-use crate::cli::view::{self, TaskView};
+use crate::cli::view;
 
 impl Session<'_> {
     pub(super) async fn stack(&mut self, command: StackCommand) -> Result<(), CliError> {
@@ -32,38 +32,29 @@ impl Session<'_> {
             Target::new(&["services"]).query("filters", &filters([("label", NAMESPACE_LABEL)]));
         let services: Vec<Service> = self.client.get(&target).await?;
         let rows = view::stack_rows(&services);
-        let text = match args.format.format {
-            Format::Json => view::json_lines(&rows).map_err(std::io::Error::from)?,
-            Format::Table => view::stack_table(&rows),
-        };
-        self.print(&text)
+        self.print_rows(&rows, view::stack_table, args.format)
     }
 
     async fn stack_ps(&mut self, args: &StackPsArgs) -> Result<(), CliError> {
-        let given = self.with_node_ids(&args.filter).await?;
+        let given = self.with_node_ids(&args.tasks.list.filter).await?;
         let target = of_stack(Target::new(&["tasks"]), &args.stack, &given);
         let tasks: Vec<Task> = self.client.get(&target).await?;
         if tasks.is_empty() {
             let text = format!("nothing found in stack: {}", args.stack);
             return Err(Invalid::new(text).into());
         }
-        let view = TaskView {
-            truncate: !args.no_trunc,
-            now: now(),
-        };
-        let names = self.names(args.no_resolve).await?;
-        self.print_tasks(&tasks, &names, view, args.quiet, args.format.format)
+        self.print_tasks(&tasks, &args.tasks).await
     }
 
     async fn stack_services(&mut self, args: &StackServicesArgs) -> Result<(), CliError> {
         let target = Target::new(&["services"]).query("status", "true");
-        let target = of_stack(target, &args.stack, &args.filter);
+        let target = of_stack(target, &args.stack, &args.list.filter);
         let services: Vec<Service> = self.client.get(&target).await?;
         if services.is_empty() {
             writeln!(self.err, "Nothing found in stack: {}", args.stack)?;
             return Ok(());
         }
-        self.print_services(&services, args.quiet, args.format.format)
+        self.print_services(&services, &args.list)
     }
 }
 
