@@ -6,6 +6,7 @@ pub mod address;
 pub mod api;
 mod attach;
 mod backend;
+mod backoff;
 pub mod cli;
 mod clock;
 pub mod control;

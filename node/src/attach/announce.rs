@@ -17,6 +17,7 @@ use overlay::plugin::{Attached, AttachmentId};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::backoff::Backoff;
 use crate::runtime::{Called, Runtime};
 use crate::waiting::or_never;
 use crate::worker::Resolvers;
@@ -150,7 +151,8 @@ async fn ask(
     found: Attached,
 ) -> Option<(String, Called)> {
     let (network, endpoint) = (found.engine_network, found.endpoint);
-    let mut pause = ASK_AGAIN;
+    let mut backoff = Backoff::new(ASK_AGAIN, MAX_ASK_AGAIN);
+    let mut is_said = false;
     while is_here(&attached.borrow(), &endpoint) {
         match runtime.called(&network, &endpoint).await {
             Ok(Some(called)) => return Some((endpoint, called)),
@@ -159,15 +161,15 @@ async fn ask(
                 tracing::debug!(%error, "the engine does not say how a container is called")
             }
         }
-        sleep(pause).await;
-        if pause < MAX_ASK_AGAIN && pause * 2 >= MAX_ASK_AGAIN {
+        let pause = backoff.pause();
+        if pause == MAX_ASK_AGAIN && !std::mem::replace(&mut is_said, true) {
             tracing::warn!(
                 network,
                 endpoint,
                 "a container is on the network, but the engine does not say how it is called"
             );
         }
-        pause = MAX_ASK_AGAIN.min(pause * 2);
+        sleep(pause).await;
     }
     None
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backoff::Backoff;
+
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
@@ -15,7 +17,7 @@ pub struct Part<T> {
     what: &'static str,
     running: Option<T>,
     why: Option<String>,
-    failures: u32,
+    backoff: Backoff,
     again: Option<Instant>,
 }
 
@@ -26,7 +28,7 @@ impl<T> Part<T> {
             what,
             running: None,
             why: None,
-            failures: 0,
+            backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             again: None,
         }
     }
@@ -64,7 +66,7 @@ impl<T> Part<T> {
         if self.why.take().is_some() {
             tracing::info!(part = self.what, "works again");
         }
-        self.failures = 0;
+        self.backoff.reset();
         self.again = None;
     }
 
@@ -74,19 +76,13 @@ impl<T> Part<T> {
             tracing::warn!(part = self.what, %why, "does not work yet; trying again");
         }
         self.why = Some(why);
-        self.again = Some(now + pause(self.failures));
-        self.failures = self.failures.saturating_add(1);
+        self.again = Some(now + self.backoff.pause());
     }
 
     /// It has ended, or is to be ended; it can be begun anew at once.
     pub fn take(&mut self) -> Option<T> {
         self.running.take()
     }
-}
-
-fn pause(failures: u32) -> Duration {
-    let factor = 2u32.saturating_pow(failures);
-    FIRST_RETRY.saturating_mul(factor).min(LONGEST_RETRY)
 }
 
 #[cfg(test)]

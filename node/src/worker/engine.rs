@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, interval_at};
 
 use super::devices::{self, Devices};
+use crate::backoff::Backoff;
 use crate::runtime::{self, Listed, Runtime};
 
 /// How often an engine that says nothing is asked whether it is still there.
@@ -72,7 +73,7 @@ impl Watcher {
 
     /// From finding the engine to losing it.
     async fn watch(&self, devices: &mut Devices) -> Result<(), Gone> {
-        let mut retry = FIRST_RETRY;
+        let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
         let events = loop {
             // Subscribed before listing, so that nothing falls in between.
             let events = self.runtime.events();
@@ -84,8 +85,7 @@ impl Watcher {
                 Err(error) => {
                     self.unavailable(&error);
                     self.tell(Seen::Lost).await?;
-                    tokio::time::sleep(retry).await;
-                    retry = (retry * 2).min(LONGEST_RETRY);
+                    tokio::time::sleep(backoff.pause()).await;
                 }
             }
         };

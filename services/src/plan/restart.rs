@@ -93,13 +93,11 @@ fn ran_for(status: &TaskStatus) -> Duration {
 }
 
 fn backoff(failures: u32) -> Duration {
-    match failures.checked_sub(1) {
-        None => Duration::ZERO,
-        Some(doublings) => 2_u32
-            .checked_pow(doublings)
-            .and_then(|factor| FIRST_BACKOFF.checked_mul(factor))
-            .map_or(MAX_BACKOFF, |delay| delay.min(MAX_BACKOFF)),
-    }
+    let Some(doublings) = failures.checked_sub(1) else {
+        return Duration::ZERO;
+    };
+    let delay = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(doublings));
+    delay.min(MAX_BACKOFF)
 }
 
 /// Whether the restart policy lets the slot go on after `newest`.
