@@ -46,6 +46,6 @@ pub use observed::{NodeHealth, NodeObserved, Observed};
 pub use plan::{Plan, is_task_dirty, plan};
 pub use reconcile::reconcile;
 pub use state::State;
-pub use subnets::Taken;
+pub use subnets::{Taken, overlaps};
 pub use time::Timestamp;
 pub use validate::{validate_file, validate_network, validate_service};

@@ -136,8 +136,9 @@ pub(crate) fn overlap(net: IpNet, other: IpNet, owner: &str) -> Refusal {
     ))
 }
 
-pub(crate) fn overlaps(one: IpNet, other: IpNet) -> bool {
-    one.contains(&other.network()) || other.contains(&one.network())
+/// Whether they have addresses in common.
+pub fn overlaps(one: IpNet, other: IpNet) -> bool {
+    one.contains(&other) || other.contains(&one)
 }
 
 /// `None`: the configuration says nothing that shows it.

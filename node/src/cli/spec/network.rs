@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use services::overlaps;
 
 use crate::api::dto::{
     IP_LABEL, Ipam, IpamConfig, Labels, NetworkAttachmentConfig, NetworkCreateRequest, ServiceSpec,
@@ -42,7 +43,7 @@ fn ipam(args: &NetworkCreateArgs) -> Result<Vec<IpamConfig>, Invalid> {
     }
     let mut configs: Vec<(IpNet, IpamConfig)> = Vec::new();
     for subnet in &args.subnet {
-        if configs.iter().any(|(other, _)| overlap(other, subnet)) {
+        if configs.iter().any(|(other, _)| overlaps(*other, *subnet)) {
             return Err(Invalid::new(
                 "multiple overlapping subnet configuration is not supported",
             ));
@@ -76,10 +77,6 @@ fn ipam(args: &NetworkCreateArgs) -> Result<Vec<IpamConfig>, Invalid> {
         reserved.insert(name.clone(), addr.to_string());
     }
     Ok(configs.into_iter().map(|(_, config)| config).collect())
-}
-
-fn overlap(a: &IpNet, b: &IpNet) -> bool {
-    a.contains(b) || b.contains(a)
 }
 
 fn find(

@@ -12,9 +12,9 @@ use bollard::models::{
 };
 use ipnet::IpNet;
 use overlay::plugin::protocol::NETWORK_OPTION;
-use services::Id;
 use services::assignment::AssignedNetwork;
 use services::spec::MTU_OPTION;
+use services::{Id, overlaps};
 
 use crate::runtime::{NetworkPlan, Networks};
 
@@ -78,12 +78,8 @@ impl Shape {
     }
 
     fn overlaps(&self, other: &Self) -> bool {
-        let nets = |shape: &Self| -> Vec<IpNet> { shape.subnets.iter().map(|it| it.0).collect() };
-        let (nets, others) = (nets(self), nets(other));
-        nets.iter().any(|a| {
-            let overlaps = |b: &IpNet| a.contains(b) || b.contains(a);
-            others.iter().any(overlaps)
-        })
+        let meets = |net: IpNet| other.subnets.iter().any(|it| overlaps(it.0, net));
+        self.subnets.iter().any(|it| meets(it.0))
     }
 }
 
