@@ -125,7 +125,8 @@ impl State {
         }
     }
 
-    fn settled_vip(&self, id: Id, wanted: &WantedVip, before: &Endpoint) -> Option<Vip> {
+    /// That which was named, or was picked `before`.
+    pub(crate) fn settled_vip(&self, id: Id, wanted: &WantedVip, before: &Endpoint) -> Option<Vip> {
         let network = wanted.network;
         if let Some(addr) = wanted.said {
             let open = self.pool(network)?.is_open_to(addr, Holder::Service(id));

@@ -120,20 +120,15 @@ fn published(draft: &Draft, service: &Service) -> Result<Vec<u16>, Reason> {
 fn vip(draft: &Draft, service: &Service, wanted: &WantedVip) -> Result<Vip, Reason> {
     let network = wanted.network;
     let state = draft.state();
-    let mut had = service.endpoint.vips.iter();
-    let had = had.find(|vip| vip.network == network && wanted.net.contains(&vip.addr.addr()));
-    if let Some(vip) = had {
-        return Ok(*vip);
+    if let Some(vip) = state.settled_vip(service.id, wanted, &service.endpoint) {
+        return Ok(vip);
     }
-    let addr = match wanted.said {
-        Some(said) => match state.address_conflict(Holder::Service(service.id), network, said) {
-            Some(refusal) => return Err(refusal.message),
-            None => Some(said),
-        },
-        None => state
-            .pool(network)
-            .and_then(|pool| pool.next(wanted.subnet)),
-    };
+    let conflict = |said| state.address_conflict(Holder::Service(service.id), network, said);
+    if let Some(refusal) = wanted.said.and_then(conflict) {
+        return Err(refusal.message);
+    }
+    let pool = state.pool(network);
+    let addr = pool.and_then(|pool| pool.next(wanted.subnet));
     let addr = addr.ok_or_else(|| state.exhausted(network, wanted.subnet))?;
     let addr = in_net(addr, wanted.net);
     Ok(Vip { network, addr })
