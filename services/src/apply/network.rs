@@ -13,7 +13,7 @@ use crate::address::{Holder, Pool, SubnetPool, in_net};
 use crate::command::{Answer, Refusal, RefusalKind};
 use crate::id::Id;
 use crate::object::{Network, Subnet, TaskAddress, TaskState, TaskStatus, Vip};
-use crate::spec::{NetworkSpec, ServiceSpec};
+use crate::spec::NetworkSpec;
 use crate::subnets::{overlap, overlaps};
 
 /// As Docker names it.
@@ -75,12 +75,7 @@ impl Write<'_> {
             .network(id)
             .ok_or_else(|| not_found("network", id))?;
         let ingress = network.spec.ingress;
-        let uses = |spec: &ServiceSpec| {
-            let mut targets = spec.task.networks.iter().map(|it| it.target);
-            (ingress && spec.has_ingress_ports()) || targets.any(|target| target == id)
-        };
-        let user = self.state.services().find(|service| uses(&service.spec));
-        if let Some(service) = user.map(|service| service.id) {
+        if let Some(service) = self.state.service_on(network).map(|service| service.id) {
             let text = match ingress {
                 true => format!(
                     "ingress network cannot be removed because service {service} depends on it"

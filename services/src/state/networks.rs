@@ -52,6 +52,22 @@ impl State {
         self.networks().find(|network| network.spec.ingress)
     }
 
+    /// A service that is on the network, or has ports that go through it.
+    pub fn service_on(&self, network: &Network) -> Option<&Arc<Service>> {
+        let is_on = |spec: &ServiceSpec| {
+            let mut targets = spec.task.networks.iter().map(|it| it.target);
+            (network.spec.ingress && spec.has_ingress_ports()) || targets.any(|it| it == network.id)
+        };
+        self.services().find(|service| is_on(&service.spec))
+    }
+
+    /// Whether something keeps the network from being removed: a service, or a
+    /// task or container that has an address of it.
+    pub fn is_used(&self, network: &Network) -> bool {
+        let has_users = |pool: &Pool| pool.users().next().is_some();
+        self.service_on(network).is_some() || self.pool(network.id).is_some_and(has_users)
+    }
+
     pub(crate) fn had_ingress(&self) -> bool {
         self.networks.had_ingress
     }

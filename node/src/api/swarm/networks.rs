@@ -50,7 +50,7 @@ impl Wanted {
 
     fn matches(&self, network: &Network, state: &State) -> bool {
         let (filters, spec) = (&self.0, &network.spec);
-        let is_dangling = || !spec.ingress && !is_used(network.id, state);
+        let is_dangling = || !spec.ingress && !state.is_used(network);
         filters.prefix("id", network.id)
             && filters.prefix("name", &spec.name)
             && filters.equals("driver", convert::driver_of(spec))
@@ -59,16 +59,6 @@ impl Wanted {
             && filters.labels("label", &spec.labels)
             && filters.any("dangling", |_| filters.flag("dangling") == is_dangling())
     }
-}
-
-/// A service is on it, or a task of one that is gone still stops there.
-fn is_used(network: Id, state: &State) -> bool {
-    let mut services = state.services();
-    let mut tasks = state.tasks().filter(|task| !task.status.state.is_final());
-    services.any(|service| {
-        let networks = &service.spec.task.networks;
-        networks.iter().any(|it| it.target == network)
-    }) || tasks.any(|task| task.addresses.iter().any(|it| it.network == network))
 }
 
 pub(in crate::api) fn list(view: View<'_>, wanted: &Wanted) -> Vec<NetworkResource> {
@@ -199,11 +189,8 @@ pub(super) async fn remove(swarm: &dyn Manager, id: &str) -> Reply {
 
 /// There are tasks on it, none of which is to go on, and no service is.
 fn is_being_left(network: Id, state: &State) -> bool {
-    let mut services = state.services();
-    let is_wanted = services.any(|service| {
-        let networks = &service.spec.task.networks;
-        networks.iter().any(|it| it.target == network)
-    });
+    let found = state.network(network);
+    let is_wanted = found.is_none_or(|it| state.service_on(it).is_some());
     let mut tasks = state
         .tasks()
         .filter(|task| task.addresses.iter().any(|it| it.network == network))
@@ -218,7 +205,7 @@ pub(super) async fn prune(swarm: &dyn Manager, query: &Query) -> Reply {
         let networks = view.state.networks().filter(|network| {
             let spec = &network.spec;
             !spec.ingress
-                && !is_used(network.id, view.state)
+                && !view.state.is_used(network)
                 && wanted.matches(network.meta.created, &spec.labels)
         });
         let named = networks.map(|network| (network.id, network.spec.name.clone()));
