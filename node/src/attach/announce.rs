@@ -29,6 +29,9 @@ pub type Attachments = Arc<BTreeMap<AttachmentId, Attached>>;
 /// By what the engine calls the container's place on the network.
 type Known = BTreeMap<String, Called>;
 
+/// Gossip and the overlay do not know each other.
+const _: () = assert!(NO_SERVICE == gossip::facts::NO_SERVICE);
+
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// The engine may be busy with the container's start.
 const MAX_ASK_AGAIN: Duration = Duration::from_secs(10);
