@@ -7,17 +7,14 @@ use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
-use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 
 use super::fake::Fake;
 use super::networks::swarm_with_network;
-use super::{Answer, get};
+use super::{Answer, get, request, send_beside};
 use crate::api::backend::LocalState;
-use crate::api::{Engine, router};
 
 /// An engine with some networks, that remembers what it was asked.
 struct PlayedEngine {
@@ -87,20 +84,8 @@ impl PlayedEngine {
     }
 
     async fn ask(&self, fake: &Fake, method: &str, path: &str, body: &str) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .body(Body::from(body.to_owned()))
-            .unwrap();
-        let engine = Engine::new(self.dir.path().join("engine.sock"));
-        let service = TowerToHyperService::new(router(Arc::new(fake.clone()), engine));
-        let Ok(answer) = service.call(request).await;
-        let (head, body) = answer.into_parts();
-        Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: body.collect().await.unwrap().to_bytes().to_vec(),
-        }
+        let socket = self.dir.path().join("engine.sock");
+        send_beside(&socket, fake, request(method, path, body.to_owned())).await
     }
 
     /// What it was asked that changes something.

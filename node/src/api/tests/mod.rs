@@ -18,10 +18,11 @@ mod site;
 mod watch;
 mod wire;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{Method, Request};
+use axum::http::Request;
 use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -53,16 +54,21 @@ impl Answer {
 
 /// Asks the API over `fake`; no engine answers behind it.
 async fn ask(fake: &Fake, method: &str, path: &str, body: impl Into<Body>) -> Answer {
-    let request = Request::builder()
-        .method(Method::try_from(method).unwrap())
-        .uri(path)
-        .body(body.into())
-        .unwrap();
-    send(fake, request).await
+    send(fake, request(method, path, body)).await
+}
+
+fn request(method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path);
+    request.body(body.into()).unwrap()
 }
 
 async fn send(fake: &Fake, request: Request<Body>) -> Answer {
-    let engine = Engine::new("/nonexistent/docker.sock");
+    send_beside(Path::new("/nonexistent/docker.sock"), fake, request).await
+}
+
+/// Where the engine that has this socket is the node's.
+async fn send_beside(socket: &Path, fake: &Fake, request: Request<Body>) -> Answer {
+    let engine = Engine::new(socket);
     let router = super::router(Arc::new(fake.clone()), engine);
     let Ok(answer) = TowerToHyperService::new(router).call(request).await;
     let (head, body) = answer.into_parts();

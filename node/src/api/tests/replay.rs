@@ -13,21 +13,16 @@ mod compare;
 mod trace;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt;
-use hyper::service::Service;
-use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 
-use super::Answer;
 use super::fake::Fake;
-use crate::api::{Engine, router};
+use super::{Answer, request, send_beside};
 
 const DOCUMENT: &str = include_str!("../../../../docs/docker-compatibility.md");
 
@@ -68,20 +63,8 @@ impl Played {
             Value::Null => Body::empty(),
             body => Body::from(body.to_string()),
         };
-        let request = Request::builder()
-            .method(Method::try_from(method).unwrap())
-            .uri(path)
-            .body(body)
-            .unwrap();
-        let engine = Engine::new(self.dir.path().join("engine.sock"));
-        let service = TowerToHyperService::new(router(Arc::new(self.fake.clone()), engine));
-        let Ok(answer) = service.call(request).await;
-        let (head, body) = answer.into_parts();
-        Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: body.collect().await.unwrap().to_bytes().to_vec(),
-        }
+        let socket = self.dir.path().join("engine.sock");
+        send_beside(&socket, &self.fake, request(method, path, body)).await
     }
 
     async fn get(&self, path: &str) -> Value {
