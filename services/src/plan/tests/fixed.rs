@@ -6,7 +6,7 @@ use crate::command::Command;
 use crate::id::Id;
 use crate::object::{Task, TaskState};
 use crate::spec::ServiceSpec;
-use crate::testing::{SECOND, World, attach, set_image, web, with_subnet};
+use crate::testing::{SECOND, World, attach, scale, set_image, web, with_subnet};
 
 const ADDR: &str = "10.1.0.5";
 
@@ -32,12 +32,27 @@ fn addr_of(task: &Task) -> IpAddr {
     task.addresses[0].addrs[0].addr()
 }
 
-#[test]
-fn every_task_of_the_slot_has_the_address() {
-    let mut world = World::with_nodes(2);
+/// The network, and a service on it whose task has the address.
+fn with_web(nodes: usize) -> (World, Id, Id) {
+    let mut world = World::with_nodes(nodes);
     let net = small(&mut world);
     let web = world.create(on("web", net, Some(ADDR)));
     world.settle();
+    (world, net, web)
+}
+
+/// The task of the service, and its node, which dies.
+fn lost(world: &mut World, service: Id) -> (Task, Id) {
+    let lost = Task::clone(&world.running(service)[0]);
+    let node = lost.node.unwrap();
+    let host = world.state.node(node).unwrap().description.clone().unwrap();
+    world.kill_node(&host.hostname);
+    (lost, node)
+}
+
+#[test]
+fn every_task_of_the_slot_has_the_address() {
+    let (mut world, _, web) = with_web(2);
     let first = world.running(web)[0].clone();
     assert_eq!(addr_of(&first), addr(ADDR));
 
@@ -48,7 +63,7 @@ fn every_task_of_the_slot_has_the_address() {
     assert_eq!(addr_of(&second), addr(ADDR));
 
     world.fail(second.id);
-    world.run_for(crate::testing::SECOND * 10);
+    world.run_for(SECOND * 10);
     let third = world.running(web)[0].clone();
     assert_ne!(third.id, second.id);
     assert_eq!(addr_of(&third), addr(ADDR));
@@ -59,16 +74,16 @@ fn nobody_else_is_given_the_address_meanwhile() {
     let mut world = World::with_nodes(1);
     let net = small(&mut world);
     let mut spec = on("web", net, Some(ADDR));
-    crate::testing::scale(&mut spec, 0);
+    scale(&mut spec, 0);
     let web = world.create(spec);
     let mut others = on("others", net, None);
-    crate::testing::scale(&mut others, 9);
+    scale(&mut others, 9);
     let others = world.create(others);
     world.settle();
     let taken: Vec<IpAddr> = world.running(others).iter().map(|it| addr_of(it)).collect();
     assert_eq!(taken.len(), 2, "two are VIPs, one is kept: {taken:?}");
     assert!(!taken.contains(&addr(ADDR)));
-    world.update(web, |spec| crate::testing::scale(spec, 1));
+    world.update(web, |spec| scale(spec, 1));
     world.settle();
     assert_eq!(addr_of(&world.running(web)[0]), addr(ADDR));
 }
@@ -91,7 +106,7 @@ fn an_address_that_another_has_is_refused_with_its_owner() {
         let refusal = world.try_create(on("new", net, Some(said))).unwrap_err();
         assert!(refusal.message.contains(why), "{}", refusal.message);
     }
-    world.update(web, |spec| crate::testing::scale(spec, 0));
+    world.update(web, |spec| scale(spec, 0));
     world.settle();
     let refusal = world.try_create(on("new", net, Some(ADDR))).unwrap_err();
     assert!(
@@ -108,14 +123,8 @@ fn an_address_that_another_has_is_refused_with_its_owner() {
 
 #[test]
 fn a_lost_task_keeps_its_address_until_its_node_is_gone() {
-    let mut world = World::with_nodes(2);
-    let net = small(&mut world);
-    let web = world.create(on("web", net, Some(ADDR)));
-    world.settle();
-    let lost = world.running(web)[0].clone();
-    let node = lost.node.unwrap();
-    let host = world.state.node(node).unwrap().description.clone().unwrap();
-    world.kill_node(&host.hostname);
+    let (mut world, _, web) = with_web(2);
+    let (lost, node) = lost(&mut world, web);
     world.settle();
     let waits = world
         .live(web)
@@ -136,14 +145,8 @@ fn a_lost_task_keeps_its_address_until_its_node_is_gone() {
 
 #[test]
 fn an_address_is_free_when_its_lost_node_is_back_without_the_task() {
-    let mut world = World::with_nodes(2);
-    let net = small(&mut world);
-    let web = world.create(on("web", net, Some(ADDR)));
-    world.settle();
-    let lost = world.running(web)[0].clone();
-    let node = lost.node.unwrap();
-    let host = world.state.node(node).unwrap().description.clone().unwrap();
-    world.kill_node(&host.hostname);
+    let (mut world, _, web) = with_web(2);
+    let (lost, node) = lost(&mut world, web);
     world.run_for(SECOND * 25 * 3600);
     assert_eq!(
         world.state.task(lost.id).unwrap().status.state,
@@ -158,9 +161,7 @@ fn an_address_is_free_when_its_lost_node_is_back_without_the_task() {
 
 #[test]
 fn two_that_name_an_address_have_it_one_after_the_other() {
-    let mut world = World::with_nodes(1);
-    let net = small(&mut world);
-    let one = world.create(on("one", net, Some(ADDR)));
+    let (mut world, net, one) = with_web(1);
     let two = world.create(on("two", net, None));
     world.settle();
     // As an automatic rollback leaves it, which asks nobody.
