@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Variable>, (usize, String)> {
-        let home = |name: &str| (name == "HOME").then_some("/root");
+        let home = |name: &str| (name == "HOME").then_some("/home/eve");
         parse(text, home).map(|parsed| parsed.variables)
     }
 
@@ -227,10 +227,10 @@ mod tests {
             ("A: b", "A=b"),
             ("export A=1\r\n", "A=1"),
             ("A='$HOME \\' x' # y", "A=$HOME ' x"),
-            ("A=\"$HOME\\n\\\"x\\\"\"", "A=/root\n\"x\""),
+            ("A=\"$HOME\\n\\\"x\\\"\"", "A=/home/eve\n\"x\""),
             ("A=\"\\$HOME\"", "A=$HOME"),
             ("A='one\ntwo'", "A=one\ntwo"),
-            ("A=${HOME}/x", "A=/root/x"),
+            ("A=${HOME}/x", "A=/home/eve/x"),
             ("A=${NO:-d}", "A=d"),
             ("\u{feff}# c\n\n A=1", "A=1"),
         ] {
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(unset, [(3, "NO".to_owned())]);
         let later = read("A=1\nB=$A\nHOME=/x\nC=$HOME").unwrap();
         assert_eq!(later[1].1.as_deref(), Some("1"));
-        assert_eq!(later[3].1.as_deref(), Some("/root"));
+        assert_eq!(later[3].1.as_deref(), Some("/home/eve"));
     }
 
     #[test]
