@@ -104,6 +104,7 @@ impl Agent {
             seen,
             state,
             doubt: Arc::clone(&doubt),
+            look_every: super::devices::LOOK_EVERY,
         };
         let driver = Driver {
             tasks: record.map_or_else(Tasks::default, Tasks::restore),

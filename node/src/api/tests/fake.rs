@@ -47,6 +47,8 @@ pub struct Swarm {
     pub logs: BTreeMap<Id, Result<Vec<LogFrame>, String>>,
     /// What `logs` was asked.
     pub log_options: watch::Sender<Vec<LogOptions>>,
+    /// How often it was looked at.
+    pub reads: watch::Sender<u64>,
     pub members: Vec<Member>,
     /// What each node says of the overlay; those that are not here are silent.
     pub diagnoses: BTreeMap<Id, Diagnosis>,
@@ -76,6 +78,7 @@ impl Fake {
             },
             logs: BTreeMap::new(),
             log_options: watch::Sender::default(),
+            reads: watch::Sender::default(),
             members: Vec::new(),
             diagnoses: BTreeMap::new(),
             published: BTreeMap::new(),
@@ -332,7 +335,10 @@ impl Backend for Fake {
 
 impl Manager for Fake {
     fn read(&self, look: &mut dyn FnMut(View<'_>)) {
-        self.edit(|swarm| look(swarm.view()));
+        self.edit(|swarm| {
+            look(swarm.view());
+            swarm.reads.send_modify(|count| *count += 1);
+        });
     }
 
     fn propose(&self, command: Command) -> BoxFuture<'_, Result<Answer, ApiError>> {

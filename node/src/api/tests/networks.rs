@@ -1,7 +1,5 @@
 //! The swarm's networks: as Docker showed and refused them.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use serde_json::{Value, json};
 
@@ -173,10 +171,13 @@ async fn a_network_is_removed_with_the_last_task_that_leaves_it() {
     serve(&fake, &web()).await;
     let gone = ask(&fake, "DELETE", "/services/web", Body::empty()).await;
     assert_eq!(gone.status, 200);
+    let mut reads = fake.edit(|swarm| swarm.reads.subscribe());
+    let before = *reads.borrow();
     let asked = fake.clone();
     let removal =
         tokio::spawn(async move { ask(&asked, "DELETE", "/networks/ov1", Body::empty()).await });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // It looked for the network, at its tasks, and again.
+    reads.wait_for(|count| *count >= before + 3).await.unwrap();
     assert!(!removal.is_finished(), "its tasks have not stopped");
     fake.edit(|swarm| swarm.stop_unwanted());
     let removed = removal.await.unwrap();
