@@ -328,3 +328,53 @@ async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -
 fn unexpected_reply() -> RPCError<Types> {
     RPCError::Network(NetworkError::from_string("the reply is of another kind"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use certs::ClusterId;
+
+    use super::*;
+    use crate::Dial;
+
+    /// Connects to nobody.
+    #[derive(Default)]
+    struct Nobody {
+        dialled: AtomicUsize,
+    }
+
+    impl Dial for Nobody {
+        fn dial(
+            &self,
+            _: NodeId,
+            _: SocketAddr,
+        ) -> BoxFuture<'static, io::Result<quinn::Connection>> {
+            self.dialled.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { Err(io::ErrorKind::HostUnreachable.into()) })
+        }
+    }
+
+    /// As openraft does: otherwise it would ask without a pause, for as long as the
+    /// manager is away.
+    #[tokio::test]
+    async fn a_stream_that_is_asked_for_at_once_again_is_not_refused_before_it_is_tried() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = certs::seal::DataKey::generate().unwrap();
+        let dial = Arc::new(Nobody::default());
+        let mut client = Client {
+            network: Network {
+                peers: Arc::new(Peers::new(Arc::clone(&dial) as Arc<dyn crate::Dial>)),
+                snapshots: Snapshots::open(dir.path().into(), ClusterId::from(1), key).unwrap(),
+            },
+            id: NodeId::from(2),
+            addr: ([127, 0, 0, 1], 1).into(),
+        };
+        for asked in 1..=4 {
+            let option = RPCOption::new(Duration::from_secs(10));
+            let opened = client.stream_append(stream::empty(), option).await;
+            assert!(opened.is_err());
+            assert_eq!(dial.dialled.load(Ordering::Relaxed), asked);
+        }
+    }
+}
