@@ -5,8 +5,12 @@
 //! that a spec is shown again as it was written. Specs travel in records as
 //! JSON bytes, because users' specs grow with every release.
 
+mod cluster;
+mod container;
+mod endpoint;
 mod mode;
 mod mtu;
+mod network;
 mod own_network;
 mod platform;
 mod run;
@@ -16,15 +20,21 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
-use crate::file::FileReference;
 use crate::generic::Wanted;
 use crate::id::Id;
 use crate::registry::RegistryAuth;
+pub use cluster::{Availability, ClusterSpec, NodeSpec, Role};
+pub use container::{
+    BindOptions, ContainerSpec, DnsConfig, Driver, Healthcheck, LogDriver, Mount, MountKind,
+    TmpfsOptions, Ulimit, VolumeOptions,
+};
+pub(crate) use endpoint::same_host_ip;
+pub use endpoint::{EndpointMode, EndpointSpec, PortSpec, Protocol, PublishMode};
 pub use mode::Mode;
 pub use mtu::MTU_OPTION;
+pub use network::{IpamConfig, IpamSpec, NetworkSpec};
 pub use own_network::OwnNetwork;
 pub use platform::Platform;
 pub use run::{Device, GpuCount, GpuRequest, IpcMode, PidMode, RunOptions, SecurityOption};
@@ -194,129 +204,6 @@ impl TaskSpec {
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ContainerSpec {
-    pub image: String,
-    pub labels: Labels,
-    /// Replaces the image's entrypoint.
-    pub command: Vec<String>,
-    /// Replaces the image's command.
-    pub args: Vec<String>,
-    pub hostname: Option<String>,
-    /// `NAME=value`, or `NAME` to unset.
-    pub env: Vec<String>,
-    pub workdir: Option<String>,
-    pub user: Option<String>,
-    pub groups: Vec<String>,
-    pub tty: bool,
-    pub open_stdin: bool,
-    pub read_only: bool,
-    pub init: Option<bool>,
-    pub mounts: Vec<Mount>,
-    pub stop_signal: Option<String>,
-    pub stop_grace: Option<Duration>,
-    pub healthcheck: Option<Healthcheck>,
-    /// `IP host [alias…]`, as in `/etc/hosts`.
-    pub hosts: Vec<String>,
-    pub dns: Option<DnsConfig>,
-    pub sysctls: BTreeMap<String, String>,
-    pub cap_add: Vec<String>,
-    pub cap_drop: Vec<String>,
-    pub ulimits: Vec<Ulimit>,
-    pub oom_score_adj: Option<i64>,
-    /// Docker's `default`; kept as it was written, Linux has no other.
-    pub isolation: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub secrets: Vec<FileReference>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub configs: Vec<FileReference>,
-    #[serde(skip_serializing_if = "RunOptions::is_empty")]
-    pub run: RunOptions,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    pub kind: MountKind,
-    /// Empty for tmpfs and anonymous volumes.
-    pub source: String,
-    pub target: String,
-    pub read_only: bool,
-    pub consistency: Option<String>,
-    pub bind: Option<BindOptions>,
-    pub volume: Option<VolumeOptions>,
-    pub tmpfs: Option<TmpfsOptions>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MountKind {
-    Bind,
-    Volume,
-    Tmpfs,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BindOptions {
-    /// `private`, `rprivate`, `shared`, `rshared`, `slave` or `rslave`.
-    pub propagation: Option<String>,
-    pub non_recursive: bool,
-    pub create_mountpoint: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct VolumeOptions {
-    pub no_copy: bool,
-    pub subpath: Option<String>,
-    pub labels: Labels,
-    pub driver: Option<Driver>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TmpfsOptions {
-    pub size_bytes: Option<i64>,
-    pub mode: Option<u32>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Driver {
-    pub name: String,
-    pub options: BTreeMap<String, String>,
-}
-
-pub type LogDriver = Driver;
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Healthcheck {
-    /// Docker's form: `[]` inherit, `["NONE"]`, `["CMD", …]`, `["CMD-SHELL", …]`.
-    pub test: Vec<String>,
-    pub interval: Option<Duration>,
-    pub timeout: Option<Duration>,
-    pub start_period: Option<Duration>,
-    pub start_interval: Option<Duration>,
-    pub retries: Option<u32>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct DnsConfig {
-    pub nameservers: Vec<String>,
-    pub search: Vec<String>,
-    pub options: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ulimit {
-    pub name: String,
-    pub soft: i64,
-    pub hard: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
 pub struct Resources {
     pub limits: Option<ResourceAmounts>,
     /// Counted by the scheduler only.
@@ -394,194 +281,4 @@ pub struct UpdateConfig {
     /// 0.0–1.0 of the tasks to be updated.
     pub max_failure_ratio: f64,
     pub order: Option<UpdateOrder>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct EndpointSpec {
-    pub mode: Option<EndpointMode>,
-    pub ports: Vec<PortSpec>,
-    /// By network: the VIPs that the service shall have there, at most one of
-    /// each family. Where none is said, one is chosen.
-    pub addresses: BTreeMap<Id, Vec<IpAddr>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndpointMode {
-    #[default]
-    Vip,
-    /// Names resolve to the tasks; there is no VIP.
-    Dnsrr,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortSpec {
-    pub name: Option<String>,
-    pub protocol: Protocol,
-    pub target: u16,
-    /// Zero: one is picked, by the node in host mode, by the plan for ingress.
-    pub published: u16,
-    pub mode: PublishMode,
-    /// `None`: on all addresses of the node.
-    #[serde(default)]
-    pub host_ip: Option<IpAddr>,
-}
-
-impl PortSpec {
-    /// The plan picks its number.
-    pub(crate) fn is_picked(&self) -> bool {
-        self.mode == PublishMode::Ingress && self.published == 0
-    }
-
-    /// The same with that number.
-    pub(crate) fn with_published(&self, published: u16) -> Self {
-        Self {
-            published,
-            ..self.clone()
-        }
-    }
-
-    /// Whether a client could not tell which of both it reaches.
-    pub fn collides_with(&self, other: &Self) -> bool {
-        self.published != 0
-            && self.published == other.published
-            && self.protocol == other.protocol
-            && same_host_ip(self.host_ip, other.host_ip)
-    }
-}
-
-/// Whether some address of a host is meant by both.
-pub(crate) fn same_host_ip(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => {
-            let any = one.is_unspecified() || other.is_unspecified();
-            one == other || (any && one.is_ipv4() == other.is_ipv4())
-        }
-        _ => true,
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    #[default]
-    Tcp,
-    Udp,
-    Sctp,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PublishMode {
-    #[default]
-    Ingress,
-    Host,
-}
-
-/// A network over all nodes.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct NetworkSpec {
-    pub name: String,
-    pub labels: Labels,
-    /// `None`: `overlay`, the only one.
-    pub driver: Option<Driver>,
-    /// Its containers reach nothing but each other.
-    pub internal: bool,
-    /// Containers that are no tasks may join it.
-    pub attachable: bool,
-    /// Published ports go through it. There is at most one.
-    pub ingress: bool,
-    /// Dual stack: it has an IPv6 subnet beside its IPv4 one.
-    pub ipv6: bool,
-    pub ipam: IpamSpec,
-}
-
-/// What a user said of a network's addresses.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct IpamSpec {
-    /// `None`: `default`, the only one.
-    pub driver: Option<Driver>,
-    /// At most one of each family.
-    pub configs: Vec<IpamConfig>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct IpamConfig {
-    /// `None`: one is cut from the swarm's pools.
-    pub subnet: Option<IpNet>,
-    /// Where addresses are picked; those that users name may lie elsewhere.
-    pub ip_range: Option<IpNet>,
-    /// `None`: the subnet's first.
-    pub gateway: Option<IpAddr>,
-    /// By what they are for: addresses that are never given.
-    pub aux: BTreeMap<String, IpAddr>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Availability {
-    #[default]
-    Active,
-    /// No new tasks; what runs stays.
-    Pause,
-    /// No tasks at all.
-    Drain,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    Worker,
-    Manager,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeSpec {
-    pub name: Option<String>,
-    pub labels: Labels,
-    /// The role that the node should have; its certificate says which it has.
-    pub role: Role,
-    pub availability: Availability,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ClusterSpec {
-    pub labels: Labels,
-    /// Dead tasks kept per slot.
-    pub task_history: u64,
-    pub certificate_lifetime: Duration,
-    /// Shown to Docker's clients; swarmlet detects silence by itself.
-    pub heartbeat: Duration,
-    pub snapshot_interval: u64,
-    /// What the subnets of networks are cut from. Set when the swarm is made.
-    pub address_pools: Vec<IpNet>,
-    /// Prefix length of such a subnet.
-    pub subnet_size: u8,
-    /// UDP, on every node.
-    pub data_path_port: u16,
-}
-
-impl Default for ClusterSpec {
-    fn default() -> Self {
-        Self {
-            labels: Labels::new(),
-            task_history: defaults::TASK_HISTORY,
-            certificate_lifetime: defaults::CERTIFICATE_LIFETIME,
-            heartbeat: Duration::from_secs(5),
-            snapshot_interval: 10_000,
-            address_pools: vec![default_pool()],
-            subnet_size: defaults::SUBNET_SIZE,
-            data_path_port: defaults::DATA_PATH_PORT,
-        }
-    }
-}
-
-fn default_pool() -> IpNet {
-    let (addr, prefix) = defaults::ADDRESS_POOL;
-    IpNet::V4(Ipv4Net::new_assert(addr, prefix))
 }
