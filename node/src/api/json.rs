@@ -6,6 +6,8 @@
 //! known keys in their one spelling, nulls left out. What users name
 //! themselves (labels, options, sysctls) is left as it is.
 
+mod syntax;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -76,7 +78,7 @@ pub fn decode<T: DeserializeOwned>(body: &[u8], go_type: &str) -> Result<T, ApiE
         ));
     }
     let value: Value = serde_json::from_slice(body)
-        .map_err(|error| ApiError::bad_request(format!("invalid JSON: {error}")))?;
+        .map_err(|error| ApiError::bad_request(syntax::refusal(&error, body)))?;
     if !value.is_object() && !value.is_null() {
         return Err(ApiError::bad_request(format!(
             "json: cannot unmarshal {} into Go value of type {go_type}",

@@ -28,6 +28,7 @@ mod swarm;
 mod versions;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -37,6 +38,8 @@ use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
+use tokio::time::timeout;
 
 use backend::{Backend, Lead, Manager};
 use engine::{Engine, Facts};
@@ -50,6 +53,8 @@ pub use serve::serve;
 
 /// Bytes of a request's JSON. What is for the engine has no limit of ours.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
+/// For a client to send a request's JSON.
+const BODY_WITHIN: Duration = Duration::from_secs(60);
 
 /// What the local socket answers.
 fn router(backend: Arc<dyn Backend>, engine: Engine) -> Router {
@@ -168,16 +173,24 @@ async fn swarm_answer(
     swarm::answer(manager, route, call).await
 }
 
+/// What says that it is too large is refused before any of it is read.
 async fn read(body: Body) -> Result<Bytes, ApiError> {
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the request's body is larger than {MAX_BODY} bytes"),
+    let too_large = || {
+        let text = format!("the request's body is larger than {MAX_BODY} bytes");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+    };
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(too_large());
+    }
+    let body = Limited::new(body, MAX_BODY).collect();
+    match timeout(BODY_WITHIN, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(ApiError::bad_request("invalid JSON: unexpected EOF")),
+        Err(_) => Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the request's body did not come within {BODY_WITHIN:?}"),
         )),
-        Err(error) => Err(ApiError::bad_request(format!(
-            "the request's body ended early: {error}"
-        ))),
     }
 }
 

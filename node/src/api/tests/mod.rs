@@ -5,6 +5,7 @@ mod doctor;
 mod events;
 mod fake;
 mod files;
+mod hostile;
 mod large;
 mod logs;
 mod merged;
