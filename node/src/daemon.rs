@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +29,10 @@ use crate::swarm::Swarm;
 use crate::worker::TaskFiles;
 
 const SOCKET: &str = "swarmlet.sock";
+/// Whose members may use the engine. As with Docker, those on a manager thereby
+/// rule the swarm.
+const GROUP: &str = "docker";
+const GROUPS: &str = "/etc/group";
 
 pub async fn run(args: DaemonArgs) -> anyhow::Result<()> {
     allow_open_files();
@@ -106,7 +110,7 @@ fn engine_socket(host: &str) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The API socket, for root and the engine's own group.
+/// The API socket: for root, and for the group that may use the engine.
 async fn listen(run_dir: &Path) -> anyhow::Result<UnixListener> {
     fs::create_dir_all(run_dir)
         .with_context(|| format!("cannot create the run directory {}", run_dir.display()))?;
@@ -122,6 +126,31 @@ async fn listen(run_dir: &Path) -> anyhow::Result<UnixListener> {
     }
     let listener = UnixListener::bind(&path)
         .with_context(|| format!("cannot listen on {}", path.display()))?;
+    let groups = fs::read_to_string(GROUPS).unwrap_or_default();
+    if let Some(group) = group_id(&groups, GROUP) {
+        chown(&path, None, Some(group))
+            .with_context(|| format!("cannot give {} to the group {GROUP}", path.display()))?;
+    }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o660))?;
     Ok(listener)
+}
+
+/// Of a group in the text of group(5).
+fn group_id(groups: &str, name: &str) -> Option<u32> {
+    let mut lines = groups.lines().map(|line| line.split(':'));
+    let mut group = lines.find_map(|mut fields| (fields.next()? == name).then_some(fields))?;
+    group.nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_found_by_its_whole_name() {
+        let groups = "root:x:0:\ndocker-users:x:7:\n# docker:x:8:\ndocker:x:998:carol,dave\n";
+        assert_eq!(group_id(groups, "docker"), Some(998));
+        assert_eq!(group_id(groups, "carol"), None);
+        assert_eq!(group_id("docker:x:many:", "docker"), None);
+    }
 }

@@ -60,7 +60,7 @@ impl CliError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoDaemon { .. } => "start it with: swarmlet daemon, or swarmlet init / join",
-            Self::Forbidden { .. } => "run the command as root",
+            Self::Forbidden { .. } => "run the command as root, or as a member of the group docker",
             Self::Daemon { message, .. } => return daemon_hint(message).map(Into::into),
             Self::Several(errors) => return errors.iter().find_map(Self::hint),
             _ => return None,
