@@ -1,6 +1,7 @@
 //! The API's two questions, answered by the node: what it is ([`Swarm`]), and,
 //! where it leads, what the swarm is ([`Manager`]).
 
+mod refused;
 mod site;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use base64::Engine;
 use bytes::Bytes;
@@ -25,15 +25,15 @@ use crate::api::backend::{
 };
 use crate::api::convert;
 use crate::api::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
-use crate::api::error::{ApiError, texts};
+use crate::api::error::ApiError;
+use crate::api::kept::{Kept, Revision};
 use crate::api::not_a_manager;
 use crate::doctor::{Diagnosis, ask};
-use crate::forward::{self, ForwardError, Route};
-use crate::join::JoinError;
+use crate::forward::{self, Route};
 use crate::manager::events::Event;
-use crate::manager::{Manager, ProposeError, node_id, node_key};
+use crate::manager::{Manager, node_id, node_key};
 use crate::runtime::LogOptions;
-use crate::swarm::{InitOptions, JoinOptions, Phase, Swarm, SwarmError};
+use crate::swarm::{InitOptions, JoinOptions, Phase, Swarm};
 use crate::{address, clock, logs, routes};
 
 /// A member that has answered the leader within this time is reachable.
@@ -217,15 +217,6 @@ impl Swarm {
     }
 }
 
-impl From<ForwardError> for ApiError {
-    fn from(error: ForwardError) -> Self {
-        match error {
-            ForwardError::NoLeader => ApiError::internal(texts::NO_LEADER),
-            ForwardError::Unknown(_) => ApiError::internal(error.to_string()),
-        }
-    }
-}
-
 fn resolve(advertise: Advertise) -> Result<SocketAddr, ApiError> {
     let ip = match advertise.host {
         AdvertiseHost::Ip(ip) => ip,
@@ -245,34 +236,6 @@ async fn look_up(remotes: &[String]) -> Result<Vec<SocketAddr>, ApiError> {
         addrs.extend(found);
     }
     Ok(addrs)
-}
-
-impl From<SwarmError> for ApiError {
-    fn from(error: SwarmError) -> Self {
-        let status = match &error {
-            SwarmError::AlreadyMember
-            | SwarmError::Waiting
-            | SwarmError::NotFound(_)
-            | SwarmError::NotMember
-            | SwarmError::Needed(_)
-            | SwarmError::Join(JoinError::Unreachable(_)) => StatusCode::SERVICE_UNAVAILABLE,
-            SwarmError::Invalid(_) | SwarmError::Leftover(_) => StatusCode::BAD_REQUEST,
-            SwarmError::Join(_) | SwarmError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        ApiError::new(status, error.to_string())
-    }
-}
-
-impl From<ProposeError> for ApiError {
-    fn from(error: ProposeError) -> Self {
-        match error {
-            ProposeError::Refused(refusal) => refusal.into(),
-            ProposeError::Raft(raft::ProposeError::NoLeader(_)) => {
-                ApiError::internal(texts::NO_LEADER)
-            }
-            error => ApiError::internal(error.to_string()),
-        }
-    }
 }
 
 impl Manager {
@@ -334,6 +297,15 @@ fn authority(state: &State) -> TlsInfo {
 impl backend::Manager for Manager {
     fn read(&self, look: &mut dyn FnMut(View<'_>)) {
         self.view(look);
+    }
+
+    fn kept(&self) -> Option<(&Kept, Revision)> {
+        let revision = Revision {
+            managers: self.managers(),
+            applied: self.raft.read(|machine| machine.changes),
+            seen: self.observer.revision(),
+        };
+        Some((&self.kept, revision))
     }
 
     fn propose(&self, command: Command) -> BoxFuture<'_, Result<Answer, ApiError>> {

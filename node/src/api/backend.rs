@@ -23,6 +23,7 @@ use services::{Answer, Command, Id, Observed, State, Taken};
 
 use super::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
 use super::error::ApiError;
+use super::kept::{Kept, Revision};
 use crate::doctor::Diagnosis;
 use crate::manager::events::Event;
 use crate::runtime::{LogFrame, LogOptions};
@@ -105,6 +106,10 @@ impl fmt::Debug for Lead {
 pub trait Manager: Send + Sync + 'static {
     /// Calls `look` once; it must not come back here.
     fn read(&self, look: &mut dyn FnMut(View<'_>));
+
+    /// Answers that were given already, and what answers are made of now; `None`
+    /// where none are kept.
+    fn kept(&self) -> Option<(&Kept, Revision)>;
 
     /// Returns when the command was applied here.
     fn propose(&self, command: Command) -> BoxFuture<'_, Result<Answer, ApiError>>;

@@ -17,6 +17,7 @@ mod engine;
 pub mod error;
 mod events;
 pub mod json;
+pub mod kept;
 mod local;
 mod networks;
 mod proxy;
@@ -164,13 +165,31 @@ async fn swarm_answer(
     head: &Parts,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let call = Call {
-        version,
-        query: Query::of(&head.uri)?,
-        headers: head.headers.clone(),
-        body,
+    let call = || -> Result<Call, ApiError> {
+        Ok(Call {
+            version,
+            query: Query::of(&head.uri)?,
+            headers: head.headers.clone(),
+            body,
+        })
     };
-    swarm::answer(manager, route, call).await
+    let Some((_, before)) = manager.kept().filter(|_| kept::may_keep(route)) else {
+        return swarm::answer(manager, route, call()?).await;
+    };
+    let question = head.uri.to_string();
+    let found = |manager: &dyn Manager| manager.kept()?.0.find(&question, &before);
+    if let Some(found) = found(&*manager) {
+        return Ok(kept::answer(found));
+    }
+    let answered = swarm::answer(Arc::clone(&manager), route, call()?).await?;
+    let bytes = kept::bytes(answered).await?;
+    // What was seen on the way must be what it is called.
+    if let Some((kept, after)) = manager.kept()
+        && after == before
+    {
+        kept.keep(&question, after, bytes.clone());
+    }
+    Ok(kept::answer(bytes))
 }
 
 /// What says that it is too large is refused before any of it is read.

@@ -13,10 +13,13 @@ pub struct Machine {
     pub state: State,
     /// What the last commands did; not a part of the state.
     pub happened: Recent<Happened>,
+    /// How often the state may have changed; not a part of it.
+    pub changes: u64,
 }
 
 impl StateMachine for Machine {
     fn apply(&mut self, index: u64, command: &[u8]) -> Vec<u8> {
+        self.changes += 1;
         let applied = match codec::decode_proposal(command) {
             Ok(proposal) => self.state.apply_and_tell(index, &proposal),
             // Every manager of this release fails alike, so they stay equal.
@@ -38,6 +41,7 @@ impl StateMachine for Machine {
     }
 
     fn restore(&mut self, snapshot: &mut dyn io::Read) -> io::Result<()> {
+        self.changes += 1;
         self.state = codec::read_snapshot(snapshot).map_err(io::Error::other)?;
         Ok(())
     }

@@ -25,6 +25,7 @@ use services::spec::Role;
 use services::{Answer, Command, Id, Proposal, Refusal};
 use tokio::time::timeout;
 
+use crate::api::kept::Kept;
 use crate::attach::Pace;
 use crate::clock;
 use crate::control::Control;
@@ -50,6 +51,8 @@ pub struct Manager {
     pub doctor: Arc<dyn Diagnose>,
     /// At which nodes may ask for addresses of users' containers.
     pub attach_pace: Pace,
+    /// While this manager leads.
+    pub kept: Kept,
 }
 
 /// Why a command has no answer.

@@ -49,7 +49,13 @@ impl Observer {
 
     /// This node was elected for `term`: nobody has been heard yet.
     pub fn elected(&self, term: u64, now: Moment) {
-        *lock(&self.inner) = Inner::new(now);
+        let mut inner = lock(&self.inner);
+        let tracker = inner.tracker.succeeded(now);
+        *inner = Inner {
+            tracker,
+            ..Inner::new(now)
+        };
+        drop(inner);
         self.term.send_replace(term);
     }
 
@@ -154,6 +160,11 @@ impl Observer {
 
     pub fn read<R>(&self, look: impl FnOnce(&Observed) -> R) -> R {
         look(lock(&self.inner).tracker.observed())
+    }
+
+    /// Goes up with every change of what [`read`](Self::read) shows.
+    pub fn revision(&self) -> u64 {
+        lock(&self.inner).tracker.revision()
     }
 
     /// Whose health changed since this was asked last.

@@ -47,6 +47,8 @@ pub struct Tracker {
     /// alone is at fault.
     absent: BTreeMap<Id, Moment>,
     observed: Observed,
+    /// How often `observed` changed.
+    revision: u64,
     /// Not taken yet.
     changes: Vec<Change>,
 }
@@ -102,8 +104,22 @@ impl Tracker {
             rumours: BTreeMap::new(),
             absent: BTreeMap::new(),
             observed: Observed::default(),
+            revision: 0,
             changes: Vec::new(),
         }
+    }
+
+    /// What begins anew after this one, with an election at `now`.
+    pub fn succeeded(&self, now: Moment) -> Self {
+        Self {
+            revision: self.revision + 1,
+            ..Self::new(now)
+        }
+    }
+
+    /// Goes up with every change of [`observed`](Self::observed).
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     pub fn observed(&self) -> &Observed {
@@ -155,6 +171,7 @@ impl Tracker {
         };
         if self.observed.tasks.get(&task).is_none_or(newer) {
             self.observed.tasks.insert(task, status);
+            self.revision += 1;
         }
     }
 
@@ -170,8 +187,12 @@ impl Tracker {
         self.nodes.retain(|id, _| nodes.contains(id));
         self.rumours.retain(|id, _| nodes.contains(id));
         self.absent.retain(|id, _| nodes.contains(id));
+        let known = (self.observed.nodes.len(), self.observed.tasks.len());
         self.observed.nodes.retain(|id, _| nodes.contains(id));
         self.observed.tasks.retain(|id, _| is_task(*id));
+        if known != (self.observed.nodes.len(), self.observed.tasks.len()) {
+            self.revision += 1;
+        }
 
         let mut next: Option<Moment> = None;
         let credible = self.credible(nodes);
@@ -211,6 +232,7 @@ impl Tracker {
         });
         let seen = NodeObserved { health, since };
         self.observed.nodes.insert(node, seen);
+        self.revision += 1;
     }
 
     /// What changed since this was asked last.

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api;
 use crate::attach;
 use crate::clock;
 use crate::control::Control;
@@ -349,6 +350,7 @@ impl Membership {
             control: Arc::clone(&self.control),
             doctor: Arc::clone(&self.doctor),
             attach_pace: attach::Pace::default(),
+            kept: api::kept::Kept::default(),
         });
         let stop = self.stop.child_token();
         for task in [

@@ -15,8 +15,7 @@ use services::happened::Happened;
 use services::object::{Cluster, ClusterCa, JoinTokens, Meta, NodeDescription};
 use services::spec::{Labels, NodeSpec, Platform, ResourceAmounts, Role};
 use services::{
-    Answer, Command, Id, NodeHealth, NodeObserved, Observed, Proposal, State, Taken, Timestamp,
-    plan,
+    Answer, Command, Id, NodeHealth, Observed, Proposal, State, Taken, Timestamp, plan,
 };
 use tokio::sync::watch;
 
@@ -26,6 +25,7 @@ use crate::api::backend::{
 };
 use crate::api::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
 use crate::api::error::{ApiError, texts};
+use crate::api::kept::{Kept, Revision};
 use crate::api::not_a_manager;
 use crate::doctor::Diagnosis;
 use crate::manager::events::{Event, Events};
@@ -35,7 +35,7 @@ use crate::runtime::{LogFrame, LogOptions};
 pub const TRUST_ROOT: &str = "-----BEGIN CERTIFICATE-----";
 
 #[derive(Clone)]
-pub struct Fake(Arc<Mutex<Swarm>>);
+pub struct Fake(Arc<Mutex<Swarm>>, Option<Arc<Kept>>);
 
 pub struct Swarm {
     pub local: LocalState,
@@ -66,7 +66,7 @@ pub struct Swarm {
 
 impl Fake {
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Swarm {
+        let swarm = Swarm {
             local: LocalState::Inactive,
             state: State::default(),
             observed: Observed::default(),
@@ -89,7 +89,13 @@ impl Fake {
             deposed: false,
             index: 0,
             ids: 0,
-        })))
+        };
+        Self(Arc::new(Mutex::new(swarm)), None)
+    }
+
+    /// Keeps answers; what is seen must not change from now on.
+    pub fn keeping(self) -> Self {
+        Self(self.0, Some(Arc::default()))
     }
 
     /// A swarm of one manager, which is ready.
@@ -190,29 +196,6 @@ impl Swarm {
         .unwrap();
         self.see(id, NodeHealth::Ready);
         id
-    }
-
-    /// What the engine of the one node has.
-    pub fn describe_plugins(&mut self, plugins: &[(String, String)]) {
-        let node = self.state.nodes().next().unwrap();
-        let (id, addr) = (node.id, node.addr);
-        let description = NodeDescription {
-            plugins: plugins.to_vec(),
-            ..node.description.clone().unwrap()
-        };
-        self.apply(Command::DescribeNode {
-            id,
-            description,
-            addr,
-        })
-        .unwrap();
-    }
-
-    pub fn see(&mut self, node: Id, health: NodeHealth) {
-        let since = Timestamp::default();
-        self.observed
-            .nodes
-            .insert(node, NodeObserved { health, since });
     }
 
     /// Plans until there is nothing to plan.
@@ -339,6 +322,15 @@ impl Manager for Fake {
             look(swarm.view());
             swarm.reads.send_modify(|count| *count += 1);
         });
+    }
+
+    fn kept(&self) -> Option<(&Kept, Revision)> {
+        let revision = self.edit(|swarm| Revision {
+            applied: swarm.index,
+            seen: 0,
+            managers: swarm.managers.clone(),
+        });
+        Some((self.1.as_deref()?, revision))
     }
 
     fn propose(&self, command: Command) -> BoxFuture<'_, Result<Answer, ApiError>> {

@@ -15,7 +15,7 @@ const NODES: u8 = 100;
 const SERVICES: usize = 100;
 const REPLICAS: usize = 100;
 
-async fn large() -> Fake {
+pub(super) async fn large() -> Fake {
     let fake = Fake::active();
     fake.edit(|swarm| {
         for number in 1..NODES {

@@ -17,6 +17,7 @@ mod replay;
 mod routes;
 mod site;
 mod watch;
+mod watching;
 mod wire;
 
 use std::path::Path;

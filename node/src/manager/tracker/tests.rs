@@ -281,3 +281,30 @@ fn what_left_the_state_is_forgotten() {
     assert!(tracker.nodes.is_empty() && tracker.rumours.is_empty());
     assert_eq!(tracker.absence(NODE, at(9)), None);
 }
+
+#[test]
+fn every_change_of_what_is_seen_counts_and_nothing_else() {
+    let mut tracker = Tracker::new(at(0));
+    let mut known = tracker.revision();
+    let mut changed = |tracker: &Tracker| {
+        let before = std::mem::replace(&mut known, tracker.revision());
+        before != tracker.revision()
+    };
+    settle(&mut tracker, at(1));
+    assert!(changed(&tracker), "it is unknown");
+    tracker.heard(NODE, at(2));
+    tracker.engine(NODE, None);
+    tracker.told_all(NODE);
+    assert!(!changed(&tracker), "that is not settled yet");
+    settle(&mut tracker, at(2));
+    assert!(changed(&tracker), "it is ready");
+    tracker.task(TASK, status(TaskState::Running, at(3)));
+    assert!(changed(&tracker), "its task runs");
+    tracker.heard(NODE, at(3));
+    tracker.task(TASK, status(TaskState::Running, at(2)));
+    settle(&mut tracker, at(3));
+    assert!(!changed(&tracker), "all of that was known");
+    tracker.settle(&BTreeSet::from([NODE]), |_| false, at(4), Timestamp(4));
+    assert!(changed(&tracker), "its task is gone");
+    assert!(changed(&tracker.succeeded(at(5))), "another term");
+}

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use services::object::{ContainerStatus, PublishedPort, TaskState, TaskStatus, UpdateState};
-use services::{Id, Timestamp};
+use services::object::{
+    ContainerStatus, NodeDescription, PublishedPort, TaskState, TaskStatus, UpdateState,
+};
+use services::{Command, Id, NodeHealth, NodeObserved, Timestamp};
 
 use super::Swarm;
 
@@ -11,6 +13,29 @@ use super::Swarm;
 const MANY: usize = 200;
 
 impl Swarm {
+    pub fn see(&mut self, node: Id, health: NodeHealth) {
+        let since = Timestamp::default();
+        self.observed
+            .nodes
+            .insert(node, NodeObserved { health, since });
+    }
+
+    /// What the engine of the one node has.
+    pub fn describe_plugins(&mut self, plugins: &[(String, String)]) {
+        let node = self.state.nodes().next().unwrap();
+        let (id, addr) = (node.id, node.addr);
+        let description = NodeDescription {
+            plugins: plugins.to_vec(),
+            ..node.description.clone().unwrap()
+        };
+        self.apply(Command::DescribeNode {
+            id,
+            description,
+            addr,
+        })
+        .unwrap();
+    }
+
     /// Every task that is on a node runs.
     pub fn run_all(&mut self) {
         self.plan();
