@@ -16,6 +16,7 @@ mod registry;
 mod replay;
 mod routes;
 mod site;
+mod traefik;
 mod watch;
 mod watching;
 mod wire;
