@@ -4,12 +4,15 @@
 //! what the field does, and waits for conditions, never for times. To add one,
 //! write a function in a file here and name it in [`ALL`].
 
+mod again;
 mod cli;
 mod clients;
+mod discovery;
 mod disks;
 mod driver;
 mod failures;
 mod formation;
+mod hostile;
 mod hosts;
 mod idle;
 pub mod kit;
@@ -82,6 +85,10 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "bad_input_is_refused_and_changes_nothing",
         run: refusals::bad_input_is_refused_and_changes_nothing,
+    },
+    Scenario {
+        name: "hostile_clients_harm_nobody",
+        run: hostile::hostile_clients_harm_nobody,
     },
     Scenario {
         name: "a_data_directory_of_another_swarm_is_refused",
@@ -180,6 +187,10 @@ pub const ALL: &[Scenario] = &[
         run: cli::commands_print_what_docker_prints,
     },
     Scenario {
+        name: "fifty_swarms_in_a_row_leave_nothing",
+        run: again::fifty_swarms_in_a_row_leave_nothing,
+    },
+    Scenario {
         name: "init_and_join_start_a_daemon_where_none_runs",
         run: cli::init_and_join_start_a_daemon_where_none_runs,
     },
@@ -190,6 +201,10 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "docker_py_drives_a_swarm",
         run: clients::docker_py_drives_a_swarm,
+    },
+    Scenario {
+        name: "prometheus_discovers_services_tasks_and_nodes",
+        run: discovery::prometheus_discovers_services_tasks_and_nodes,
     },
     Scenario {
         name: "a_private_image_is_pulled_with_the_credentials_of_its_service",
