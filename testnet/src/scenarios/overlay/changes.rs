@@ -28,16 +28,21 @@ pub fn an_update_under_load_drops_no_request(context: &Context) -> Result<()> {
             swarmlet(ask, "service update --env-add VERSION=2 web")
         })
     })?;
-    claim("an update that starts the new tasks first", || {
+    claim("an update of ten that starts the new tasks first", || {
+        swarmlet(ask, "service scale web=10")?;
+        let old = swarm.settled(ask, "web", 10)?;
         unnoticed(&swarm, &client, || {
             let line = "service update --update-order start-first --env-add VERSION=3 web";
             swarmlet(ask, line)
-        })
+        })?;
+        let new = swarm.settled(ask, "web", 10)?;
+        ensure!(new.iter().all(|task| !old.contains(task)), "{new:#?}");
+        Ok(())
     })?;
     claim("more tasks, and fewer again", || {
         unnoticed(&swarm, &client, || {
-            swarmlet(ask, "service scale web=6")?;
-            swarm.settled(ask, "web", 6)?;
+            swarmlet(ask, "service scale web=12")?;
+            swarm.settled(ask, "web", 12)?;
             swarmlet(ask, "service scale web=2")?;
             swarm.settled(ask, "web", 2)?;
             Ok(())
