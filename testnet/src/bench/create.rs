@@ -100,7 +100,7 @@ impl Create {
         println!("until the asker is told that all run, and until the last one started.");
         let mut phases = vec![self.phase(&field, Way::Swarmlet)?];
         if !self.no_swarm_mode {
-            field.change_to_swarm_mode()?;
+            field.engines.change_to_swarm_mode()?;
             phases.push(self.phase(&field, Way::SwarmMode)?);
         }
         let ratio = phases[0].ratio.told;
@@ -258,23 +258,6 @@ impl Field {
             Way::SwarmMode => self.engines.first(),
             Way::DockerRun | Way::Swarmlet => Ok(&self.swarmlet),
         }
-    }
-
-    /// Takes swarmlet off the hosts and makes their engines a swarm of three
-    /// managers, as swarmlet's was.
-    fn change_to_swarm_mode(&self) -> Result<()> {
-        for host in self.engines.hosts() {
-            host.daemon().stop(Duration::from_secs(30))?;
-        }
-        let (first, others) = self.engines.hosts().split_first().context("no hosts")?;
-        let address = first.ip().to_string();
-        first.ok(&["docker", "swarm", "init", "--advertise-addr", &address])?;
-        let token = first.ok(&["docker", "swarm", "join-token", "-q", "manager"])?;
-        let remote = format!("{address}:2377");
-        for host in others {
-            host.ok(&["docker", "swarm", "join", "--token", token.trim(), &remote])?;
-        }
-        Ok(())
     }
 }
 

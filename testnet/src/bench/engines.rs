@@ -14,14 +14,28 @@ use serde::Deserialize;
 use serde_json::Value;
 use swarmlet_testnet::{Host, over_unix, wait_for};
 
-const ENGINE_SOCKET: &str = "/run/docker.sock";
-const SWARMLET_SOCKET: &str = "/run/swarmlet/swarmlet.sock";
+pub const ENGINE_SOCKET: &str = "/run/docker.sock";
+pub const SWARMLET_SOCKET: &str = "/run/swarmlet/swarmlet.sock";
 const EMPTY: Duration = Duration::from_secs(180);
 const QUIET: Duration = Duration::from_secs(30);
 
 /// What every container of a benchmark is.
 pub const IMAGE: &str = "busybox";
 pub const ARGS: [&str; 2] = ["sleep", "1000"];
+
+/// A service of `replicas` containers called `name`.
+pub fn spec(name: &str, replicas: usize) -> Value {
+    serde_json::json!({
+        "Name": name,
+        "TaskTemplate": { "ContainerSpec": {
+            "Image": IMAGE,
+            "Args": ARGS,
+            // Only tidying up is faster for it: sleep ignores SIGTERM.
+            "StopGracePeriod": 1_000_000_000,
+        } },
+        "Mode": { "Replicated": { "Replicas": replicas } },
+    })
+}
 
 /// A socket that speaks the Engine API.
 #[derive(Debug, Clone)]
@@ -63,16 +77,11 @@ impl Api {
 
     /// Creates a service of `replicas` containers called `name`.
     pub fn create_service(&self, name: &str, replicas: usize) -> Result<()> {
-        let spec = serde_json::json!({
-            "Name": name,
-            "TaskTemplate": { "ContainerSpec": {
-                "Image": IMAGE,
-                "Args": ARGS,
-                // Only tidying up is faster for it: sleep ignores SIGTERM.
-                "StopGracePeriod": 1_000_000_000,
-            } },
-            "Mode": { "Replicated": { "Replicas": replicas } },
-        });
+        self.create(&spec(name, replicas))
+    }
+
+    /// Creates a service, of a spec as [`spec`] makes them.
+    pub fn create(&self, spec: &Value) -> Result<()> {
         self.ask("POST", "/services/create", &spec.to_string())?;
         Ok(())
     }
@@ -228,6 +237,23 @@ impl Engines {
             })
         })?;
         self.await_empty()
+    }
+
+    /// Takes swarmlet off the hosts and makes their engines a swarm of managers,
+    /// as swarmlet's was.
+    pub fn change_to_swarm_mode(&self) -> Result<()> {
+        for host in &self.hosts {
+            host.daemon().stop(Duration::from_secs(30))?;
+        }
+        let (first, others) = self.hosts.split_first().context("no hosts")?;
+        let address = first.ip().to_string();
+        first.ok(&["docker", "swarm", "init", "--advertise-addr", &address])?;
+        let token = first.ok(&["docker", "swarm", "join-token", "-q", "manager"])?;
+        let remote = format!("{address}:2377");
+        for host in others {
+            host.ok(&["docker", "swarm", "join", "--token", token.trim(), &remote])?;
+        }
+        Ok(())
     }
 
     /// Waits until no engine has a container.

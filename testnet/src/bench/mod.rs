@@ -13,6 +13,7 @@ mod gossip;
 mod idle;
 mod overlay;
 mod starve;
+mod update;
 mod usage;
 
 use anyhow::Result;
@@ -31,6 +32,8 @@ pub const DEFAULT_NAME: &str = "bench";
 pub enum Bench {
     /// Time until many containers run: docker run, swarmlet, Docker's swarm mode
     Create(create::Create),
+    /// Time of a forced update: swarmlet and Docker's swarm mode
+    Update(update::Update),
     /// Disk writes, CPU and memory of a swarm that has nothing to do
     Idle(Idle),
     /// Time until a lost device is known to be lost and its tasks run elsewhere
@@ -47,6 +50,7 @@ pub enum Bench {
 pub fn run(name: &str, bench: &Bench) -> Result<()> {
     let hosts = match bench {
         Bench::Create(_) => create::HOSTS,
+        Bench::Update(_) => update::HOSTS,
         Bench::Idle(_) => Idle::HOSTS,
         Bench::Detect(detect) => usize::try_from(detect.hosts)?,
         Bench::Starve(starve) => usize::try_from(starve.hosts)?,
@@ -74,6 +78,7 @@ pub fn run(name: &str, bench: &Bench) -> Result<()> {
         let net = Testnet::up(&artifacts, &options).map_err(anyhow::Error::from);
         guard.finish(net.and_then(|net| match bench {
             Bench::Create(create) => create.run(&net),
+            Bench::Update(update) => update.run(&net),
             Bench::Idle(idle) => idle.run(&net),
             Bench::Detect(detect) => detect.run(&net),
             Bench::Starve(starve) => starve.run(&net),
