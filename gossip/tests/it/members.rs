@@ -93,7 +93,12 @@ async fn a_removed_one_disappears_and_does_not_come_back() {
     devices[0]
         .gossip
         .hint(removed, vec![devices[2].port.addr()]);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    devices[2]
+        .until("the others lost", |members| {
+            let lives = |member: &&Member| member.liveness == Liveness::Alive;
+            members.iter().filter(lives).all(|it| it.id == removed)
+        })
+        .await;
     for device in &devices[..2] {
         assert_eq!(device.sees(removed), None);
         device.until_all_live(2).await;
