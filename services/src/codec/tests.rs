@@ -15,8 +15,8 @@ use crate::object::{
 };
 use crate::observed::NodeHealth;
 use crate::spec::{
-    Availability, ClusterSpec, IpcMode, Mode, NodeSpec, PidMode, Protocol, Role, RunOptions,
-    ServiceSpec,
+    Availability, ClusterSpec, IpcMode, Mode, NodeSpec, OwnNetwork, PidMode, Protocol, Role,
+    RunOptions, ServiceSpec,
 };
 use crate::state::State;
 use crate::testing::{
@@ -242,7 +242,10 @@ fn a_task_in_a_snapshot_keeps_its_generic_resources() {
 fn the_words_for_run_options_stay_as_they_are() {
     let mut spec = ServiceSpec::default();
     let plain = serde_json::to_string(&spec).unwrap();
-    assert!(!plain.contains("\"run\""), "as releases before wrote it");
+    for word in ["\"run\"", "\"own_network\""] {
+        assert!(!plain.contains(word), "as releases before wrote it");
+    }
+    spec.task.own_network = Some(OwnNetwork::Host);
     spec.task.container.run = RunOptions {
         devices: vec!["/dev/a:/dev/b:r".parse().unwrap()],
         gpus: Some("all".parse().unwrap()),
@@ -254,12 +257,13 @@ fn the_words_for_run_options_stay_as_they_are() {
         shm_size: Some(1),
         pid: Some(PidMode::Host),
         ipc: Some(IpcMode::None),
-        platform: None,
+        platform: Some("linux/arm/v7".parse().unwrap()),
     };
     spec.task.generic = [("gpu".to_owned(), 1)].into();
     let json = serde_json::to_string(&spec).unwrap();
     for words in [
-        r#""run":{"devices":[{"on_host":"/dev/a","in_container":"/dev/b","permissions":"r"}],"gpus":{"driver":"","count":"all","capabilities":["gpu"],"options":{}},"privileged":true,"security":[{"engine":"no-new-privileges"},"unconfined_paths"],"shm_size":1,"pid":"host","ipc":"none"}"#,
+        r#""run":{"devices":[{"on_host":"/dev/a","in_container":"/dev/b","permissions":"r"}],"gpus":{"driver":"","count":"all","capabilities":["gpu"],"options":{}},"privileged":true,"security":[{"engine":"no-new-privileges"},"unconfined_paths"],"shm_size":1,"pid":"host","ipc":"none","platform":{"architecture":"arm/v7","os":"linux"}}"#,
+        r#""own_network":"host""#,
         r#""generic":{"gpu":1}"#,
     ] {
         assert!(json.contains(words), "{words} in {json}");

@@ -46,6 +46,9 @@ pub fn tasks_get_what_docker_run_can_ask_for(context: &Context) -> Result<()> {
     claim("generic resources are given once", || {
         generic(&swarm, h1, swarm.host(3))
     })?;
+    claim("a task is placed and made for its platform", || {
+        for_platform(&swarm, h1)
+    })?;
     claim("a task is on its node's own network", || {
         on_own_network(&swarm, h1)
     })?;
@@ -138,6 +141,25 @@ fn addressed(swarm: &Swarm, h1: &Host) -> Result<()> {
     })?;
     let why = "it is for a service with one replica";
     refused(h1, "service scale plc=2", why)
+}
+
+fn for_platform(swarm: &Swarm, h1: &Host) -> Result<()> {
+    let own = match std::env::consts::ARCH {
+        "x86_64" => "linux/amd64",
+        "aarch64" => "linux/arm64",
+        other => bail!("which platform is {other}?"),
+    };
+    let create = "service create --detach --stop-grace-period 1s";
+    swarmlet(h1, &format!("{create} --name near --platform {own} whoami"))?;
+    swarm.inside(h1, "near", 1)?;
+    let line = format!("{create} --name far --platform linux/s390x whoami");
+    swarmlet(h1, &line)?;
+    soon("the reason", || {
+        let tasks = swarmlet(h1, "service ps --no-trunc far")?;
+        let why = "unsupported platform on 3 nodes: the service is for linux/s390x";
+        ensure!(tasks.contains(why), "{tasks}");
+        Ok(())
+    })
 }
 
 fn on_own_network(swarm: &Swarm, h1: &Host) -> Result<()> {
