@@ -45,17 +45,7 @@ pub(crate) struct Engine<S: StateMachine> {
 impl<S: StateMachine> Engine<S> {
     pub async fn start(parts: &Parts<S>) -> Result<Self, OpenError> {
         let openraft_config = parts.config.to_openraft()?;
-        let settings = Settings {
-            dir: parts.config.dir.clone(),
-            cluster: parts.config.cluster,
-            node: parts.config.me.id,
-            key: parts.config.data_key.clone(),
-            disk: Arc::clone(&parts.disk),
-            segment_bytes: SEGMENT_BYTES,
-        };
-        let (log, writer) = tokio::task::spawn_blocking(move || LogStore::open(&settings))
-            .await
-            .map_err(|error| OpenError::Start(error.to_string()))??;
+        let (log, writer) = open_log(parts).await?;
         let network = Network {
             peers: Arc::clone(&parts.peers),
             snapshots: parts.snapshots.clone(),
@@ -70,8 +60,7 @@ impl<S: StateMachine> Engine<S> {
                 writer: Mutex::new(Some(writer)),
             }),
             Err(error) => {
-                log.close().await;
-                join(writer).await;
+                close_log(&log, writer).await;
                 Err(OpenError::Start(error.to_string()))
             }
         }
@@ -119,6 +108,26 @@ impl<S: StateMachine> Engine<S> {
         let error = state.err()?;
         Some(self.log.fault().unwrap_or_else(|| error.to_string()))
     }
+}
+
+pub(crate) async fn open_log<S>(parts: &Parts<S>) -> Result<(LogStore, JoinHandle<()>), OpenError> {
+    let settings = Settings {
+        dir: parts.config.dir.clone(),
+        cluster: parts.config.cluster,
+        node: parts.config.me.id,
+        key: parts.config.data_key.clone(),
+        disk: Arc::clone(&parts.disk),
+        segment_bytes: SEGMENT_BYTES,
+    };
+    tokio::task::spawn_blocking(move || LogStore::open(&settings))
+        .await
+        .map_err(|error| OpenError::Start(error.to_string()))?
+}
+
+/// Waits until all that was accepted is written.
+pub(crate) async fn close_log(log: &LogStore, writer: JoinHandle<()>) {
+    log.close().await;
+    join(writer).await;
 }
 
 async fn join(writer: JoinHandle<()>) {

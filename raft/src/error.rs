@@ -18,6 +18,12 @@ pub enum OpenError {
         /// The directory.
         path: PathBuf,
     },
+    /// [`Raft::take_over`](crate::Raft::take_over) found nothing to go on with.
+    #[error("{} holds nothing of the cluster yet", path.display())]
+    NoLog {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The directory belongs to another cluster.
     #[error("{} belongs to cluster {found}, not to {expected}", path.display())]
     OtherCluster {

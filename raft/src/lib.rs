@@ -9,7 +9,8 @@
 //! consensus is openraft's; its types stop at this door, because they still
 //! change. Inside, `log` and `snapshot` are the files, `net` is what managers
 //! say to each other, `engine` joins them to openraft, `supervisor` keeps it
-//! running, `pace` keeps it quiet, `forward` finds the leader, and `leader` is what it does when asked.
+//! running, `pace` keeps it quiet, `forward` finds the leader, `leader` is what it
+//! does when asked, and `takeover` goes on with one member of those there were.
 
 mod codec;
 mod config;
@@ -26,6 +27,7 @@ mod raft;
 mod snapshot;
 mod status;
 mod supervisor;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod types;

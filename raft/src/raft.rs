@@ -34,6 +34,7 @@ use crate::{
     snapshot::Snapshots,
     status::{self, Progress, Status},
     supervisor::{Current, Supervisor, current},
+    takeover,
     types::{Addr, Blob, Id},
 };
 
@@ -142,6 +143,38 @@ impl<S: StateMachine> Raft<S> {
         state: S,
         disk: Arc<dyn Disk>,
     ) -> Result<Self, OpenError> {
+        Self::begin(Self::parts(config, dial, state, disk).await?).await
+    }
+
+    /// Continues from the directory as the only member of the group, whoever
+    /// was one before: for when the majority of the voters is lost for good.
+    ///
+    /// All that this node holds is kept, and is agreed on from then on: also
+    /// what it had received last and nobody had acknowledged. What it had not
+    /// received is lost. A former member that comes back must not be let into
+    /// the group; it may only be added like a new one, in an empty directory.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NoLog`] if this node had not received anything yet;
+    /// otherwise as [`open`](Self::open).
+    pub async fn take_over(
+        config: Config,
+        dial: Arc<dyn Dial>,
+        state: S,
+    ) -> Result<Self, OpenError> {
+        let parts = Self::parts(config, dial, state, Arc::new(OsDisk)).await?;
+        takeover::take_over(&parts).await?;
+        Self::begin(parts).await
+    }
+
+    /// Checks what is on the disk.
+    async fn parts(
+        config: Config,
+        dial: Arc<dyn Dial>,
+        state: S,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Parts<S>, OpenError> {
         let (dir, cluster, key) = (
             config.dir.join("snapshot"),
             config.cluster,
@@ -155,13 +188,17 @@ impl<S: StateMachine> Raft<S> {
         let snapshots = tokio::task::spawn_blocking(opening)
             .await
             .map_err(|error| OpenError::Start(error.to_string()))??;
-        let parts = Arc::new(Parts {
+        Ok(Parts {
             config,
             shared: Shared::new(state),
             snapshots,
             peers: Arc::new(Peers::new(dial)),
             disk,
-        });
+        })
+    }
+
+    async fn begin(parts: Parts<S>) -> Result<Self, OpenError> {
+        let parts = Arc::new(parts);
         let engine = Engine::start(&parts).await?;
         let (sender, status) = watch::channel(Status::of(&engine.metrics(), false));
         let current = Arc::new(Current::new(Some(Arc::new(engine))));

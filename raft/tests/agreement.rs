@@ -477,3 +477,59 @@ async fn a_manager_that_was_shut_down_says_so() {
     assert_eq!(raft.propose(vec![1]).await, Err(ProposeError::ShutDown));
     assert_eq!(raft.watch().borrow().role, Role::Stopped);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_three_goes_on_alone_with_all_it_holds_and_takes_new_members() {
+    let mut group = Group::new(4);
+    for number in 0..3 {
+        match number {
+            0 => group.create(0).await,
+            _ => {
+                group.open(number).await;
+                let me = group.hosts[number].me;
+                group.hosts[0].raft().add_learner(me).await.unwrap();
+                group.hosts[0].raft().promote(me.id).await.unwrap();
+            }
+        }
+    }
+    for command in 0..20 {
+        let raft = group.hosts[0].raft();
+        raft.propose(vec![command]).await.unwrap();
+    }
+    group.converge(20).await;
+    for number in 0..3 {
+        group.stop(number).await;
+    }
+
+    // Not the one that led.
+    group.take_over(2).await.unwrap();
+    let me = group.hosts[2].id();
+    let alone =
+        |status: &raft::Status| status.leader == Some(me) && status.members.keys().eq([&me]);
+    group.hosts[2].until("itself alone", alone).await;
+    let applied = group.hosts[2].raft().propose(vec![20]).await.unwrap();
+    assert_eq!(number(&applied.answer), Some(20));
+
+    group.stop(2).await;
+    group.open(2).await;
+    group.hosts[2].until("itself alone again", alone).await;
+    group.open(3).await;
+    let new = group.hosts[3].me;
+    group.hosts[2].raft().add_learner(new).await.unwrap();
+    group.hosts[2].raft().promote(new.id).await.unwrap();
+    group.converge(21).await;
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_that_received_nothing_yet_cannot_go_on_alone() {
+    let mut group = Group::new(1);
+    let refused = group.take_over(0).await;
+    assert!(
+        matches!(refused, Err(OpenError::NoLog { .. })),
+        "{refused:?}"
+    );
+    // Nothing was begun: it can still be added to a group.
+    group.create(0).await;
+    group.stop_all().await;
+}

@@ -210,6 +210,13 @@ impl Group {
         Raft::open(config, dialer, Journal::default()).await
     }
 
+    pub async fn take_over(&mut self, number: usize) -> Result<(), OpenError> {
+        let (config, dialer) = (self.config(number), self.dialer(number));
+        let raft = Raft::take_over(config, dialer, Journal::default()).await?;
+        self.accept(number, raft);
+        Ok(())
+    }
+
     pub fn config(&self, number: usize) -> Config {
         let host = &self.hosts[number];
         let mut config = Config::new(host.dir.clone(), host.me, self.cluster, host.key.clone());
