@@ -109,11 +109,10 @@ impl Backend for Swarm {
 
     fn init(&self, request: InitRequest) -> BoxFuture<'_, Result<Id, ApiError>> {
         async move {
-            if request.force_new_cluster {
-                return Err(ApiError::unimplemented(
-                    "--force-new-cluster is not there yet: a swarm that has lost its quorum needs \
-                     its managers back",
-                ));
+            // As Docker does: where there is no swarm yet, a new one begins.
+            if request.force_new_cluster && matches!(self.phase(), Phase::Active(_)) {
+                let advertise = request.advertise.map(resolve).transpose()?;
+                return Ok(Swarm::take_over(self, advertise).await?);
             }
             let options = InitOptions {
                 listen: request.listen,

@@ -7,6 +7,7 @@
 mod found;
 mod join;
 mod leave;
+mod take_over;
 mod up;
 
 use std::net::SocketAddr;
@@ -23,7 +24,7 @@ use crate::control::CONTROL_PORT;
 use crate::disk::{DataDir, NodeFile};
 use crate::join::JoinError;
 use crate::manager::node_key;
-use crate::membership::{Membership, Start};
+use crate::membership::{Group, Membership, Start};
 use crate::network;
 use crate::runtime::Runtime;
 use crate::site::Progress;
@@ -104,6 +105,24 @@ pub enum SwarmError {
     Waiting,
     #[error("This node is not part of a swarm")]
     NotMember,
+    #[error(
+        "This node is not a swarm manager: only a manager holds what a new cluster could begin \
+         with."
+    )]
+    NotManager,
+    /// Of another manager, by name.
+    #[error(
+        "The managers of this swarm agree, and {leader} leads them: --force-new-cluster is for a \
+         swarm that has lost most of its managers. Use \"swarmlet node demote\" for those that \
+         are to be none."
+    )]
+    Agreed { leader: String },
+    /// Other managers, by name.
+    #[error(
+        "The other managers must be gone before one goes on alone, and these are in reach: \
+         {names}. Use \"swarmlet leave --force\" on them, and join them again afterwards."
+    )]
+    InReach { names: String },
     #[error("{0}")]
     Invalid(String),
     /// The swarm of a token is not on this LAN.
@@ -159,7 +178,7 @@ impl Swarm {
         let _changing = self.0.changing.lock().await;
         self.announce();
         let pending = self.pending();
-        match self.resumed().await {
+        match self.resumed(Group::Resume).await {
             Ok(Some(membership)) => self.enter(Phase::Active(membership)),
             Ok(None) => {
                 self.enter(Phase::Inactive);
@@ -174,7 +193,7 @@ impl Swarm {
         }
     }
 
-    async fn resumed(&self) -> anyhow::Result<Option<Arc<Membership>>> {
+    async fn resumed(&self, group: Group) -> anyhow::Result<Option<Arc<Membership>>> {
         let data = &self.0.data;
         let Some(identity) = Identity::load(&data.identity())? else {
             return Ok(None);
@@ -185,7 +204,7 @@ impl Swarm {
             follows: false,
             managers: Vec::new(),
         });
-        self.start(identity, node, false).await.map(Some)
+        self.start(identity, node, group).await.map(Some)
     }
 
     /// Ends the daemon's part; the containers go on.
@@ -205,7 +224,7 @@ impl Swarm {
         &self,
         identity: Identity,
         node: NodeFile,
-        found: bool,
+        group: Group,
     ) -> anyhow::Result<Arc<Membership>> {
         let runtime = (self.0.engine)(node_key(identity.node_id()));
         Membership::start(Start {
@@ -217,7 +236,7 @@ impl Swarm {
             files: self.0.files.clone(),
             lan: Arc::clone(&self.0.lan),
             network: self.0.network.clone(),
-            found,
+            group,
         })
         .await
     }

@@ -24,6 +24,9 @@ impl From<SwarmError> for ApiError {
             | SwarmError::Waiting
             | SwarmError::NotFound(_)
             | SwarmError::NotMember
+            | SwarmError::NotManager
+            | SwarmError::Agreed { .. }
+            | SwarmError::InReach { .. }
             | SwarmError::Needed(_)
             | SwarmError::Join(JoinError::Unreachable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             SwarmError::Invalid(_) | SwarmError::Leftover(_) => StatusCode::BAD_REQUEST,

@@ -94,8 +94,18 @@ pub struct Start {
     pub lan: Arc<dyn Lan>,
     /// `None`: without an overlay, which needs the rights of root.
     pub network: Option<network::Config>,
-    /// Found a new swarm: a Raft group of this node alone.
-    pub found: bool,
+    pub group: Group,
+}
+
+/// How a manager begins its part in the Raft group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Of a new swarm, and alone.
+    Found,
+    /// As the disk says, or waiting to be added.
+    Resume,
+    /// Alone with what the disk holds: the others are lost.
+    TakeOver,
 }
 
 impl Membership {
@@ -109,7 +119,7 @@ impl Membership {
             files,
             lan,
             network,
-            found,
+            group,
         } = start;
         let me = identity.node_id();
         let role = identity.role();
@@ -178,7 +188,7 @@ impl Membership {
             tasks: TaskTracker::new(),
         });
         if role == Role::Manager
-            && let Err(error) = membership.open_manager(found).await
+            && let Err(error) = membership.open_manager(group).await
         {
             membership.stop().await;
             return Err(error);
@@ -320,7 +330,7 @@ impl Membership {
         });
     }
 
-    async fn open_manager(self: &Arc<Self>, found: bool) -> anyhow::Result<()> {
+    async fn open_manager(self: &Arc<Self>, group: Group) -> anyhow::Result<()> {
         let config = raft::Config::new(
             self.data.raft(),
             Member {
@@ -334,10 +344,10 @@ impl Membership {
             control: Arc::clone(&self.control),
             news: self.news.clone(),
         });
-        let raft = if found {
-            Raft::create(config, dial, Machine::default()).await?
-        } else {
-            Raft::open(config, dial, Machine::default()).await?
+        let raft = match group {
+            Group::Found => Raft::create(config, dial, Machine::default()).await?,
+            Group::Resume => Raft::open(config, dial, Machine::default()).await?,
+            Group::TakeOver => Raft::take_over(config, dial, Machine::default()).await?,
         };
         let manager = Arc::new(Manager {
             me: self.me,
@@ -439,7 +449,7 @@ impl Membership {
         );
         self.install(certificate)?;
         match role {
-            Role::Manager => self.open_manager(false).await?,
+            Role::Manager => self.open_manager(Group::Resume).await?,
             Role::Worker => {
                 self.close_manager().await;
                 std::fs::remove_dir_all(self.data.raft())

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::{InitOptions, Phase, Swarm, SwarmError, advertised, follows};
 use crate::disk::NodeFile;
 use crate::manager::node_key;
-use crate::membership::Membership;
+use crate::membership::{Group, Membership};
 use crate::site::decide::FOUND_WITHIN;
 
 /// What there is to found a swarm with.
@@ -71,7 +71,7 @@ impl Swarm {
         let (mut cluster, identity) = new_cluster(founder.key, founder.spec)?;
         cluster.site = founder.site;
         self.save(&identity, &founder.file)?;
-        let membership = self.start(identity, founder.file, true).await?;
+        let membership = self.start(identity, founder.file, Group::Found).await?;
         let agreed = timeout(
             FOUND_WITHIN,
             first_objects(&membership, cluster, founder.node, addr),

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{JoinOptions, Phase, Swarm, SwarmError, follows};
 use crate::disk::NodeFile;
 use crate::join::{self, Applicant, Grant, JoinError};
+use crate::membership::Group;
 use crate::site::form::with_port;
 use crate::site::progress::Through;
 
@@ -54,7 +55,7 @@ impl Swarm {
     ) -> anyhow::Result<()> {
         let joined = async {
             self.save(identity, &node)?;
-            self.start(identity.clone(), node, false).await
+            self.start(identity.clone(), node, Group::Resume).await
         };
         match joined.await {
             Ok(membership) => {

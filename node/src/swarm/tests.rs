@@ -20,6 +20,7 @@ use crate::site::lan::Deaf;
 mod attaching;
 mod directory;
 mod failures;
+mod take_over;
 
 const IMAGE: &str = "busybox:latest";
 const SOON: Duration = Duration::from_secs(60);

@@ -28,6 +28,7 @@ mod refusals;
 mod rollout;
 mod secrets;
 mod stacks;
+mod take_over;
 
 use anyhow::Result;
 
@@ -69,6 +70,10 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "a_lost_node_is_noticed_and_its_tasks_are_replaced",
         run: losses::a_lost_node_is_noticed_and_its_tasks_are_replaced,
+    },
+    Scenario {
+        name: "one_manager_takes_over_when_the_others_are_lost",
+        run: take_over::one_manager_takes_over_when_the_others_are_lost,
     },
     Scenario {
         name: "devices_form_a_swarm_without_addresses",

@@ -96,6 +96,10 @@ pub struct InitArgs {
     /// 49151 (0: 4789)
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub data_path_port: u16,
+    /// On a manager of a swarm that has lost most of its managers for good: go
+    /// on with this one alone
+    #[arg(long)]
+    pub force_new_cluster: bool,
     #[command(flatten)]
     pub start: StartFlags,
 }

@@ -125,6 +125,7 @@ fn init_request(args: &InitArgs) -> InitRequest {
             .collect(),
         subnet_size: args.default_addr_pool_mask_length.into(),
         data_path_port: args.data_path_port.into(),
+        force_new_cluster: args.force_new_cluster,
         spec: SwarmSpec {
             name: "default".into(),
             labels: managers.into_iter().collect(),

@@ -7,7 +7,7 @@ use super::*;
 
 impl Node {
     /// Ends the node without a word.
-    async fn power_off(&self) {
+    pub(super) async fn power_off(&self) {
         self.membership().stop().await;
     }
 
@@ -25,7 +25,7 @@ impl Node {
         member.is_some_and(|member| member.voter)
     }
 
-    fn believes_dead(&self, node: Id) -> bool {
+    pub(super) fn believes_dead(&self, node: Id) -> bool {
         let member = self
             .membership()
             .gossip
@@ -33,7 +33,7 @@ impl Node {
         member.is_some_and(|member| matches!(member.liveness, Liveness::Dead { .. }))
     }
 
-    fn believes_alive(&self, nodes: &[&Node]) -> bool {
+    pub(super) fn believes_alive(&self, nodes: &[&Node]) -> bool {
         let gossip = self.membership().gossip.clone();
         nodes.iter().all(|node| {
             let member = gossip.member(node.membership().me);
