@@ -18,7 +18,7 @@ use crate::{
     engine::Engine,
     machine::StateMachine,
     net::message::{AppliedV1, ChangeV1, RefusalV1, Reply, Request},
-    types::{Addr, Blob, Id, Membership, Types},
+    types::{Addr, Blob, Id, Membership, Types, is_voter},
 };
 
 /// A learner this close behind the end of the log may get a vote.
@@ -91,7 +91,8 @@ impl<S: StateMachine> Engine<S> {
 
     async fn promote(&self, id: Id) -> Answer<()> {
         let membership = self.membership();
-        if membership.voter_ids().any(|voter| voter == id) {
+        // What a leader began before it was lost is finished.
+        if is_voter(&membership, id) {
             return Ok(());
         }
         if membership.get_node(&id).is_none() {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use certs::NodeId;
 use openraft::{RaftMetrics, ServerState, metrics};
 
-use crate::types::{Addr, Id, Types};
+use crate::types::{Addr, Id, Types, is_voter};
 
 /// What this node knows of its group. Local, so it may be out of date.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,8 @@ pub enum Role {
 pub struct MemberStatus {
     /// Where it listens.
     pub addr: SocketAddr,
-    /// Whether it has a vote; otherwise it is a learner.
+    /// Whether it has a vote; otherwise it is a learner, or on its way to a vote or
+    /// away from it.
     pub voter: bool,
 }
 
@@ -76,9 +77,8 @@ impl Status {
     /// `silent` if the leader, or its majority, was not heard for long.
     pub(crate) fn of(metrics: &RaftMetrics<Types>, silent: bool) -> Self {
         let membership = metrics.membership_config.membership();
-        let voters: Vec<Id> = membership.voter_ids().collect();
         let member = |(id, addr): (&Id, &Addr)| {
-            let (addr, voter) = (addr.0, voters.contains(id));
+            let (addr, voter) = (addr.0, is_voter(membership, *id));
             (id.0, MemberStatus { addr, voter })
         };
         Self {

@@ -86,6 +86,14 @@ impl From<u64> for Id {
     }
 }
 
+/// Whether the list gives the member a vote that counts. While one list takes the
+/// place of another, both decide, and who is in one of them may be the vote that
+/// the other lacks.
+pub(crate) fn is_voter(membership: &Membership, id: Id) -> bool {
+    let lists = membership.get_joint_config();
+    !lists.is_empty() && lists.iter().all(|voters| voters.contains(&id))
+}
+
 /// Where a member was last known to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Addr(pub SocketAddr);
@@ -146,5 +154,28 @@ impl<'de> Deserialize<'de> for Blob {
         }
 
         deserializer.deserialize_byte_buf(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    #[test]
+    fn who_is_in_one_list_of_two_has_no_vote_that_counts() {
+        let list = |ids: &[u64]| ids.iter().map(|id| Id::from(*id)).collect::<BTreeSet<_>>();
+        let nodes: BTreeMap<Id, Addr> = (1..=4).map(|id| (Id::from(id), Addr::default())).collect();
+        let votes = |lists: Vec<BTreeSet<Id>>| -> Vec<bool> {
+            let membership = Membership::new(lists, nodes.clone()).unwrap();
+            let ids = (1..=4).map(Id::from);
+            ids.map(|id| is_voter(&membership, id)).collect()
+        };
+        assert_eq!(votes(vec![list(&[1, 2])]), [true, true, false, false]);
+        let growing = vec![list(&[1, 2]), list(&[1, 2, 3])];
+        assert_eq!(votes(growing), [true, true, false, false]);
+        let shrinking = vec![list(&[1, 2, 3]), list(&[1, 2])];
+        assert_eq!(votes(shrinking), [true, true, false, false]);
     }
 }
