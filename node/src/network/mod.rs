@@ -32,6 +32,7 @@ use overlay::plugin::{self, Attach, Plugin};
 use services::Id;
 use services::assignment::AssignedNetwork;
 use services::directory::Directory;
+use services::object::PublishedPort;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -268,6 +269,11 @@ impl Links for Network {
 
     fn fault(&self, network: &AssignedNetwork) -> Option<String> {
         lock(&self.shared.faults).of(network)
+    }
+
+    fn ports_at(&self, addr: IpAddr) -> Vec<PublishedPort> {
+        let ports = self.published().remove(&addr).unwrap_or_default();
+        ports.iter().map(view::published_port).collect()
     }
 
     fn has_driver(&self) -> bool {

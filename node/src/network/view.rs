@@ -17,6 +17,7 @@ use services::directory::{
     Directory, DirectoryAttachment, DirectoryNetwork, DirectoryPort, DirectoryService,
     OutdatedPorts,
 };
+use services::object::PublishedPort;
 use services::spec::Protocol;
 
 /// All that a view is made of.
@@ -203,6 +204,20 @@ fn port(port: &DirectoryPort) -> plain::Port {
         },
         published: port.published,
         target: port.target,
+        host_ip: port.host_ip,
+    }
+}
+
+/// The other way.
+pub fn published_port(port: &plain::Port) -> PublishedPort {
+    PublishedPort {
+        protocol: match port.protocol {
+            plain::Protocol::Tcp => Protocol::Tcp,
+            plain::Protocol::Udp => Protocol::Udp,
+            plain::Protocol::Sctp => Protocol::Sctp,
+        },
+        target: port.target,
+        published: port.published,
         host_ip: port.host_ip,
     }
 }

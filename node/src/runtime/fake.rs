@@ -374,6 +374,7 @@ impl State {
             pid: 0,
             started: None,
             ports: Vec::new(),
+            addrs: Vec::new(),
         };
         let task = assignment.task;
         let networks = self.connect(&assignment.networks);

@@ -16,6 +16,7 @@ pub mod fake;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -199,6 +200,8 @@ pub struct Container {
     pub started: Option<Timestamp>,
     /// The ports that the engine opened for it on the host.
     pub ports: Vec<PublishedPort>,
+    /// On its networks, while it runs.
+    pub addrs: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

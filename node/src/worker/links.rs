@@ -13,6 +13,7 @@ use gossip::facts::Endpoint;
 use overlay::dns::resolv::Wanted;
 use services::Id;
 use services::assignment::AssignedNetwork;
+use services::object::PublishedPort;
 
 /// Networks and their addresses that containers of this node may be given.
 pub type Expected = BTreeSet<(Id, IpAddr)>;
@@ -41,6 +42,9 @@ pub trait Links: Debug + Send + Sync + 'static {
     /// addresses; for people. `None`: all is well.
     fn fault(&self, network: &AssignedNetwork) -> Option<String>;
 
+    /// The ports of this host that lead to the container at this address.
+    fn ports_at(&self, addr: IpAddr) -> Vec<PublishedPort>;
+
     /// Whether what the engine asks of the network driver is answered. It waits
     /// for long for one that is not there.
     fn has_driver(&self) -> bool;
@@ -59,6 +63,10 @@ impl Links for Unlinked {
 
     fn fault(&self, _: &AssignedNetwork) -> Option<String> {
         Some("this node runs without the overlay".to_owned())
+    }
+
+    fn ports_at(&self, _: IpAddr) -> Vec<PublishedPort> {
+        Vec::new()
     }
 
     fn has_driver(&self) -> bool {
@@ -84,6 +92,7 @@ pub mod fake {
         pub endpoints: Endpoints,
         pub resolvers: Resolvers,
         pub fault: Option<String>,
+        pub ports: BTreeMap<IpAddr, PublishedPort>,
         /// All that was ever announced.
         pub heard: Vec<Endpoints>,
     }
@@ -95,6 +104,10 @@ pub mod fake {
 
         pub fn break_with(&self, fault: &str) {
             self.lock().fault = Some(fault.to_owned());
+        }
+
+        pub fn open(&self, addr: IpAddr, port: PublishedPort) {
+            self.lock().ports.insert(addr, port);
         }
 
         pub fn mend(&self) {
@@ -127,6 +140,11 @@ pub mod fake {
 
         fn fault(&self, _: &AssignedNetwork) -> Option<String> {
             self.lock().fault.clone()
+        }
+
+        fn ports_at(&self, addr: IpAddr) -> Vec<PublishedPort> {
+            let told = self.lock();
+            told.ports.get(&addr).cloned().into_iter().collect()
         }
 
         fn has_driver(&self) -> bool {

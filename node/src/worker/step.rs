@@ -55,18 +55,18 @@ pub(super) async fn perform(tools: &Tools, step: Step, cancel: &CancellationToke
             Err(error) => Done::Failed(error),
         },
         Step::Start(container, assignment) => match start(tools, &container, assignment).await {
-            Ok(()) => inspect(runtime, &container).await,
+            Ok(()) => inspect(tools, &container).await,
             Err(error) => Done::Failed(error),
         },
         Step::Stop(container, grace) => match runtime.stop(&container, grace).await {
-            Ok(()) | Err(RuntimeError::ContainerMissing(_)) => inspect(runtime, &container).await,
+            Ok(()) | Err(RuntimeError::ContainerMissing(_)) => inspect(tools, &container).await,
             Err(error) => Done::Failed(error),
         },
         Step::Remove(container) => match runtime.remove(&container).await {
             Ok(()) => Done::Removed,
             Err(error) => Done::Failed(error),
         },
-        Step::Inspect(container) => inspect(runtime, &container).await,
+        Step::Inspect(container) => inspect(tools, &container).await,
     }
 }
 
@@ -116,11 +116,22 @@ fn refused(error: impl ToString) -> RuntimeError {
     RuntimeError::Refused(error.to_string())
 }
 
-async fn inspect(runtime: &dyn Runtime, container: &str) -> Done {
-    runtime
-        .inspect(container)
-        .await
-        .map_or_else(Done::Failed, Done::Seen)
+async fn inspect(tools: &Tools, container: &str) -> Done {
+    match tools.runtime.inspect(container).await {
+        Ok(found) => Done::Seen(found.map(|found| with_ports(found, &*tools.links))),
+        Err(error) => Done::Failed(error),
+    }
+}
+
+/// The engine does not know which ports the overlay has picked for it.
+fn with_ports(mut container: Container, links: &dyn Links) -> Container {
+    let addrs = container.addrs.iter();
+    for port in addrs.flat_map(|addr| links.ports_at(*addr)) {
+        if !container.ports.contains(&port) {
+            container.ports.push(port);
+        }
+    }
+    container
 }
 
 /// An image that is present is not pulled: asking for the container is the one
@@ -163,12 +174,15 @@ async fn prepare(tools: &Tools, assignment: Assignment, cancel: &CancellationTok
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::path::Path;
 
-    use services::object::TaskState;
+    use services::object::{PublishedPort, TaskState};
     use services::registry::RegistryAuth;
+    use services::spec::Protocol;
 
     use super::*;
+    use crate::runtime::Phase;
     use crate::runtime::fake::{Call, FakeRuntime, Kind};
     use crate::worker::links::fake::FakeLinks;
 
@@ -200,6 +214,31 @@ mod tests {
 
     async fn run(runtime: &FakeRuntime, step: Step) -> Done {
         perform(&tools(runtime), step, &CancellationToken::new()).await
+    }
+
+    #[test]
+    fn ports_that_the_overlay_picked_are_told_once() {
+        let port = |published| PublishedPort {
+            protocol: Protocol::Tcp,
+            target: 80,
+            published,
+            host_ip: None,
+        };
+        let links = FakeLinks::default();
+        let addrs = [[10, 0, 5, 3], [10, 0, 6, 3], [10, 0, 7, 3]].map(IpAddr::from);
+        for (addr, published) in addrs.into_iter().zip([8080, 40_000]) {
+            links.open(addr, port(published));
+        }
+        let container = Container {
+            id: "c".into(),
+            phase: Phase::Created,
+            pid: 0,
+            started: None,
+            ports: vec![port(8080)],
+            addrs: addrs.into(),
+        };
+        let told = with_ports(container, &links);
+        assert_eq!(told.ports, [port(8080), port(40_000)]);
     }
 
     #[tokio::test]

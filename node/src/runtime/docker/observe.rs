@@ -38,8 +38,10 @@ pub(super) fn event_task(event: EventMessage) -> Option<Id> {
 
 pub(super) fn container(found: ContainerInspectResponse) -> Option<Container> {
     let state = found.state.unwrap_or_default();
-    let told = found.network_settings.and_then(|network| network.ports);
-    let mut ports = told.map(published_ports).unwrap_or_default();
+    let settings = found.network_settings.unwrap_or_default();
+    let networks = settings.networks.unwrap_or_default().into_values();
+    let addrs = networks.flat_map(|it| [it.ip_address, it.global_ipv6_address]);
+    let mut ports = settings.ports.map(published_ports).unwrap_or_default();
     if ports.is_empty() && state.running == Some(true) {
         // On a network of another driver the engine tells what was asked for only.
         let asked = found.host_config.and_then(|host| host.port_bindings);
@@ -51,6 +53,7 @@ pub(super) fn container(found: ContainerInspectResponse) -> Option<Container> {
         started: state.started_at.as_deref().and_then(timestamp),
         phase: phase(state),
         ports,
+        addrs: addrs.filter_map(|addr| addr?.parse().ok()).collect(),
     })
 }
 
@@ -98,7 +101,8 @@ fn published_ports(map: PortMap) -> Vec<PublishedPort> {
                     Some(PublishedPort {
                         protocol,
                         target,
-                        published: binding.host_port?.parse().ok()?,
+                        // Zero: whoever publishes it picks one.
+                        published: binding.host_port?.parse().ok().filter(|port| *port != 0)?,
                         host_ip: binding
                             .host_ip
                             .and_then(|ip| ip.parse::<IpAddr>().ok())
@@ -297,12 +301,17 @@ mod tests {
             let answer = json!({
                 "Id": "4de6fe",
                 "State": state(status, 0, Value::Null),
-                "NetworkSettings": {"Ports": {"80/tcp": null}},
-                "HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "40000"}]}},
+                "NetworkSettings": {"Ports": {"80/tcp": null}, "Networks": {
+                    "web": {"IPAddress": "10.0.5.3", "GlobalIPv6Address": ""},
+                }},
+                "HostConfig": {"PortBindings": {
+                    "80/tcp": [{"HostIp": "", "HostPort": "40000"}],
+                    "81/tcp": [{"HostIp": "", "HostPort": "0"}],
+                }},
             });
-            container(serde_json::from_value(answer).unwrap())
-                .unwrap()
-                .ports
+            let found = container(serde_json::from_value(answer).unwrap()).unwrap();
+            assert_eq!(found.addrs, [IpAddr::from([10, 0, 5, 3])]);
+            found.ports
         };
         let port = PublishedPort {
             protocol: Protocol::Tcp,

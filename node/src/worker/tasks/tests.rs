@@ -33,6 +33,7 @@ fn container(phase: Phase) -> Container {
         pid: 0,
         started: Some(Timestamp(5)),
         ports: Vec::new(),
+        addrs: Vec::new(),
     }
 }
 

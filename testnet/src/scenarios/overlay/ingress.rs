@@ -142,6 +142,25 @@ fn host_mode(swarm: &Swarm, ask: &Host) -> Result<()> {
         })?;
         closed(h1, h2.ip().into(), port + 10)?;
     }
+    picked(swarm, ask)
+}
+
+/// A number that nobody named is picked on the device, and told.
+fn picked(swarm: &Swarm, ask: &Host) -> Result<()> {
+    let line = "service create -d --name picked --network front \
+                --constraint node.hostname==h2 -p target=80,mode=host whoami";
+    swarmlet(ask, line)?;
+    swarm.settled(ask, "picked", 1)?;
+    let port: u16 = soon("the port to be told", || {
+        let line = "-H unix:///run/swarmlet/swarmlet.sock service ps --format {{.Ports}} picked";
+        let shown = docker(ask, line)?;
+        let port = shown.trim().strip_prefix("*:");
+        let port = port.and_then(|it| it.strip_suffix("->80/tcp"));
+        Ok(port.with_context(|| shown.clone())?.parse()?)
+    })?;
+    let at = SocketAddr::new(swarm.host(2).ip().into(), port);
+    let answer = soon("h2 to answer", || get_at(&ask.netns()?, at))?;
+    ensure!(answer.client()? == IpAddr::from(ask.ip()), "{answer:?}");
     Ok(())
 }
 
