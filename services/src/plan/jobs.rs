@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::draft::{Draft, NewTask, Place};
+use super::restart;
 use super::slot::{Slot, is_live};
 use crate::object::{Service, SlotId, Task, TaskState};
 
@@ -53,7 +54,7 @@ pub(super) fn go_on(draft: &mut Draft, service: &Service, max_concurrent: u64, t
     }
     let (mut under_way, mut busy) = (0, 0);
     for slot in slots.iter() {
-        under_way += u64::from(slot.live().any(|task| !is_done(draft, task)));
+        under_way += u64::from(is_under_way(draft, service, slot));
         busy += u64::from(is_busy(draft, slot));
     }
     for number in 0..total {
@@ -78,6 +79,19 @@ pub(super) fn go_on(draft: &mut Draft, service: &Service, max_concurrent: u64, t
             None => NewTask::running(now),
         };
         draft.create_task(service, SlotId::Number(number), how);
+    }
+}
+
+/// Whether the slot has its turn: a task of it is to end well, or is replaced by
+/// one that is.
+fn is_under_way(draft: &Draft, service: &Service, slot: &Slot) -> bool {
+    let mut live = slot.live().peekable();
+    match live.peek() {
+        Some(_) => live.any(|task| !is_done(draft, task)),
+        None => {
+            let newest = slot.newest().filter(|newest| is_current(service, newest));
+            newest.is_some_and(|newest| restart::may_restart(draft, slot, newest))
+        }
     }
 }
 

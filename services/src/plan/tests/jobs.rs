@@ -5,7 +5,7 @@ use crate::id::Id;
 use crate::object::{JobStatus, SlotId, TaskState};
 use crate::observed::NodeHealth;
 use crate::spec::{RestartCondition, RestartPolicy, ServiceSpec};
-use crate::testing::{SECOND, World, job, scale, set_image};
+use crate::testing::{SECOND, World, constrain, job, scale, set_image};
 
 /// Its tasks run until they are told how they end.
 fn long(max_concurrent: u64, total_completions: u64) -> ServiceSpec {
@@ -233,6 +233,45 @@ fn a_new_run_waits_for_what_still_stops() {
     world.settle();
     assert_eq!(world.images(job), ["web:2"; 2]);
     assert_eq!(slots(&world, job), [0, 1]);
+}
+
+#[test]
+fn a_task_that_has_to_move_keeps_its_turn() {
+    let mut world = World::with_nodes(2);
+    let mut spec = long(1, 2);
+    constrain(&mut spec, "node.labels.z!=a");
+    let job = world.create(spec);
+    world.settle();
+    finish(&mut world, job, 0);
+    world.settle();
+    assert_eq!(slots(&world, job), [1]);
+    // A new run begins while the node of the last one's task is lost.
+    let lost = world.running(job)[0].node.unwrap();
+    let name = name_of(&world, lost);
+    world.kill_node(&name);
+    world.update(job, |spec| set_image(spec, "web:2"));
+    world.plan();
+    assert_eq!(live_slots(&world, job), numbers(0..1));
+    // It is back, and its task stops, when the new one has to move.
+    world.reconnect(lost);
+    let moved = world.live(job)[0].node.unwrap();
+    let name = name_of(&world, moved);
+    world.edit_node(&name, |spec| {
+        spec.labels.insert("z".to_owned(), "a".to_owned());
+    });
+    world.plan();
+    assert_eq!(live_slots(&world, job), numbers(0..1));
+    world.settle();
+    assert_eq!(slots(&world, job), [0]);
+}
+
+fn name_of(world: &World, node: Id) -> String {
+    let description = world.state.node(node).unwrap().description.clone();
+    description.unwrap().hostname
+}
+
+fn live_slots(world: &World, job: Id) -> Vec<SlotId> {
+    world.live(job).iter().map(|task| task.slot).collect()
 }
 
 #[test]
