@@ -8,6 +8,7 @@
 //! doing it in large portions ([`segment`], [`coalesce`]), because at 1,400 bytes
 //! apiece it is the number of packets that costs.
 
+pub mod busy_poll;
 pub mod coalesce;
 #[allow(
     clippy::disallowed_methods,

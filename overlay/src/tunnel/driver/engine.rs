@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::io::{Socket, Tun};
 use super::peers::{Peers, Sent};
 use super::{Command, Config, Inbox};
+use crate::tunnel::busy_poll::BusyPoll;
 use crate::tunnel::coalesce::Coalescer;
 use crate::tunnel::packet::{Malformed, Packet};
 use crate::tunnel::report::{Drops, Report};
@@ -38,6 +39,7 @@ pub(super) struct Engine {
     /// What is true of packets; apart from the rest so that both can be borrowed.
     gate: Gate,
     began: Instant,
+    busy_poll: BusyPoll,
     from_tun: Vec<u8>,
     segments: BytesMut,
     /// Who waits for the round of probes that is under way.
@@ -68,6 +70,7 @@ impl Engine {
             socket,
             peers,
             began: Instant::now(),
+            busy_poll: BusyPoll::default(),
             from_tun: vec![0; VIRTIO + MAX_PACKET],
             segments: BytesMut::new(),
             askers: Vec::new(),
@@ -144,7 +147,7 @@ impl Engine {
         std::ops::ControlFlow::Continue(())
     }
 
-    fn wait(&self, inbox: &Inbox) -> std::io::Result<Ready> {
+    fn wait(&mut self, inbox: &Inbox) -> std::io::Result<Ready> {
         let full = self.socket.is_full();
         let (socket, tun) = match full {
             true => (PollFlags::IN | PollFlags::OUT, PollFlags::empty()),
@@ -155,17 +158,31 @@ impl Engine {
             PollFd::from_borrowed_fd(self.tun.as_fd(), tun),
             PollFd::new(&inbox.wake, PollFlags::IN),
         ];
-        let timeout = self.peers.next_timer().map(|at| {
-            let left = at.saturating_duration_since(Instant::now());
-            Timespec {
-                tv_sec: left.as_secs() as _,
-                tv_nsec: left.subsec_nanos().into(),
+        let began = Instant::now();
+        let left = match self.peers.next_timer() {
+            Some(at) => at.saturating_duration_since(began),
+            None => Duration::MAX,
+        };
+        let window = self.busy_poll.window().min(left);
+        let (mut elapsed, mut displaced) = (Duration::ZERO, Duration::ZERO);
+        loop {
+            let awake = elapsed < window;
+            let timeout = match awake {
+                true => Duration::ZERO,
+                false => left.saturating_sub(elapsed),
+            };
+            // Without an end, if the time is too long for the kernel.
+            match poll(&mut fds, Timespec::try_from(timeout).ok().as_ref()) {
+                Ok(0) if awake => {}
+                Ok(_) | Err(Errno::INTR) => break,
+                Err(error) => return Err(error.into()),
             }
-        });
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            let yielded = Instant::now();
+            rustix::thread::sched_yield();
+            elapsed = began.elapsed();
+            displaced = displaced.max(yielded.elapsed());
         }
+        self.busy_poll.waited(began.elapsed(), displaced);
         let [socket, tun, wake] = fds.map(|fd| fd.revents());
         Ok(Ready {
             socket: socket.intersects(PollFlags::IN | PollFlags::ERR),
