@@ -21,11 +21,21 @@ impl Artifacts {
     /// Builds all of it in the release profile; quick when nothing changed.
     /// `$SWARMLET_BIN` names a swarmlet that is to run instead.
     pub fn build() -> Result<Self> {
+        Self::with_swarmlet_of(&["--package", "swarmlet-node", "--bin", "swarmlet"])
+    }
+
+    /// The same, beside the tests of the workspace: their dependencies have other
+    /// features than the binary's alone, so that it would be compiled once more.
+    pub fn build_beside_tests() -> Result<Self> {
+        Self::with_swarmlet_of(&["--workspace", "--bins", "--tests"])
+    }
+
+    fn with_swarmlet_of(targets: &[&str]) -> Result<Self> {
         let artifacts = Self::without_swarmlet()?;
         let swarmlet = match std::env::var_os("SWARMLET_BIN") {
             Some(built) => built.into(),
             None => {
-                cargo(&["build", "--package", "swarmlet-node", "--bin", "swarmlet"])?;
+                cargo(&[&["build"], targets].concat())?;
                 release_dir().join("swarmlet")
             }
         };

@@ -66,14 +66,18 @@ pub fn run(filter: &str) -> Result<()> {
     let mut tally = Tally::default();
     // For the overlay's tests too, which make network namespaces of their own.
     ensure_packages(true)?;
-    if CARGO.contains(filter) {
+    let runs_cargo = CARGO.contains(filter);
+    if runs_cargo {
         tally.run(CARGO, || Ok(cargo(&["test", "--quiet", "--workspace"])?));
     } else if scenarios.is_empty() {
         bail!("no test's name contains `{filter}`");
     }
     if !scenarios.is_empty() {
         remove_orphans()?;
-        let artifacts = Artifacts::build()?;
+        let artifacts = match runs_cargo {
+            true => Artifacts::build_beside_tests()?,
+            false => Artifacts::build()?,
+        };
         for scenario in scenarios {
             run_scenario(&mut tally, &artifacts, scenario);
         }
