@@ -14,8 +14,9 @@ const SHORTEST: Duration = Duration::from_micros(10);
 /// Whoever takes the processor for longer than this computes, and does not only
 /// answer a packet.
 const ANSWERED: Duration = Duration::from_micros(100);
-/// Short waits that are slept through after that.
-const REST: u32 = 1_000;
+/// Short waits that are slept through after that: about a second's, so that a thread
+/// that computes all the time costs its time slice once in a second.
+const REST: u32 = 20_000;
 
 /// Begins as one that sleeps at once.
 #[derive(Debug, Default)]
