@@ -115,6 +115,10 @@ impl Links {
         Some((link.connection.remote_address(), link.connection.rtt()))
     }
 
+    pub fn is_any_open(&self) -> bool {
+        self.lock().values().flatten().any(Link::lives)
+    }
+
     pub fn close(&self, id: NodeId) {
         for link in self.lock().remove(&id).into_iter().flatten() {
             link.connection.close(0u32.into(), b"");

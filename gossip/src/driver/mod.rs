@@ -223,7 +223,8 @@ impl Gossip {
     pub async fn leave(&self) {
         self.tell(Event::Leave);
         let (flushed, done) = oneshot::channel();
-        if self.0.flushes.send(flushed).await.is_ok() && done.await.is_ok() {
+        let said = self.0.flushes.send(flushed).await.is_ok() && done.await.is_ok();
+        if said && self.0.links.is_any_open() {
             // QUIC has it; a closed connection would send no more of it.
             tokio::time::sleep(FAREWELL).await;
         }

@@ -238,13 +238,16 @@ impl Membership {
         self.stop.cancel();
         self.close_manager().await;
         self.gossip.shutdown().await;
-        self.control.close().await;
-        self.tasks.close();
-        self.tasks.wait().await;
-        self.agent.shutdown().await;
-        if let Some(network) = &self.network {
-            network.close().await;
-        }
+        let rest = async {
+            self.tasks.close();
+            self.tasks.wait().await;
+            self.agent.shutdown().await;
+            if let Some(network) = &self.network {
+                network.close().await;
+            }
+        };
+        // Connections take a while to be closed on both sides.
+        tokio::join!(self.control.close(), rest);
     }
 
     /// Ends everything but the containers, and says that it is for a moment.
@@ -269,7 +272,12 @@ impl Membership {
             tracing::warn!(%error, "leaving all the same");
         }
         self.gossip.leave().await;
-        self.say(Farewell::Leave).await;
+        // This node's own manager ends with it.
+        let has_other = |news: &SwarmNews| news.managers.iter().any(|(id, _)| *id != self.me);
+        let is_heard = has_other(&self.news.borrow());
+        if is_heard {
+            self.say(Farewell::Leave).await;
+        }
         self.stop().await;
     }
 

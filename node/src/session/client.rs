@@ -86,7 +86,12 @@ impl SessionClient {
             tried.extend(next.map(|(id, _)| *id));
             if managers.iter().all(|(id, _)| tried.contains(id)) {
                 tried.clear();
-                tokio::time::sleep(PAUSE).await;
+                let mut farewell = self.farewell.clone();
+                // What is to be said is said now or never.
+                let said = farewell.wait_for(|said| *said != Farewell::None);
+                if matches!(timeout(PAUSE, said).await, Ok(Err(_))) {
+                    return;
+                }
             }
         }
     }

@@ -47,9 +47,15 @@ pub async fn serve(
     if manager.role_of(peer.id).is_none() {
         if manager.read_state(|state| state.is_removed(node_key(peer.id))) {
             connection.close(REMOVED, b"removed from the swarm");
+            return Ok(());
         }
-        // Else it founds the swarm just now, and is in the state in a moment.
-        return Ok(());
+        // It founds the swarm just now.
+        if timeout(PATIENCE, until_known(&manager, peer.id))
+            .await
+            .is_err()
+        {
+            return Ok(());
+        }
     }
     let number = manager.hub.begin(peer.id, hello.addr, connection);
     let ended = tokio::select! {
@@ -58,6 +64,16 @@ pub async fn serve(
     };
     manager.hub.end(peer.id, number);
     ended
+}
+
+/// Returns when the node is in the state.
+async fn until_known(manager: &Manager, node: NodeId) {
+    let mut raft = manager.raft.watch();
+    while manager.role_of(node).is_none() {
+        if raft.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
 }
 
 async fn listen(

@@ -36,13 +36,7 @@ pub async fn accept(names: &Names) -> Result<()> {
         if wanted.iter().all(|rule| there.contains(&line(rule))) {
             continue;
         }
-        // All anew, for their order.
-        remove(program, &there, &wanted).await?;
-        let others = lines_of(program, CHAIN).await?.unwrap_or_default();
-        let end = end_of(&others);
-        for (rule, at) in wanted.iter().zip(end..) {
-            change(program, &format!("-I {CHAIN} {at} {rule}")).await?;
-        }
+        commit(program, &renewed(&there, &wanted)).await?;
     }
     Ok(())
 }
@@ -61,11 +55,13 @@ pub async fn close_forward() -> Result<bool> {
 }
 
 pub async fn withdraw(names: &Names) -> Result<()> {
-    for program in PROGRAMS {
+    let rules = &rules(names);
+    let [v4, v6] = PROGRAMS.map(|program| async move {
         let there = lines_of(program, CHAIN).await?.unwrap_or_default();
-        remove(program, &there, &rules(names)).await?;
-    }
-    Ok(())
+        commit(program, &removed(&there, rules)).await
+    });
+    let (v4, v6) = tokio::join!(v4, v6);
+    v4.and(v6)
 }
 
 /// Those of ours that the engine's chain lacks. None where there is no chain.
@@ -120,13 +116,24 @@ fn end_of(lines: &[String]) -> usize {
     if returns { count } else { count + 1 }
 }
 
-async fn remove(program: &'static str, there: &[String], rules: &[String]) -> Result<()> {
-    for rule in rules {
-        for _ in there.iter().filter(|is| **is == line(rule)) {
-            change(program, &format!("-D {CHAIN} {rule}")).await?;
-        }
-    }
-    Ok(())
+/// The changes that put the rules behind all others but the engine's own: all
+/// of them anew, for their order.
+fn renewed(there: &[String], rules: &[String]) -> Vec<String> {
+    let mut others = there.to_vec();
+    others.retain(|is| !rules.iter().any(|rule| *is == line(rule)));
+    let mut changes = removed(there, rules);
+    let added = rules.iter().zip(end_of(&others)..);
+    changes.extend(added.map(|(rule, at)| format!("-I {CHAIN} {at} {rule}")));
+    changes
+}
+
+/// The changes that remove every one of the rules that is `there`.
+fn removed(there: &[String], rules: &[String]) -> Vec<String> {
+    let ours = rules.iter().flat_map(|rule| {
+        let times = there.iter().filter(|is| **is == line(rule)).count();
+        std::iter::repeat_n(format!("-D {CHAIN} {rule}"), times)
+    });
+    ours.collect()
 }
 
 /// `None` where the program or the chain is not there.
@@ -140,8 +147,53 @@ async fn lines_of(program: &'static str, chain: &str) -> Result<Option<Vec<Strin
     Ok(output.status.success().then_some(lines))
 }
 
-async fn change(program: &'static str, words: &str) -> Result<()> {
-    let mut args = vec!["-w", PATIENCE];
-    args.extend(words.split(' '));
-    said(program, call(program, &args, "").await?).map(drop)
+/// Makes all of the changes or none. One process for each takes a slow device
+/// a second.
+async fn commit(program: &'static str, changes: &[String]) -> Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let program = match program {
+        "iptables" => "iptables-restore",
+        _ => "ip6tables-restore",
+    };
+    let script = format!("*filter\n{}\nCOMMIT\n", changes.join("\n"));
+    let output = call(program, &["-w", PATIENCE, "--noflush"], &script).await?;
+    said(program, output).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    #[test]
+    fn rules_go_behind_those_of_others_and_before_the_engines_own() {
+        let there = owned(&[
+            "-N DOCKER-USER",
+            "-A DOCKER-USER -o swl0 -j ACCEPT",
+            "-A DOCKER-USER -s 10.0.0.9/32 -j DROP",
+            "-A DOCKER-USER -o swl0 -j ACCEPT",
+            "-A DOCKER-USER -j RETURN",
+        ]);
+        let rules = owned(&["-i swl0 -j ACCEPT", "-o swl0 -j ACCEPT"]);
+        assert_eq!(
+            renewed(&there, &rules),
+            [
+                "-D DOCKER-USER -o swl0 -j ACCEPT",
+                "-D DOCKER-USER -o swl0 -j ACCEPT",
+                "-I DOCKER-USER 2 -i swl0 -j ACCEPT",
+                "-I DOCKER-USER 3 -o swl0 -j ACCEPT",
+            ]
+        );
+    }
+
+    #[test]
+    fn where_none_is_there_none_is_removed() {
+        let there = owned(&["-N DOCKER-USER", "-A DOCKER-USER -j RETURN"]);
+        assert!(removed(&there, &owned(&["-o swl0 -j ACCEPT"])).is_empty());
+    }
 }

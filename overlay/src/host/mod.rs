@@ -181,16 +181,13 @@ impl Host {
     /// passed over and said in the end.
     pub async fn clean_up(self) -> Result<()> {
         let Self { names, netlink, .. } = self;
-        let steps = [
-            docker::withdraw(&names).await,
-            routes::remove(&netlink, &names).await,
-            nft::run(&format!(
-                "add table inet {0}\ndelete table inet {0}\n",
-                names.table
-            ))
-            .await,
-        ];
-        steps.into_iter().collect()
+        let rules = format!("add table inet {0}\ndelete table inet {0}\n", names.table);
+        let steps = tokio::join!(
+            docker::withdraw(&names),
+            routes::remove(&netlink, &names),
+            nft::run(&rules),
+        );
+        <[Result<()>; 3]>::from(steps).into_iter().collect()
     }
 
     /// Sets the kernel's switches; the interfaces that there are.
