@@ -109,7 +109,7 @@ impl Swarm {
         };
         self.apply(Command::DescribeNode {
             id,
-            description,
+            description: Box::new(description),
             addr,
         })?;
         let seen = NodeObserved {

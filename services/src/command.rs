@@ -51,7 +51,7 @@ pub enum Command {
     /// What a node says of itself; proposed only when it differs.
     DescribeNode {
         id: Id,
-        description: NodeDescription,
+        description: Box<NodeDescription>,
         addr: SocketAddr,
     },
     UpdateNode {

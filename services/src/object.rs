@@ -88,6 +88,13 @@ pub struct Node {
     pub addr: SocketAddr,
 }
 
+impl Node {
+    /// Whether it said so: tasks on networks of the swarm cannot be there.
+    pub fn is_without_overlay(&self) -> bool {
+        self.description.as_ref().is_some_and(|it| it.no_overlay)
+    }
+}
+
 /// What a node says of itself at the start of a session. Changes rarely.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NodeDescription {
@@ -109,6 +116,10 @@ pub struct NodeDescription {
     pub devices: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Generic::is_empty")]
     pub generic: Generic,
+    /// Its daemon runs without the overlay: no task there is on a network of
+    /// the swarm.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_overlay: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -129,7 +129,7 @@ async fn round(manager: &Manager) -> Option<Duration> {
             manager,
             Command::DescribeNode {
                 id,
-                description,
+                description: Box::new(description),
                 addr,
             },
         )

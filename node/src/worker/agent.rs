@@ -105,6 +105,7 @@ impl Agent {
             state,
             doubt: Arc::clone(&doubt),
             look_every: super::devices::LOOK_EVERY,
+            overlay: config.links.has_overlay(),
         };
         let driver = Driver {
             tasks: record.map_or_else(Tasks::default, Tasks::restore),

@@ -61,6 +61,8 @@ pub(super) struct Watcher {
     pub doubt: Arc<Notify>,
     /// How often the devices are looked at.
     pub look_every: Duration,
+    /// Whether this node has an overlay.
+    pub overlay: bool,
 }
 
 /// The agent is gone: nobody listens.
@@ -157,6 +159,7 @@ impl Watcher {
     fn ready(&self, description: NodeDescription, devices: &Devices) {
         self.set(EngineState::Ready(Box::new(NodeDescription {
             devices: devices.told(),
+            no_overlay: !self.overlay,
             ..description
         })));
     }
@@ -206,6 +209,7 @@ mod tests {
             state,
             doubt: Arc::default(),
             look_every: Duration::from_millis(10),
+            overlay: true,
         };
         let watching = tokio::spawn(watcher.run());
         let listening = tokio::spawn(async move { while heard.recv().await.is_some() {} });

@@ -45,6 +45,11 @@ pub trait Links: Debug + Send + Sync + 'static {
     /// The ports of this host that lead to the container at this address.
     fn ports_at(&self, addr: IpAddr) -> Vec<PublishedPort>;
 
+    /// Whether containers of this node can ever be connected.
+    fn has_overlay(&self) -> bool {
+        true
+    }
+
     /// Whether what the engine asks of the network driver is answered. It waits
     /// for long for one that is not there.
     fn has_driver(&self) -> bool;
@@ -67,6 +72,10 @@ impl Links for Unlinked {
 
     fn ports_at(&self, _: IpAddr) -> Vec<PublishedPort> {
         Vec::new()
+    }
+
+    fn has_overlay(&self) -> bool {
+        false
     }
 
     fn has_driver(&self) -> bool {

@@ -480,7 +480,7 @@ fn every_command() -> Vec<Command> {
         },
         Command::DescribeNode {
             id: id(1),
-            description: NodeDescription::default(),
+            description: Box::new(NodeDescription::default()),
             addr,
         },
         Command::UpdateNode {

@@ -13,6 +13,7 @@ pub(super) struct Criteria {
     platform: Option<Platform>,
     devices: Vec<String>,
     gpus: u32,
+    overlay: bool,
 }
 
 /// The first that a node does not meet.
@@ -23,6 +24,7 @@ pub(super) enum Unmet {
     /// That which the service names.
     OwnPlatform(String),
     Device(String),
+    Overlay,
 }
 
 impl Criteria {
@@ -40,6 +42,7 @@ impl Criteria {
                 .cloned()
                 .collect(),
             gpus: run.gpus.as_ref().map_or(0, gpus),
+            overlay: spec.is_on_networks(),
         }
     }
 
@@ -54,7 +57,10 @@ impl Criteria {
         if let Some(unsuited) = self.unsuited(node) {
             return Some(unsuited);
         }
-        self.missing_device(node).map(Unmet::Device)
+        if let Some(missing) = self.missing_device(node) {
+            return Some(Unmet::Device(missing));
+        }
+        (self.overlay && node.is_without_overlay()).then_some(Unmet::Overlay)
     }
 
     fn unsuited(&self, node: &Node) -> Option<Unmet> {

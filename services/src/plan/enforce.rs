@@ -1,5 +1,6 @@
 //! Tasks whose node no longer is what they ask for are stopped (swarmkit's
-//! constraint enforcer): its labels or role changed, or its resources shrank.
+//! constraint enforcer): its labels or role changed, its resources shrank, or
+//! it has no overlay any more.
 //! The reason is noted at once, and becomes the outcome, REJECTED, when the
 //! node tells that the task stopped; until then it holds what it has. What
 //! follows in the slot is the restart policy's business.
@@ -55,16 +56,18 @@ fn misplaced(draft: &Draft, node: &Node, dirt: &mut BTreeMap<Id, Dirt>) -> Vec<A
             Some(dirt) => satisfies(node, dirt.constraints(task)),
             None => true,
         };
+        let is_linked = task.addresses.is_empty() || !description.no_overlay;
         let needs = task.spec.task.reservations();
         let fits = needs.nano_cpus <= cpus.max(0)
             && needs.memory_bytes <= memory.max(0)
             && generic::has(&generic, &task.generic);
-        if suits && fits {
+        let stays = suits && is_linked && fits;
+        if stays {
             cpus = cpus.saturating_sub(needs.nano_cpus);
             memory = memory.saturating_sub(needs.memory_bytes);
             generic::take(&mut generic, &task.generic);
         }
-        !(suits && fits)
+        !stays
     };
     tasks
         .into_iter()

@@ -112,7 +112,7 @@ impl World {
         let addr = "10.0.0.1:2377".parse().unwrap();
         self.command(Command::DescribeNode {
             id,
-            description,
+            description: Box::new(description),
             addr,
         })
         .unwrap();

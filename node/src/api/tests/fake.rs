@@ -190,7 +190,7 @@ impl Swarm {
         };
         self.apply(Command::DescribeNode {
             id,
-            description,
+            description: Box::new(description),
             addr,
         })
         .unwrap();

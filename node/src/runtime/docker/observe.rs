@@ -142,9 +142,8 @@ pub(super) fn description(info: SystemInfo) -> NodeDescription {
             .collect(),
         plugins: plugins(info.plugins.unwrap_or_default()),
         swarmlet_version: env!("CARGO_PKG_VERSION").to_owned(),
-        subnets: Vec::new(),
-        devices: BTreeSet::new(),
         generic: generic(info.generic_resources.unwrap_or_default()),
+        ..NodeDescription::default()
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) enum Misfit {
     Platform,
     OwnPlatform(String),
     Device(String),
+    Overlay,
     HostPort(Protocol, u16),
     MaxPerNode,
 }
@@ -61,6 +62,7 @@ impl Needs {
             Unmet::Platform => Misfit::Platform,
             Unmet::OwnPlatform(wanted) => Misfit::OwnPlatform(wanted),
             Unmet::Device(path) => Misfit::Device(path),
+            Unmet::Overlay => Misfit::Overlay,
         })
     }
 
@@ -136,8 +138,9 @@ impl Misfit {
             Self::Constraint(_) => (2, "scheduling constraints not satisfied"),
             Self::Platform | Self::OwnPlatform(_) => (3, "unsupported platform"),
             Self::Device(_) => (4, "missing device"),
-            Self::HostPort(..) => (5, "host-mode port already in use"),
-            Self::MaxPerNode => (6, "max replicas per node limit exceed"),
+            Self::Overlay => (5, "no overlay network"),
+            Self::HostPort(..) => (6, "host-mode port already in use"),
+            Self::MaxPerNode => (7, "max replicas per node limit exceed"),
         }
     }
 
@@ -150,6 +153,7 @@ impl Misfit {
                     needs.criteria.platforms.iter().map(platform_name).collect();
                 format!("the image is for {}", names.join(", "))
             }
+            Self::Overlay => "the daemon runs with --no-overlay".to_owned(),
             Self::OwnPlatform(wanted) => format!("the service is for {wanted}"),
             Self::HostPort(protocol, port) => format!("{port}/{}", protocol.as_str()),
             Self::MaxPerNode => format!("at most {}", needs.max_per_node.unwrap_or_default()),

@@ -6,6 +6,7 @@ mod devices;
 mod fixed;
 mod generic;
 mod jobs;
+mod overlay;
 mod per_node;
 mod placing;
 mod properties;
