@@ -173,21 +173,20 @@ async fn swarm_answer(
             body,
         })
     };
-    let Some((_, before)) = manager.kept().filter(|_| kept::may_keep(route)) else {
-        return swarm::answer(manager, route, call()?).await;
+    let keeps = kept::may_keep(route).then(|| manager.kept()).flatten();
+    let Some((kept, before)) = keeps else {
+        return swarm::answer(Arc::clone(&manager), route, call()?).await;
     };
     let question = head.uri.to_string();
-    let found = |manager: &dyn Manager| manager.kept()?.0.find(&question, &before);
-    if let Some(found) = found(&*manager) {
+    if let Some(found) = kept.find(&question, &before) {
         return Ok(kept::answer(found));
     }
     let answered = swarm::answer(Arc::clone(&manager), route, call()?).await?;
     let bytes = kept::bytes(answered).await?;
     // What was seen on the way must be what it is called.
-    if let Some((kept, after)) = manager.kept()
-        && after == before
-    {
-        kept.keep(&question, after, bytes.clone());
+    let after = manager.kept().map(|(_, after)| after);
+    if after.as_ref() == Some(&before) {
+        kept.keep(&question, before, bytes.clone());
     }
     Ok(kept::answer(bytes))
 }
