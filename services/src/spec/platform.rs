@@ -129,6 +129,8 @@ mod tests {
         let unknown: Platform = "linux/armada".parse().unwrap();
         assert!(unknown.runs_on(&on("armada")) && !unknown.runs_on(&on("armv7l")));
         assert!(Platform::default().runs_on(&on("riscv64")));
+        // The docker program asks for this where an image is for "arm".
+        assert!(nodes.iter().all(|node| on("").runs_on(&on(node))));
     }
 
     #[test]
