@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     certificate::{BACKDATE, Certificate, RootCertificate},
+    der,
     error::Error,
     id::{ClusterId, Role},
     key::NodePublicKey,
@@ -25,13 +26,24 @@ use crate::{
 };
 
 const COMMON_NAME: &str = "swarm-ca";
-const KEY_LABEL: &str = "PRIVATE KEY";
+pub(crate) const KEY_LABEL: &str = "PRIVATE KEY";
+/// The AlgorithmIdentifier of RFC 5758 3.2.
+const ECDSA_WITH_SHA256: &[u8] = &[
+    0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02,
+];
+/// Places in what is signed of a certificate.
+const ALGORITHM: usize = 2;
+const ISSUER: usize = 3;
+const VALIDITY: usize = 4;
+const SUBJECT: usize = 5;
 const LIFETIME: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
 /// The certificate authority of a cluster: ECDSA P-256, named `swarm-ca`, valid for 20 years.
 pub struct CertificateAuthority {
     root: RootCertificate,
     issuer: Issuer<'static, KeyPair>,
+    /// Goes with every certificate that is issued.
+    cross_signed: Option<RootCertificate>,
 }
 
 impl CertificateAuthority {
@@ -43,7 +55,7 @@ impl CertificateAuthority {
         params
             .distinguished_name
             .push(DnType::CommonName, COMMON_NAME);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         (params.not_before, params.not_after) = validity(now, LIFETIME)?;
         params.serial_number = Some(random_serial()?);
@@ -113,7 +125,46 @@ impl CertificateAuthority {
         (params.not_before, params.not_after) = validity(now, lifetime)?;
         params.serial_number = Some(random_serial()?);
         let certificate = params.signed_by(&key, &self.issuer).map_err(signing)?;
-        Certificate::from_der(certificate.der())
+        let certificate = Certificate::from_der(certificate.der())?;
+        Ok(match &self.cross_signed {
+            Some(cross_signed) => certificate.with_intermediate(cross_signed.to_rustls()),
+            None => certificate,
+        })
+    }
+
+    /// The certificate of `other` signed by this CA (PEM), so that whoever trusts this one accepts
+    /// what that one issues. It is that certificate but for the issuer, the signature, and the
+    /// beginning of its validity, which is this CA's: it must not be later than that of the
+    /// certificates, which are dated back.
+    pub fn cross_sign(&self, other: &RootCertificate) -> Result<String, Error> {
+        let own = fields(&self.root)?;
+        let mut fields = fields(other)?;
+        let dates = |field| {
+            let dates = der::content(field).and_then(der::elements);
+            let dates = dates.filter(|dates| dates.len() == 2);
+            dates.ok_or(Error::InvalidCertificate("its dates are not two"))
+        };
+        let (begin, end) = (dates(own[VALIDITY])?[0], dates(fields[VALIDITY])?[1]);
+        let validity = der::sequence(&[begin, end]);
+        fields[ALGORITHM] = ECDSA_WITH_SHA256;
+        fields[ISSUER] = own[SUBJECT];
+        fields[VALIDITY] = &validity;
+        let signed = der::sequence(&fields);
+        let signature = self.issuer.key().sign(&signed).map_err(signing)?;
+        let signature = der::bit_string(&signature);
+        let certificate = der::sequence(&[&signed, ECDSA_WITH_SHA256, &signature]);
+        Ok(RootCertificate::from_der(&certificate)?.to_pem())
+    }
+
+    /// This CA, adding to what it issues its own certificate as another CA has
+    /// [signed](Self::cross_sign) it (PEM).
+    pub fn with_cross_signed(mut self, cross_signed: &str) -> Result<Self, Error> {
+        let cross_signed = RootCertificate::from_pem(cross_signed)?;
+        if cross_signed.public_key_der() != self.root.public_key_der() {
+            return Err(Error::InvalidCertificate("it is not for the key of the CA"));
+        }
+        self.cross_signed = Some(cross_signed);
+        Ok(self)
     }
 
     /// Signs a message with the CA's key (ECDSA P-256 over SHA-256, ASN.1 as in RFC 3279), for
@@ -131,7 +182,11 @@ impl CertificateAuthority {
             ));
         }
         let issuer = Issuer::from_ca_cert_der(&root.to_rustls(), key).map_err(signing)?;
-        Ok(Self { root, issuer })
+        Ok(Self {
+            root,
+            issuer,
+            cross_signed: None,
+        })
     }
 }
 
@@ -141,6 +196,15 @@ impl fmt::Debug for CertificateAuthority {
             .field("root", &self.root)
             .finish_non_exhaustive()
     }
+}
+
+/// The fields of what is signed of a certificate (RFC 5280 4.1) of version 3.
+fn fields(certificate: &RootCertificate) -> Result<Vec<&[u8]>, Error> {
+    let signed = der::content(certificate.der()).and_then(der::split_first);
+    signed
+        .and_then(|(signed, _)| der::elements(der::content(signed)?))
+        .filter(|fields| fields.len() > SUBJECT)
+        .ok_or(Error::InvalidCertificate("it is not X.509"))
 }
 
 fn signing(error: rcgen::Error) -> Error {

@@ -4,7 +4,10 @@
 //! its key, its organisation is a cluster, its organisational unit is a role, its dates are dates.
 //! Whether the cluster's CA signed it, and whether it is valid *now*, is asked in `verify`.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    iter,
+    time::{Duration, SystemTime},
+};
 
 use aws_lc_rs::{digest, signature};
 use rustls::pki_types::CertificateDer;
@@ -13,6 +16,7 @@ use x509_parser::{
 };
 
 use crate::{
+    der,
     error::Error,
     id::{ClusterId, NodeId, Role},
     key::NodePublicKey,
@@ -27,10 +31,18 @@ pub const BACKDATE: Duration = Duration::from_secs(3600);
 /// Largest certificate that is parsed; ours have about 500 bytes.
 const MAX_CERTIFICATE_BYTES: usize = 8192;
 
-/// A node's certificate, consistent in itself: it names the node of its key.
+/// Longest way from a node's certificate to a root that is taken; ours is one, or none.
+const MAX_INTERMEDIATES: usize = 2;
+
+/// Most roots that a node trusts at a time; two while the CA is being rotated.
+pub(crate) const MAX_ROOTS: usize = 4;
+
+/// A node's certificate, consistent in itself: it names the node of its key. While the CA is being
+/// rotated it comes with the intermediate by which those accept it who know only the old root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: CertificateDer<'static>,
+    intermediates: Vec<CertificateDer<'static>>,
     node_id: NodeId,
     public_key: [u8; 32],
     role: Role,
@@ -40,8 +52,19 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Parses a DER certificate; its issuer and dates are not judged.
-    pub fn from_der(der: &[u8]) -> Result<Self, Error> {
+    /// Parses a DER certificate, which its intermediates may follow; issuer and dates are not
+    /// judged.
+    pub fn from_der(chain: &[u8]) -> Result<Self, Error> {
+        let (der, rest) =
+            der::split_first(chain).ok_or(Error::InvalidCertificate("it is not X.509"))?;
+        let rest = der::elements(rest).ok_or(Error::InvalidCertificate("something follows it"))?;
+        if rest.len() > MAX_INTERMEDIATES {
+            return Err(Error::InvalidCertificate("too many others follow it"));
+        }
+        let mut intermediates = Vec::new();
+        for der in rest {
+            intermediates.push(RootCertificate::from_der(der)?.to_rustls());
+        }
         let parsed = parse(der)?;
         let subject = parsed.subject();
         let node_id: NodeId = only(subject.iter_common_name())
@@ -66,22 +89,52 @@ impl Certificate {
             not_before: system_time(parsed.validity().not_before)?,
             not_after: system_time(parsed.validity().not_after)?,
             der: CertificateDer::from(der.to_vec()),
+            intermediates,
         })
     }
 
-    /// Parses the first certificate of a PEM text.
+    /// Parses a PEM text: the certificate, and its intermediates where it has any.
     pub fn from_pem(text: &str) -> Result<Self, Error> {
-        Self::from_der(&pem::decode(PEM_LABEL, text).map_err(Error::InvalidCertificate)?)
+        let blocks = pem::decode_all(PEM_LABEL, text).map_err(Error::InvalidCertificate)?;
+        let blocks: Vec<&[u8]> = blocks.iter().map(|block| block.as_slice()).collect();
+        Self::from_der(&blocks.concat())
     }
 
-    /// The certificate as PEM.
+    /// The certificate and its intermediates as PEM.
     pub fn to_pem(&self) -> String {
-        pem::encode(PEM_LABEL, &self.der).to_string()
+        let chain = self.chain();
+        let blocks = chain.iter().map(|der| pem::encode(PEM_LABEL, der));
+        blocks.map(|block| block.to_string()).collect()
     }
 
-    /// The certificate as DER.
+    /// The certificate and its intermediates as DER, one after the other.
+    pub fn to_der(&self) -> Vec<u8> {
+        self.chain().concat()
+    }
+
+    /// The certificate alone as DER.
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// With the intermediate `der` to lead to another root.
+    pub(crate) fn with_intermediate(mut self, der: CertificateDer<'static>) -> Self {
+        self.intermediates = vec![der];
+        self
+    }
+
+    pub(crate) fn intermediates(&self) -> &[CertificateDer<'static>] {
+        &self.intermediates
+    }
+
+    /// When it was issued, by the clock of who did that.
+    pub(crate) fn issued(&self) -> SystemTime {
+        self.not_before + BACKDATE.min(self.validity())
+    }
+
+    fn chain(&self) -> Vec<&[u8]> {
+        let intermediates = self.intermediates.iter().map(|der| der.as_ref());
+        iter::once(self.der()).chain(intermediates).collect()
     }
 
     /// The node that holds the key.
@@ -117,7 +170,7 @@ impl Certificate {
     /// When to renew it: at a point of 50–80 % of its life after issue, chosen by `random01`
     /// (0.0 to 1.0, clamped), so that nodes which joined together do not renew together.
     pub fn renew_at(&self, random01: f64) -> SystemTime {
-        let issued = self.not_before + BACKDATE.min(self.validity());
+        let issued = self.issued();
         let life = self.not_after.duration_since(issued).unwrap_or_default();
         let share = 0.5
             + 0.3
@@ -170,6 +223,15 @@ impl RootCertificate {
         Self::from_der(&pem::decode(PEM_LABEL, text).map_err(Error::InvalidCertificate)?)
     }
 
+    /// Parses all certificates of a PEM text, of which there is at least one.
+    pub fn all_from_pem(text: &str) -> Result<Vec<Self>, Error> {
+        let blocks = pem::decode_all(PEM_LABEL, text).map_err(Error::InvalidCertificate)?;
+        if blocks.len() > MAX_ROOTS {
+            return Err(Error::InvalidCertificate("there are too many"));
+        }
+        blocks.iter().map(|der| Self::from_der(der)).collect()
+    }
+
     /// The certificate as PEM; Docker's `TLSInfo.TrustRoot`.
     pub fn to_pem(&self) -> String {
         pem::encode(PEM_LABEL, &self.der).to_string()
@@ -195,14 +257,16 @@ impl RootCertificate {
         &self.public_key_der
     }
 
-    /// Whether the CA made this signature of this message; see
-    /// [`CertificateAuthority::sign`](crate::CertificateAuthority::sign). A key or a signature of
-    /// another kind verifies nothing.
-    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+    /// Whether the CA made one of these signatures of this message; see
+    /// [`CertificateAuthority::sign`](crate::CertificateAuthority::sign). While the CA is being
+    /// rotated, those of several follow each other. A key or a signature of another kind verifies
+    /// nothing.
+    pub fn verifies(&self, message: &[u8], signatures: &[u8]) -> bool {
         let algorithm = &signature::ECDSA_P256_SHA256_ASN1;
-        signature::UnparsedPublicKey::new(algorithm, &self.public_key)
-            .verify(message, signature)
-            .is_ok()
+        let key = signature::UnparsedPublicKey::new(algorithm, &self.public_key);
+        let signatures = der::elements(signatures).unwrap_or_default();
+        let mut signatures = signatures.into_iter().take(MAX_ROOTS);
+        signatures.any(|signature| key.verify(message, signature).is_ok())
     }
 
     pub(crate) fn to_rustls(&self) -> CertificateDer<'static> {

@@ -4,7 +4,11 @@
 //! certificate, a new role or a removed node takes effect at the next handshake, while connections
 //! that are up stay up; closing those of a removed node is for whoever holds them.
 
-use std::{collections::BTreeSet, slice, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use arc_swap::ArcSwap;
 use rustls::{
@@ -13,7 +17,7 @@ use rustls::{
 };
 
 use crate::{
-    certificate::Certificate,
+    certificate::{Certificate, RootCertificate},
     cipher,
     error::Error,
     id::{ClusterId, NodeId},
@@ -30,6 +34,8 @@ pub struct Credentials(Arc<Live>);
 #[derive(Debug)]
 pub(crate) struct Live {
     current: ArcSwap<Current>,
+    /// One change of `current` at a time.
+    changing: Mutex<()>,
     revoked: ArcSwap<BTreeSet<NodeId>>,
 }
 
@@ -45,6 +51,7 @@ impl Credentials {
     pub fn new(identity: Identity) -> Result<Self, Error> {
         Ok(Self(Arc::new(Live {
             current: ArcSwap::from_pointee(Current::new(identity)?),
+            changing: Mutex::default(),
             revoked: ArcSwap::default(),
         })))
     }
@@ -65,10 +72,25 @@ impl Credentials {
     }
 
     /// Uses a renewed certificate, perhaps of another role, from the next handshake on. It must be
-    /// for the same key, of the same cluster and CA. Returns the identity to save.
+    /// for the same key, of the same cluster, and lead to a root that is trusted. Returns the
+    /// identity to save.
     pub fn install(&self, certificate: Certificate) -> Result<Arc<Identity>, Error> {
-        let identity = self.identity().with_certificate(certificate)?;
-        let current = Current::new(identity)?;
+        self.change(|identity| identity.with_certificate(certificate))
+    }
+
+    /// Trusts these roots from the next handshake on, the one that join tokens name first; see
+    /// [`Identity::with_roots`]. Returns the identity to save.
+    pub fn trust(&self, roots: Vec<RootCertificate>) -> Result<Arc<Identity>, Error> {
+        self.change(|identity| identity.with_roots(roots))
+    }
+
+    fn change(
+        &self,
+        to: impl FnOnce(&Identity) -> Result<Identity, Error>,
+    ) -> Result<Arc<Identity>, Error> {
+        let changing = self.0.changing.lock();
+        let _changing = changing.unwrap_or_else(PoisonError::into_inner);
+        let current = Current::new(to(&self.identity())?)?;
         let identity = current.identity.clone();
         self.0.current.store(Arc::new(current));
         Ok(identity)
@@ -84,19 +106,29 @@ impl Credentials {
         self.0.revoked.load().contains(&node)
     }
 
-    /// Judges a certificate (DER) that came by another way than a handshake, as a handshake at
-    /// this time would: it must be that of a current member of this cluster.
+    /// Judges a certificate ([`Certificate::to_der`]) that came by another way than a handshake,
+    /// as a handshake at this time would: it must be that of a current member of this cluster.
     pub fn check_member(&self, der: &[u8], now: SystemTime) -> Result<Certificate, Refusal> {
         let now = now.duration_since(SystemTime::UNIX_EPOCH);
         let now = UnixTime::since_unix_epoch(now.map_err(|_| Refusal::OutsideValidity)?);
-        self.0
-            .check(&CertificateDer::from(der), &[], Usage::Client, now)
+        let certificate = Certificate::from_der(der).map_err(|_| Refusal::Invalid)?;
+        let (leaf, intermediates) = (certificate.to_rustls(), certificate.intermediates());
+        self.0.check(&leaf, intermediates, Usage::Client, now)
     }
 
-    /// Whether the cluster's CA made this signature of this message.
-    pub fn root_verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+    /// Whether a root that is trusted [made](RootCertificate::verifies) one of these signatures
+    /// of this message.
+    pub fn root_verifies(&self, message: &[u8], signatures: &[u8]) -> bool {
+        self.roots_verifying(message, signatures) > 0
+    }
+
+    /// How many of the roots that are trusted made one of these signatures.
+    pub fn roots_verifying(&self, message: &[u8], signatures: &[u8]) -> usize {
         let current = self.0.current.load();
-        current.identity.root().verifies(message, signature)
+        let roots = current.identity.roots().iter();
+        roots
+            .filter(|root| root.verifies(message, signatures))
+            .count()
     }
 
     /// For accepting connections of these protocols (ALPN, preferred first).
@@ -149,14 +181,14 @@ impl Live {
 
 impl Current {
     fn new(identity: Identity) -> Result<Self, Error> {
-        let chain = vec![
-            identity.certificate().to_rustls(),
-            // A joining node knows only the root's digest, and finds the root itself here.
-            identity.root().to_rustls(),
-        ];
+        let certificate = identity.certificate();
+        let mut chain = vec![certificate.to_rustls()];
+        chain.extend_from_slice(certificate.intermediates());
+        // A joining node knows only a root's digest, and finds the root itself here.
+        chain.extend(identity.roots().iter().map(RootCertificate::to_rustls));
         Ok(Self {
             certified: Arc::new(CertifiedKey::new(chain, identity.key().to_rustls()?)),
-            trust: Trust::new(slice::from_ref(identity.root()), cipher::provider())?,
+            trust: Trust::new(identity.roots(), cipher::provider())?,
             identity: Arc::new(identity),
         })
     }

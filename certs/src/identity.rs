@@ -1,4 +1,4 @@
-//! What makes this device a member: its key, its certificate, and the root that it trusts.
+//! What makes this device a member: its key, its certificate, and the roots that it trusts.
 //!
 //! In `identity/` they are `node.key`, `ca.crt` and `node.crt`. The certificate is written last,
 //! so its presence means that the rest is there: a join that was cut off leaves no half identity,
@@ -6,10 +6,10 @@
 
 use std::{path::Path, slice, sync::Arc, time::SystemTime};
 
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateDer, UnixTime};
 
 use crate::{
-    certificate::{Certificate, RootCertificate},
+    certificate::{Certificate, MAX_ROOTS, RootCertificate},
     cipher,
     error::Error,
     files,
@@ -25,7 +25,7 @@ const CERTIFICATE_FILE: &str = "node.crt";
 
 const REMEDY: &str = "restore it from a backup, or run `swarmlet leave --force` and join again";
 
-/// The key, the certificate and the root of one node, proven to belong together.
+/// The key, the certificate and the roots of one node, proven to belong together.
 ///
 /// The certificate may have expired: a node that was off for long still has its identity, and can
 /// renew it.
@@ -33,7 +33,10 @@ const REMEDY: &str = "restore it from a backup, or run `swarmlet leave --force` 
 pub struct Identity {
     key: Arc<NodeKey>,
     certificate: Certificate,
-    root: RootCertificate,
+    /// Never empty.
+    roots: Vec<RootCertificate>,
+    /// Of `roots`.
+    issuer: Option<usize>,
 }
 
 impl Identity {
@@ -43,7 +46,7 @@ impl Identity {
         certificate: Certificate,
         root: RootCertificate,
     ) -> Result<Self, Error> {
-        Self::from_parts(Arc::new(key), certificate, root)
+        Self::from_parts(Arc::new(key), certificate, vec![root])
     }
 
     /// This identity with a newer certificate, perhaps of another role, for the same key.
@@ -51,7 +54,13 @@ impl Identity {
         if certificate.cluster_id() != self.cluster_id() {
             return Err(Refusal::Untrusted.into());
         }
-        Self::from_parts(self.key.clone(), certificate, self.root.clone())
+        Self::from_parts(self.key.clone(), certificate, self.roots.clone())
+    }
+
+    /// This identity with other roots to trust, the one that join tokens name first. They must be
+    /// such that the certificate leads to one of them.
+    pub fn with_roots(&self, roots: Vec<RootCertificate>) -> Result<Self, Error> {
+        Self::from_parts(self.key.clone(), self.certificate.clone(), roots)
     }
 
     /// Reads the identity in `directory`; `None` if the node is not a member of a cluster.
@@ -61,23 +70,32 @@ impl Identity {
             return Ok(None);
         };
         let root_path = directory.join(ROOT_FILE);
-        let root = load(&root_path, RootCertificate::from_pem)?
+        let roots = load(&root_path, RootCertificate::all_from_pem)?
             .ok_or_else(|| damaged(&root_path, "it is missing"))?;
         let key = Self::load_key(directory)?
             .ok_or_else(|| damaged(&directory.join(KEY_FILE), "it is missing"))?;
-        Self::new(key, certificate, root)
+        Self::from_parts(Arc::new(key), certificate, roots)
             .map(Some)
             .map_err(|error| damaged(&path, error))
     }
 
-    /// Writes the identity to `directory`. After a crash it is the old one, none, or the new one.
+    /// Writes the identity to `directory`. After a crash it is the old one, none, or the new one;
+    /// or, while the CA is being rotated, the roots of the one and the certificate of the other,
+    /// where these fit. None is only where another identity was.
     pub fn save(&self, directory: &Path) -> Result<(), Error> {
         self.key.save(directory)?;
-        write_basis(directory, ROOT_FILE, &self.root.to_pem())?;
-        files::write(
-            &directory.join(CERTIFICATE_FILE),
-            &self.certificate.to_pem(),
-        )
+        let certificate = directory.join(CERTIFICATE_FILE);
+        let pem = self.certificate.to_pem();
+        if let Ok(Some(before)) = Self::load(directory) {
+            if before.with_roots(self.roots.clone()).is_ok() {
+                files::write(&directory.join(ROOT_FILE), &self.roots_pem())?;
+            } else if before.with_certificate(self.certificate.clone()).is_ok() {
+                files::write(&certificate, &pem)?;
+                files::write(&directory.join(ROOT_FILE), &self.roots_pem())?;
+            }
+        }
+        write_basis(directory, ROOT_FILE, &self.roots_pem())?;
+        files::write(&certificate, &pem)
     }
 
     /// Removes the identity, certificate first. What is missing already is fine.
@@ -117,34 +135,60 @@ impl Identity {
         &self.certificate
     }
 
-    /// The root that this node trusts.
+    /// The root that join tokens name, and that announcements on the LAN tell the swarm by.
     pub fn root(&self) -> &RootCertificate {
-        &self.root
+        &self.roots[0]
+    }
+
+    /// All roots that this node trusts; more than one while the CA is being rotated.
+    pub fn roots(&self) -> &[RootCertificate] {
+        &self.roots
+    }
+
+    /// The one of the [roots](Self::roots) that issued the certificate; `None` if that is led to
+    /// one of them by an intermediate only.
+    pub fn issuer(&self) -> Option<&RootCertificate> {
+        self.issuer.map(|at| &self.roots[at])
+    }
+
+    fn roots_pem(&self) -> String {
+        self.roots.iter().map(RootCertificate::to_pem).collect()
     }
 
     fn from_parts(
         key: Arc<NodeKey>,
         certificate: Certificate,
-        root: RootCertificate,
+        roots: Vec<RootCertificate>,
     ) -> Result<Self, Error> {
         if certificate.node_id() != key.node_id() {
             return Err(Refusal::WrongNode.into());
         }
-        // At the start of its validity: an expired certificate is still this node's.
+        if roots.is_empty() || roots.len() > MAX_ROOTS {
+            return Err(Error::InvalidCertificate("the roots are none or too many"));
+        }
+        // When it was issued: an expired certificate is still this node's.
         let issued = certificate
-            .not_before()
+            .issued()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        Trust::new(slice::from_ref(&root), cipher::provider())?.check_chain(
-            &certificate.to_rustls(),
-            &[],
-            Usage::Client,
-            UnixTime::since_unix_epoch(issued),
-        )?;
+        let check = |roots: &[RootCertificate], intermediates: &[CertificateDer<'static>]| {
+            Trust::new(roots, cipher::provider())?
+                .check_chain(
+                    &certificate.to_rustls(),
+                    intermediates,
+                    Usage::Client,
+                    UnixTime::since_unix_epoch(issued),
+                )
+                .map_err(Error::from)
+        };
+        check(&roots, certificate.intermediates())?;
+        let is_issuer = |root| check(slice::from_ref(root), &[]).is_ok();
+        let issuer = roots.iter().position(is_issuer);
         Ok(Self {
             key,
             certificate,
-            root,
+            roots,
+            issuer,
         })
     }
 }

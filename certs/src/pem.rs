@@ -33,17 +33,35 @@ pub(crate) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
 
 /// The content of the first block with that label, or what is wrong.
 pub(crate) fn decode(label: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+    first(label, text).map(|(der, _)| der)
+}
+
+/// The contents of all blocks with that label, of which there is at least one.
+pub(crate) fn decode_all(label: &str, text: &str) -> Result<Vec<Zeroizing<Vec<u8>>>, &'static str> {
+    let begin = format!("-----BEGIN {label}-----");
+    let (der, mut rest) = first(label, text)?;
+    let mut all = vec![der];
+    while rest.contains(&begin) {
+        let (der, after) = first(label, rest)?;
+        all.push(der);
+        rest = after;
+    }
+    Ok(all)
+}
+
+/// The first block with that label, and the text after it.
+fn first<'a>(label: &str, text: &'a str) -> Result<(Zeroizing<Vec<u8>>, &'a str), &'static str> {
     let begin = format!("-----BEGIN {label}-----");
     let end = format!("-----END {label}-----");
     let start = text.find(&begin).ok_or("the PEM block is missing")? + begin.len();
     let length = text[start..].find(&end).ok_or("the PEM block has no end")?;
-    let body = &text[start..start + length];
+    let (body, rest) = text[start..].split_at(length);
     let mut packed = Zeroizing::new(String::with_capacity(body.len()));
     packed.extend(body.chars().filter(|c| !c.is_ascii_whitespace()));
-    STANDARD
+    let der = STANDARD
         .decode(packed.as_bytes())
-        .map(Zeroizing::new)
-        .map_err(|_| "the PEM block is not base64")
+        .map_err(|_| "the PEM block is not base64")?;
+    Ok((Zeroizing::new(der), &rest[end.len()..]))
 }
 
 #[cfg(test)]
@@ -61,7 +79,15 @@ mod tests {
         }
 
         #[test]
+        fn all_that_was_written_reads_back(blocks in prop::collection::vec(any::<Vec<u8>>(), 1..4)) {
+            let text: String = blocks.iter().map(|der| encode("X", der).to_string()).collect();
+            let read: Vec<Vec<u8>> = decode_all("X", &text).unwrap().iter().map(|der| der.to_vec()).collect();
+            prop_assert_eq!(read, blocks);
+        }
+
+        #[test]
         fn no_text_panics(text: String) {
+            let _ = decode_all("X", &text);
             let _ = decode("X", &text);
             let _ = decode("X", &format!("-----BEGIN X-----{text}-----END X-----"));
         }

@@ -190,7 +190,7 @@ impl ServerCheck {
                 let root = RootCertificate::from_der(root).map_err(|_| Refusal::Invalid)?;
                 let certificate = Trust::new(&[root], self.provider.clone())
                     .map_err(|_| Refusal::Invalid)?
-                    .check_chain(leaf, &[], Usage::Server, now)?;
+                    .check_chain(leaf, intermediates, Usage::Server, now)?;
                 Expect::manager().check(&certificate)
             }
         }

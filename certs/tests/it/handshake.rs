@@ -13,9 +13,9 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpos
 const ALPN: &[&[u8]] = &[b"swarmlet-test"];
 
 /// Both ends of one attempt. A side that was accepted and then thrown out counts as refused.
-struct Meeting {
-    client: Result<Connection, ConnectionError>,
-    server: Result<Connection, ConnectionError>,
+pub struct Meeting {
+    pub client: Result<Connection, ConnectionError>,
+    pub server: Result<Connection, ConnectionError>,
     _endpoints: [Endpoint; 2],
 }
 
@@ -36,7 +36,7 @@ impl Meeting {
     }
 
     #[track_caller]
-    fn assert_refused(&self, reason: Refusal) {
+    pub fn assert_refused(&self, reason: Refusal) {
         assert_eq!(self.refusals(), (Some(reason), Some(reason)));
     }
 }
@@ -59,11 +59,11 @@ async fn meet_as(server: ServerConfig, client: ClientConfig, server_name: &str) 
     }
 }
 
-async fn meet(server: &Credentials, client: ClientConfig) -> Meeting {
+pub async fn meet(server: &Credentials, client: ClientConfig) -> Meeting {
     meet_as(server.server_config(ALPN).unwrap(), client, SERVER_NAME).await
 }
 
-async fn call(client: &Credentials, server: &Credentials, expect: Expect) -> Meeting {
+pub async fn call(client: &Credentials, server: &Credentials, expect: Expect) -> Meeting {
     meet(server, client.client_config(expect, ALPN).unwrap()).await
 }
 

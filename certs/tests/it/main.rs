@@ -10,3 +10,4 @@ mod authority;
 mod common;
 mod handshake;
 mod identity;
+mod rotation;
