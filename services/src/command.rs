@@ -14,7 +14,8 @@ use crate::file::{FileKind, FileSpec};
 use crate::generic::Generic;
 use crate::id::Id;
 use crate::object::{
-    Cluster, NodeDescription, Subnet, TaskAddress, TaskState, TaskStatus, UpdateStatus, Vip,
+    CaDigest, Cluster, NodeDescription, RootRotation, Subnet, TaskAddress, TaskState, TaskStatus,
+    UpdateStatus, Vip,
 };
 use crate::spec::{ClusterSpec, Labels, NetworkSpec, NodeSpec, Role, ServiceSpec};
 use crate::time::Timestamp;
@@ -125,6 +126,13 @@ pub enum Command {
         id: Id,
         kind: FileKind,
     },
+    /// As `UpdateCluster`, and the CA is to be another one: that of `rotation`,
+    /// whatever another rotation was on its way to; `None`: the present one.
+    RotateRoot {
+        version: u64,
+        spec: ClusterSpec,
+        rotation: Option<Box<RootRotation>>,
+    },
 }
 
 /// One decision of the plan. A change that no longer fits is skipped, the
@@ -204,6 +212,16 @@ pub enum Change {
         id: Id,
         node: Id,
         generic: Generic,
+    },
+    /// They could do without the present CA.
+    NodesRenewed {
+        /// Of the CA that they have their certificates of.
+        digest: CaDigest,
+        nodes: Vec<Id>,
+    },
+    /// The next CA is the present one. Skipped while a node is not renewed.
+    EndRotation {
+        digest: CaDigest,
     },
 }
 

@@ -136,6 +136,7 @@ fn touched(command: &Command) -> BTreeSet<(Kind, Id)> {
         Command::CreateCluster { .. }
         | Command::UpdateCluster { .. }
         | Command::RotateJoinToken { .. }
+        | Command::RotateRoot { .. }
         | Command::CreateAttachment { .. }
         | Command::RemoveAttachments { .. } => return BTreeSet::new(),
     };

@@ -42,7 +42,7 @@ pub use assignment::Assignment;
 pub use command::{Answer, Change, Command, Proposal, Refusal, RefusalKind};
 pub use directory::{Directory, DirectoryDelta};
 pub use id::{Id, IdSource};
-pub use observed::{NodeHealth, NodeObserved, Observed};
+pub use observed::{NodeHealth, NodeObserved, NodeTrust, Observed};
 pub use plan::{Plan, is_task_dirty, plan};
 pub use reconcile::reconcile;
 pub use state::State;

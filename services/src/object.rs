@@ -64,6 +64,25 @@ impl std::fmt::Debug for ClusterCa {
     }
 }
 
+/// The SHA-256 of a CA's certificate in DER.
+pub type CaDigest = [u8; 32];
+
+/// The CA on its way to be another one. Until every node has a certificate of the
+/// next one, all of them trust both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootRotation {
+    pub next: ClusterCa,
+    pub digest: CaDigest,
+    /// PEM: the certificate of the next CA, signed by the present one. It goes with
+    /// every certificate of the next one.
+    pub cross_signed: String,
+    /// Those that the swarm has from then on.
+    pub join_tokens: JoinTokens,
+    pub begun: Timestamp,
+    /// The nodes that could do without the present CA.
+    pub renewed: BTreeSet<Id>,
+}
+
 /// The whole tokens, as users paste them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinTokens {

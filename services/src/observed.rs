@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
-use crate::object::TaskStatus;
+use crate::object::{CaDigest, TaskStatus};
 use crate::time::Timestamp;
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -18,6 +18,26 @@ pub struct Observed {
     pub nodes: BTreeMap<Id, NodeObserved>,
     /// The newest report of each task that some session told of.
     pub tasks: BTreeMap<Id, TaskStatus>,
+    /// What the nodes that are heard of have of the swarm's CA.
+    pub trust: BTreeMap<Id, NodeTrust>,
+}
+
+/// What a node's identity rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeTrust {
+    /// The CAs that it trusts, the one that join tokens name first.
+    pub roots: Vec<CaDigest>,
+    /// The one of them that issued its certificate.
+    pub issuer: Option<CaDigest>,
+    /// All tickets of its endpoints are of `issuer`.
+    pub has_tickets: bool,
+}
+
+impl NodeTrust {
+    /// Whether the node could do without any other CA than this one.
+    pub fn suffices(&self, ca: &CaDigest) -> bool {
+        self.issuer.as_ref() == Some(ca) && self.has_tickets
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,9 @@ use crate::assignment::Assignment;
 use crate::command::{Refusal, RefusalKind};
 use crate::generic::{self, Generic};
 use crate::id::Id;
-use crate::object::{Cluster, Endpoint, Node, Service, Task, TaskAddress, TaskState, TaskStatus};
+use crate::object::{
+    Cluster, Endpoint, Node, RootRotation, Service, Task, TaskAddress, TaskState, TaskStatus,
+};
 use crate::observed::Observed;
 use crate::spec::ServiceSpec;
 use files::Files;
@@ -26,6 +28,7 @@ use networks::Networks;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     pub(crate) cluster: Option<Arc<Cluster>>,
+    pub(crate) rotation: Option<Arc<RootRotation>>,
     nodes: BTreeMap<Id, Arc<Node>>,
     services: BTreeMap<Id, Arc<Service>>,
     tasks: BTreeMap<Id, Arc<Task>>,
@@ -48,6 +51,20 @@ impl State {
     /// `None` before `CreateCluster`.
     pub fn cluster(&self) -> Option<&Arc<Cluster>> {
         self.cluster.as_ref()
+    }
+
+    /// While the CA is on its way to be another one.
+    pub fn rotation(&self) -> Option<&Arc<RootRotation>> {
+        self.rotation.as_ref()
+    }
+
+    /// The nodes that a rotation of the CA waits for; none where there is none.
+    pub fn not_renewed(&self) -> impl Iterator<Item = &Arc<Node>> {
+        let rotation = self.rotation.iter();
+        rotation.flat_map(move |rotation| {
+            let nodes = self.nodes.values();
+            nodes.filter(move |node| !rotation.renewed.contains(&node.id))
+        })
     }
 
     pub fn node(&self, id: Id) -> Option<&Arc<Node>> {

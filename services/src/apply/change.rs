@@ -85,6 +85,8 @@ impl Write<'_> {
                 vips,
             } => self.allocate_service(*service, *spec_version, published, vips),
             Change::AllocateTask { id, addresses } => self.allocate_task(*id, addresses),
+            Change::NodesRenewed { digest, nodes } => self.nodes_renewed(digest, nodes),
+            Change::EndRotation { digest } => self.end_rotation(digest),
         }
     }
 

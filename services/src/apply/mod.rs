@@ -10,6 +10,7 @@ mod attachment;
 mod change;
 mod file;
 pub(crate) mod network;
+mod rotation;
 #[cfg(test)]
 mod tests;
 
@@ -88,6 +89,11 @@ impl State {
                 labels,
             } => write.update_file(*kind, *id, *version, labels),
             Command::RemoveFile { id, kind } => write.remove_file(*kind, *id),
+            Command::RotateRoot {
+                version,
+                spec,
+                rotation,
+            } => write.rotate_root(*version, spec, rotation.as_deref()),
         }
     }
 

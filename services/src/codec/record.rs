@@ -13,7 +13,9 @@ use crate::command::{Answer, Change, Command, Proposal, Refusal};
 use crate::file::{FileKind, FileSpec};
 use crate::generic::Generic;
 use crate::id::Id;
-use crate::object::{Cluster, ClusterCa, JoinTokens, Meta, SiteSecret, Subnet, TaskState};
+use crate::object::{
+    Cluster, ClusterCa, JoinTokens, Meta, RootRotation, SiteSecret, Subnet, TaskState,
+};
 use crate::spec::{Labels, Role, ServiceSpec};
 use crate::time::Timestamp;
 
@@ -103,6 +105,11 @@ pub(super) enum CommandV1 {
     RemoveFile {
         id: Id,
         kind: FileKind,
+    },
+    RotateRoot {
+        version: u64,
+        spec_json: String,
+        rotation: Option<Box<RootRotation>>,
     },
 }
 
@@ -245,6 +252,15 @@ impl CommandV1 {
                 id: *id,
                 kind: *kind,
             },
+            Command::RotateRoot {
+                version,
+                spec,
+                rotation,
+            } => Self::RotateRoot {
+                version: *version,
+                spec_json: to_json(spec)?,
+                rotation: rotation.clone(),
+            },
         })
     }
 
@@ -346,6 +362,15 @@ impl CommandV1 {
                 labels,
             },
             Self::RemoveFile { id, kind } => Command::RemoveFile { id, kind },
+            Self::RotateRoot {
+                version,
+                spec_json,
+                rotation,
+            } => Command::RotateRoot {
+                version,
+                spec: from_json(&spec_json)?,
+                rotation,
+            },
         })
     }
 }

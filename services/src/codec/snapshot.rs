@@ -16,7 +16,7 @@ use crate::file::FileKind;
 use crate::generic::Generic;
 use crate::id::Id;
 use crate::object::{
-    JobStatus, Meta, Subnet, TaskAddress, TaskState, TaskStatus, UpdateStatus, Vip,
+    JobStatus, Meta, RootRotation, Subnet, TaskAddress, TaskState, TaskStatus, UpdateStatus, Vip,
 };
 use crate::time::Timestamp;
 
@@ -127,4 +127,6 @@ enum RecordV1 {
         task: Id,
         generic: Generic,
     },
+    /// While the CA is on its way to be another one.
+    Rotation(RootRotation),
 }

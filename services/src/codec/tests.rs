@@ -21,7 +21,7 @@ use crate::spec::{
 use crate::state::State;
 use crate::testing::{
     SECOND, World, attach, cluster, file, global, global_job, job, network, publish_ingress, refer,
-    set_image, web,
+    rotation, set_image, web,
 };
 use crate::time::Timestamp;
 
@@ -320,6 +320,60 @@ fn the_records_of_modes_in_a_snapshot_stay_as_they_are() {
         let length = hex(&u32::try_from(record.len() / 2).unwrap().to_le_bytes());
         assert!(bytes.contains(&(length + &record)), "{record} in {bytes}");
     }
+}
+
+#[test]
+fn the_bytes_of_a_rotation_of_the_ca_stay_as_they_are() {
+    let mut rotation = rotation([5; 32]);
+    rotation.renewed.insert(id(9));
+    let spec = ClusterSpec {
+        force_rotate: 3,
+        ..ClusterSpec::default()
+    };
+    let spec_json = serde_json::to_string(&spec).unwrap();
+    assert!(spec_json.ends_with(r#","force_rotate":3}"#), "{spec_json}");
+    let text = |text: &str| hex(&[&[text.len() as u8], text.as_bytes()].concat());
+    let texts = ["SWMTKN-1-w2", "SWMTKN-1-m2"].map(text).concat();
+    let begun = [text("next certificate"), text("next key")].concat();
+    let record = format!(
+        "{begun} {} {} {texts} fb2c01 01 09",
+        "05".repeat(32),
+        text("cross-signed")
+    );
+    let spec_json = text(&spec_json);
+    let command = Command::RotateRoot {
+        version: 7,
+        spec,
+        rotation: Some(Box::new(rotation.clone())),
+    };
+    check_golden(command, &format!("00 fb2c01 13 07 {spec_json} 01 {record}"));
+
+    let digest = [5; 32];
+    let changes = vec![
+        Change::NodesRenewed {
+            digest,
+            nodes: vec![id(9)],
+        },
+        Change::EndRotation { digest },
+    ];
+    let digest = "05".repeat(32);
+    let changes_bytes = format!("00 fb2c01 0b 02 0c {digest} 01 09 0d {digest}");
+    check_golden(Command::Plan { changes }, &changes_bytes);
+
+    let mut world = World::new();
+    let before = snapshot(&world.state).len();
+    let cluster = world.state.cluster().unwrap();
+    let command = Command::RotateRoot {
+        version: cluster.meta.version,
+        spec: cluster.spec.clone(),
+        rotation: Some(Box::new(rotation)),
+    };
+    world.command(command).unwrap();
+    let bytes = snapshot(&world.state);
+    let record = format!("0011{record}").replace(' ', "");
+    assert_eq!(bytes.len(), before + 4 + record.len() / 2);
+    assert!(hex(&bytes).contains(&record), "{}", hex(&bytes));
+    assert_eq!(read_snapshot(bytes.as_slice()).unwrap(), world.state);
 }
 
 #[test]

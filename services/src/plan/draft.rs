@@ -158,7 +158,9 @@ impl Draft<'_> {
 
     fn service_of(&self, change: &Change) -> Option<Id> {
         match change {
-            Change::CreateIngress { .. } => None,
+            Change::CreateIngress { .. }
+            | Change::NodesRenewed { .. }
+            | Change::EndRotation { .. } => None,
             Change::CreateTask { service, .. }
             | Change::CreateTaskOnNode { service, .. }
             | Change::AllocateService { service, .. }

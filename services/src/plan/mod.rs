@@ -24,6 +24,7 @@ mod per_node;
 mod reap;
 mod replicas;
 mod restart;
+mod rotation;
 mod schedule;
 mod slot;
 mod start;
@@ -80,5 +81,6 @@ fn pass(draft: &mut Draft) -> bool {
     start::release(draft);
     schedule::place(draft);
     reap::forget(draft);
+    rotation::go_on(draft);
     draft.pass_changed()
 }

@@ -50,6 +50,13 @@ pub struct ClusterSpec {
     pub subnet_size: u8,
     /// UDP, on every node.
     pub data_path_port: u16,
+    /// Another number than before asks for another CA.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub force_rotate: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Default for ClusterSpec {
@@ -63,6 +70,7 @@ impl Default for ClusterSpec {
             address_pools: vec![default_pool()],
             subnet_size: defaults::SUBNET_SIZE,
             data_path_port: defaults::DATA_PATH_PORT,
+            force_rotate: 0,
         }
     }
 }

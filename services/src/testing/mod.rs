@@ -22,7 +22,7 @@ use crate::state::State;
 use crate::time::Timestamp;
 pub(crate) use specs::{
     attach, cluster, constrain, file, global, global_job, job, network, publish, publish_ingress,
-    refer, reserve_cpus, reserve_memory, scale, set_image, web, with_subnet,
+    refer, reserve_cpus, reserve_memory, rotation, scale, set_image, web, with_subnet,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);

@@ -1,12 +1,15 @@
 //! Specs to test with.
 
+use std::collections::BTreeSet;
+
 use crate::file::{FileKind, FileReference, FileSpec};
 use crate::id::Id;
-use crate::object::{Cluster, ClusterCa, JoinTokens, Meta, SiteSecret};
+use crate::object::{CaDigest, Cluster, ClusterCa, JoinTokens, Meta, RootRotation, SiteSecret};
 use crate::spec::{
     ClusterSpec, EndpointSpec, IpamConfig, Mode, NetworkAttachment, NetworkSpec, PortSpec,
     Protocol, PublishMode, ResourceAmounts, Resources, ServiceSpec,
 };
+use crate::time::Timestamp;
 
 pub(crate) fn cluster() -> Cluster {
     Cluster {
@@ -22,6 +25,24 @@ pub(crate) fn cluster() -> Cluster {
             manager: "SWMTKN-1-m".to_owned(),
         },
         site: Some(SiteSecret([7; 32])),
+    }
+}
+
+/// To the CA with this digest.
+pub(crate) fn rotation(digest: CaDigest) -> RootRotation {
+    RootRotation {
+        next: ClusterCa {
+            certificate: "next certificate".to_owned(),
+            key: "next key".to_owned(),
+        },
+        digest,
+        cross_signed: "cross-signed".to_owned(),
+        join_tokens: JoinTokens {
+            worker: "SWMTKN-1-w2".to_owned(),
+            manager: "SWMTKN-1-m2".to_owned(),
+        },
+        begun: Timestamp(300),
+        renewed: BTreeSet::new(),
     }
 }
 

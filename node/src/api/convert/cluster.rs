@@ -86,6 +86,7 @@ pub fn cluster_spec(spec: SwarmSpec, before: &ClusterSpec) -> Result<ClusterSpec
         address_pools: before.address_pools.clone(),
         subnet_size: before.subnet_size,
         data_path_port: before.data_path_port,
+        force_rotate: before.force_rotate,
     })
 }
 

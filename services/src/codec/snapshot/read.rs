@@ -137,6 +137,7 @@ impl Reader {
                 generic: Generic::new(),
             }),
             RecordV1::End { .. } => {}
+            RecordV1::Rotation(rotation) => self.state.rotation = Some(Arc::new(rotation)),
             RecordV1::Network {
                 id,
                 meta,

@@ -9,7 +9,7 @@ use super::super::{CodecError, encode, to_json};
 use super::{MAX_SNAPSHOT_RECORD, Record, RecordV1};
 use crate::file::{FileKind, FileObject};
 use crate::id::Id;
-use crate::object::{Attachment, Endpoint, Network, Node, Service, SlotId, Task};
+use crate::object::{Attachment, Endpoint, Network, Node, RootRotation, Service, SlotId, Task};
 use crate::spec::{PortSpec, ServiceSpec};
 use crate::state::State;
 
@@ -24,6 +24,9 @@ pub fn write_snapshot(state: &State, out: impl Write) -> Result<(), CodecError> 
     };
     if let Some(cluster) = state.cluster() {
         out.record(RecordV1::Cluster(ClusterV1::of(cluster)?))?;
+    }
+    if let Some(rotation) = state.rotation() {
+        out.record(RecordV1::Rotation(RootRotation::clone(rotation)))?;
     }
     for node in state.nodes() {
         out.node(node)?;
