@@ -2,10 +2,10 @@
 //! and begins anew elsewhere when that breaks, or when gossip has heard that
 //! the manager is lost, which is long before its silence would tell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use certs::{Credentials, NodeId, Role};
@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::incoming::{Assignments, DirectoryChange};
+use super::turns::{Round, in_turn};
 use super::{BEAT, Farewell, PATIENCE, tickets};
 use crate::clock;
 use crate::control::message::{Down, EngineReport, Hello, Open, SwarmNews, Up};
@@ -60,32 +61,26 @@ pub struct SessionClient {
 impl SessionClient {
     /// Runs until it is dropped.
     pub async fn run(self) {
-        // Of this round; each manager has its turn before any has a second one.
-        let mut tried = BTreeSet::new();
+        let mut round = Round::default();
         loop {
             let managers = self.managers();
-            let next = managers.iter().find(|(id, _)| !tried.contains(id));
-            let began = Instant::now();
+            let next = round.next(&managers);
+            let begun = OnceLock::new();
             if let Some((id, addr)) = next {
-                match self.session(*id, *addr).await {
+                match self.session(id, addr, &begun).await {
                     Ok(()) => tracing::debug!(manager = %id, "the session ended"),
                     Err(error) => tracing::debug!(manager = %id, %addr, %error, "no session"),
                 }
             }
             let farewell = *self.farewell.borrow();
-            if farewell == Farewell::Pause && next.is_some_and(|(id, _)| *id == self.me) {
+            if farewell == Farewell::Pause && next.is_some_and(|(id, _)| id == self.me) {
                 self.say_elsewhere(&managers).await;
             }
             if farewell != Farewell::None {
                 return;
             }
-            if began.elapsed() > PATIENCE {
-                // It was a session: the others may be back meanwhile.
-                tried.clear();
-            }
-            tried.extend(next.map(|(id, _)| *id));
-            if managers.iter().all(|(id, _)| tried.contains(id)) {
-                tried.clear();
+            let lasted = begun.get().map_or(Duration::ZERO, Instant::elapsed);
+            if round.ends_with(next.map(|(id, _)| id), lasted, &managers) {
                 let mut farewell = self.farewell.clone();
                 // What is to be said is said now or never.
                 let said = farewell.wait_for(|said| *said != Farewell::None);
@@ -142,9 +137,16 @@ impl SessionClient {
         std::future::pending().await
     }
 
-    async fn session(&self, manager: NodeId, addr: SocketAddr) -> io::Result<()> {
+    /// `begun` is set when the manager has said something first: until then there is
+    /// no session, however long that takes.
+    async fn session(
+        &self,
+        manager: NodeId,
+        addr: SocketAddr,
+        begun: &OnceLock<Instant>,
+    ) -> io::Result<()> {
         let connection = self.control.node(manager, addr).await?;
-        let ended = self.session_over(&connection, manager, addr).await;
+        let ended = self.session_over(&connection, manager, addr, begun).await;
         // A session that ended badly may have ended with its connection.
         if ended.is_err() {
             let reason = connection.close_reason();
@@ -174,6 +176,7 @@ impl SessionClient {
         connection: &Connection,
         manager: NodeId,
         addr: SocketAddr,
+        begun: &OnceLock<Instant>,
     ) -> io::Result<()> {
         let mut here = self.addr.clone();
         let hello = Hello {
@@ -183,7 +186,7 @@ impl SessionClient {
         tracing::info!(%manager, %addr, "a session with a manager");
         tokio::select! {
             ended = self.tell(up) => ended,
-            ended = self.listen(down) => ended,
+            ended = self.listen(down, begun) => ended,
             ended = self.answer(connection) => ended,
             () = self.until_lost(manager) => Err(io::Error::other("gossip has lost the manager")),
             // The next session begins with the new one.
@@ -270,13 +273,15 @@ impl SessionClient {
         }
     }
 
-    async fn listen(&self, mut down: RecvStream) -> io::Result<()> {
+    async fn listen(&self, mut down: RecvStream, begun: &OnceLock<Instant>) -> io::Result<()> {
         let mut assignments = Assignments::default();
         let mut directory = DirectoryChange::default();
         loop {
             let heard = timeout(PATIENCE, frame::recv::<Down>(&mut down)).await;
             let heard = heard.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
-            match heard? {
+            let heard = heard?;
+            begun.get_or_init(Instant::now);
+            match heard {
                 None => return Ok(()),
                 Some(Down::Beat) => {}
                 Some(Down::Assign(batch)) => {
@@ -331,25 +336,6 @@ impl SessionClient {
     }
 }
 
-/// This node first, where it is a manager that has caught up; the others in an
-/// order of this node's own, so that the sessions spread. Those that are lost
-/// come last, not never: gossip may be wrong.
-fn in_turn(
-    managers: &mut [(NodeId, SocketAddr)],
-    me: NodeId,
-    caught_up: bool,
-    is_lost: impl Fn(NodeId) -> bool,
-) {
-    managers.sort_by_cached_key(|(id, _)| match id.as_u128() ^ me.as_u128() {
-        0 if caught_up => (false, 0),
-        0 => (true, u128::MAX),
-        mixed => {
-            let spread = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) | 1;
-            (is_lost(*id), spread)
-        }
-    });
-}
-
 async fn open(connection: &Connection, hello: Hello) -> io::Result<(SendStream, RecvStream)> {
     let (mut up, down) = connection.open_bi().await?;
     frame::send(&mut up, &Open::Session(hello)).await?;
@@ -399,37 +385,4 @@ async fn send_statuses(
         frame::send(up, &tasks).await?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn turns(me: u128, caught_up: bool, lost: &[u128]) -> Vec<u128> {
-        let managers = [1, 2, 3].map(|id| (NodeId::from(id), SocketAddr::from(([10, 0, 0, 1], 1))));
-        let mut managers = managers.to_vec();
-        let is_lost = |id: NodeId| lost.contains(&id.as_u128());
-        in_turn(&mut managers, NodeId::from(me), caught_up, is_lost);
-        managers.iter().map(|(id, _)| id.as_u128()).collect()
-    }
-
-    #[test]
-    fn a_manager_that_has_caught_up_asks_itself_first_and_else_last() {
-        assert_eq!(turns(2, true, &[])[0], 2);
-        assert_eq!(turns(2, false, &[1, 3])[2], 2);
-    }
-
-    #[test]
-    fn lost_managers_are_asked_last_and_still_asked() {
-        for lost in 1..=3 {
-            let turns = turns(9, false, &[lost]);
-            assert_eq!((turns.len(), turns[2]), (3, lost));
-        }
-    }
-
-    #[test]
-    fn nodes_begin_with_different_managers() {
-        let first: BTreeSet<u128> = (10..40).map(|me| turns(me, false, &[])[0]).collect();
-        assert_eq!(first.len(), 3);
-    }
 }

@@ -11,6 +11,7 @@ pub mod client;
 mod incoming;
 pub mod server;
 mod tickets;
+mod turns;
 
 use std::time::Duration;
 
