@@ -33,7 +33,6 @@ pub use container::{
 pub(crate) use endpoint::same_host_ip;
 pub use endpoint::{EndpointMode, EndpointSpec, PortSpec, Protocol, PublishMode};
 pub use mode::Mode;
-pub use mtu::MTU_OPTION;
 pub use network::{IpamConfig, IpamSpec, NetworkSpec};
 pub use own_network::OwnNetwork;
 pub use platform::Platform;

@@ -23,9 +23,8 @@ use crate::directory::{NetworkId, Port, Protocol};
 
 /// The option of the engine's network that says which of the swarm's it is.
 pub const NETWORK_OPTION: &str = "swarmlet.network";
-
 /// The same, how large its containers' packets are. Docker's own drivers know it.
-const MTU_OPTION: &str = "com.docker.network.driver.mtu";
+pub const MTU_OPTION: &str = "com.docker.network.driver.mtu";
 /// Where the engine keeps the options that users gave.
 const GENERIC: &str = "com.docker.network.generic";
 /// Where the engine keeps what `--publish` said.

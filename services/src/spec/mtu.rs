@@ -4,7 +4,7 @@ use super::NetworkSpec;
 
 /// The option of a network's driver that says so, by the name that Docker's
 /// own drivers know it by.
-pub const MTU_OPTION: &str = "com.docker.network.driver.mtu";
+const MTU_OPTION: &str = "com.docker.network.driver.mtu";
 
 /// What each family has to carry in one piece: RFC 791 and RFC 8200.
 const LEAST: u16 = 68;

@@ -11,9 +11,8 @@ use bollard::models::{
     EndpointIpamConfig, EndpointSettings, Ipam, IpamConfig, Network, NetworkCreateRequest,
 };
 use ipnet::IpNet;
-use overlay::plugin::protocol::NETWORK_OPTION;
+use overlay::plugin::protocol::{MTU_OPTION, NETWORK_OPTION};
 use services::assignment::AssignedNetwork;
-use services::spec::MTU_OPTION;
 use services::{Id, overlaps};
 
 use crate::runtime::{NetworkPlan, Networks};
