@@ -72,9 +72,11 @@ impl Drawing {
     }
 }
 
+/// A line that is wider than the terminal would be drawn again below itself: that of
+/// a job's progress fits 80 columns.
 fn draw(bar: &ProgressBar, line: &Line) {
     let template = match line.reached {
-        Some(_) => "{prefix}: {msg:10} [{bar:50}]",
+        Some(_) => "{prefix}: {msg:10} [{bar:40}]",
         None => "{prefix}: {wide_msg}",
     };
     if let Ok(style) = ProgressStyle::with_template(template) {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Line, Look, MAX_LINES, Outcome, STATES, Slot, last_error, one_line, rank};
+use super::{Line, Look, MAX_LINES, Outcome, STATES, Slot, last_error, one_line, rank, short_id};
 use crate::api::dto::Task;
 
 const COMPLETE: &str = "complete";
@@ -75,7 +75,7 @@ fn global(
     let mut lines = vec![overall(complete, total)];
     let id = |slot: &Slot| match slot {
         Slot::Number(number) => number.to_string(),
-        Slot::Node(node) => node.clone(),
+        Slot::Node(node) => short_id(node).to_owned(),
     };
     lines.extend(task_lines(&current, tasks, total, id));
     verdict(&current, complete, total, lines)

@@ -3,8 +3,9 @@
 //! [`Progress`] is the pure half: each [`Look`] at the service and its tasks
 //! becomes lines to show and an [`Outcome`]. A service has converged when every
 //! slot's task has been running for the monitor period; a task that falls over
-//! meanwhile starts the period anew. A job has when its tasks are complete. [`wait`] looks again and again, and
-//! [`draw`] shows the lines as bars on a terminal or one by one elsewhere.
+//! meanwhile starts the period anew. A job has when its tasks are complete.
+//! [`wait`] looks again and again, and [`draw`] shows the lines as bars on a
+//! terminal or one by one elsewhere.
 
 mod draw;
 mod job;
