@@ -10,7 +10,7 @@ use super::values::Invalid;
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// The daemon refused.
-    #[error("Error response from daemon: {message}")]
+    #[error("Error response from daemon: {}", plain(message))]
     Daemon { status: u16, message: String },
     /// Nobody listens at the socket.
     #[error("Cannot connect to the swarmlet daemon at {socket}. Is it running?")]
@@ -77,6 +77,20 @@ impl CliError {
     }
 }
 
+/// Without what is for another program: the code of a call that there was not, and
+/// the advice to form a swarm of Docker's own, where a hint says what to do here.
+fn plain(message: &str) -> &str {
+    let call = message.strip_prefix("rpc error: code = ");
+    let text = call.and_then(|call| Some(call.split_once(" desc = ")?.1));
+    let text = text.unwrap_or(message);
+    let advice = [" Use \"docker swarm ", " Please use \"docker swarm "];
+    let advised = advice.iter().find_map(|it| text.split_once(it));
+    match (advised, daemon_hint(text)) {
+        (Some((said, _)), Some(_)) => said,
+        _ => text,
+    }
+}
+
 /// The texts are Docker's, which scripts match, so that they cannot say what
 /// to do with this program.
 fn daemon_hint(message: &str) -> Option<&'static str> {
@@ -129,19 +143,22 @@ fn daemon_hint(message: &str) -> Option<&'static str> {
     if let Some((_, hint)) = hints.iter().find(|(text, _)| message.contains(text)) {
         return Some(hint);
     }
-    let missing = |kind: &str| message.starts_with(kind) && message.ends_with("not found");
-    if missing("service ") {
-        return Some("`swarmlet service ls` lists the services");
+    let (kind, name) = message.strip_suffix(" not found")?.split_once(' ')?;
+    let is_name = !name.contains(' ');
+    match kind {
+        "service" if is_name => Some("`swarmlet service ls` lists the services"),
+        "node" if is_name => Some("`swarmlet node ls` lists the nodes"),
+        "network" if is_name => Some("`swarmlet network ls` lists the networks"),
+        "secret" if is_name => Some("`swarmlet secret ls` lists the secrets"),
+        "config" if is_name => Some("`swarmlet config ls` lists the configs"),
+        _ => None,
     }
-    if missing("node ") {
-        return Some("`swarmlet node ls` lists the nodes");
-    }
-    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::error::texts;
 
     fn refusal(message: &str) -> CliError {
         CliError::Daemon {
@@ -152,14 +169,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_shown_in_the_daemons_words_with_a_way_out() {
-        let error = refusal(
-            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" \
-             to connect this node to swarm and try again.",
-        );
-        assert!(
-            error
-                .to_string()
-                .starts_with("Error response from daemon: This node is not")
+        let error = refusal(texts::INACTIVE);
+        assert_eq!(
+            error.to_string(),
+            "Error response from daemon: This node is not a swarm manager."
         );
         assert!(error.hint().unwrap().contains("swarmlet init"));
         assert!(
@@ -168,13 +181,26 @@ mod tests {
                 .unwrap()
                 .contains("run the command again")
         );
-        assert!(
-            refusal("service web not found")
-                .hint()
-                .unwrap()
-                .contains("swarmlet service ls")
-        );
+        for kind in ["service", "node", "network", "secret", "config"] {
+            let hint = refusal(&format!("{kind} web not found")).hint();
+            assert!(hint.unwrap().contains(&format!("swarmlet {kind} ls")));
+        }
+        assert_eq!(refusal("node of web not found").hint(), None);
         assert_eq!(refusal("something else").hint(), None);
+    }
+
+    #[test]
+    fn what_is_said_to_other_programs_is_left_out() {
+        let shown = |message| refusal(message).to_string();
+        assert_eq!(
+            shown("rpc error: code = AlreadyExists desc = secret a: b already exists"),
+            "Error response from daemon: secret a: b already exists"
+        );
+        assert_eq!(
+            shown("Nobody knows. Use \"docker swarm guess\" to guess."),
+            "Error response from daemon: Nobody knows. Use \"docker swarm guess\" to guess.",
+            "there is no other advice"
+        );
     }
 
     #[test]

@@ -130,7 +130,7 @@ async fn what_can_be_removed_is_removed() {
     let ended = daemon.run(&["secret", "rm", "s1", "s2", "s3"]).await;
     assert_eq!(ended.out, "s1\ns3\n");
     let error = ended.result.unwrap_err().to_string();
-    assert_eq!(error, format!("Error response from daemon: {message}"));
+    assert_eq!(error, "Error response from daemon: secret 's2' is in use");
 }
 
 #[tokio::test]
