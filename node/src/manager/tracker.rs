@@ -10,8 +10,9 @@
 //!
 //! A leader that has just taken over has heard nobody. What gossip calls dead
 //! is down for it at once; every other node gets the full patience from the
-//! election on, so that a change of leader never looks like a mass death. And a
-//! leader that is told of the death of most nodes at once doubts itself.
+//! election on, or from when it came later, so that neither a change of leader
+//! looks like a mass death, nor a new node like a lost one. And a leader that is
+//! told of the death of most nodes at once doubts itself.
 //!
 //! Silence is measured on a clock that nobody sets ([`Moment`]): the first time
 //! server that a device reaches after its boot may move the calendar by years.
@@ -41,6 +42,8 @@ pub type Moment = Duration;
 #[derive(Debug)]
 pub struct Tracker {
     elected: Moment,
+    /// Since when each node is one that can be waited for.
+    met: BTreeMap<Id, Moment>,
     nodes: BTreeMap<Id, Heard>,
     rumours: BTreeMap<Id, Rumour>,
     /// The nodes that are not there, and since when; not those whose engine
@@ -100,6 +103,7 @@ impl Tracker {
     pub fn new(now: Moment) -> Self {
         Self {
             elected: now,
+            met: BTreeMap::new(),
             nodes: BTreeMap::new(),
             rumours: BTreeMap::new(),
             absent: BTreeMap::new(),
@@ -184,6 +188,14 @@ impl Tracker {
         now: Moment,
         date: Timestamp,
     ) -> Option<Moment> {
+        let met = match self.met.is_empty() {
+            true => self.elected,
+            false => now,
+        };
+        self.met.retain(|id, _| nodes.contains(id));
+        for id in nodes {
+            self.met.entry(*id).or_insert(met);
+        }
         self.nodes.retain(|id, _| nodes.contains(id));
         self.rumours.retain(|id, _| nodes.contains(id));
         self.absent.retain(|id, _| nodes.contains(id));
@@ -256,6 +268,8 @@ impl Tracker {
         let heard = self.nodes.get(&node);
         let last = heard.and_then(|heard| heard.last);
         let pausing = heard.and_then(|heard| heard.pausing);
+        let known = last.or(self.met.get(&node).copied());
+        let known = known.unwrap_or(self.elected);
         let (deadline, reason) = match rumour {
             Some(Rumour::Dead { since, why })
                 if last.is_none_or(|last| last <= *since + REFUTES) =>
@@ -264,14 +278,14 @@ impl Tracker {
                 (deadline, why.clone())
             }
             Some(Rumour::Alive) => (
-                last.unwrap_or(self.elected) + SILENCE_OF_THE_LIVING,
+                known + SILENCE_OF_THE_LIVING,
                 format!(
                     "no manager has heard it for {} s, though other nodes do",
                     SILENCE_OF_THE_LIVING.as_secs()
                 ),
             ),
             Some(Rumour::Dead { .. }) | None => (
-                last.unwrap_or(self.elected) + SILENCE,
+                known + SILENCE,
                 format!("no word from it for {} s", SILENCE.as_secs()),
             ),
         };

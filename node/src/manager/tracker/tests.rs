@@ -57,6 +57,21 @@ fn a_new_leader_gives_up_nobody_before_the_silence_has_passed() {
 }
 
 #[test]
+fn a_node_that_joins_is_waited_for_from_then_on() {
+    let mut tracker = Tracker::new(at(100));
+    let other = Id::from_u128(9);
+    tracker.settle(&BTreeSet::from([other]), |_| true, at(100), Timestamp(0));
+    assert_eq!(
+        settle(&mut tracker, at(200)),
+        (NodeHealth::Unknown, Some(at(205)))
+    );
+    assert_eq!(
+        settle(&mut tracker, at(205)).0,
+        down("no word from it for 5 s")
+    );
+}
+
+#[test]
 fn silence_takes_a_node_down_and_a_word_brings_it_back() {
     let mut tracker = introduced(at(10));
     assert_eq!(
