@@ -105,7 +105,8 @@ fn daemon_hint(message: &str) -> Option<&'static str> {
         ),
         (
             "does not have a leader",
-            "more than half of the managers must be up and reach each other",
+            "more than half of the managers must be up and reach each other; where they are lost for \
+             good, `swarmlet init --force-new-cluster` on one that is left takes the swarm over",
         ),
         (
             "is already part of a swarm",
