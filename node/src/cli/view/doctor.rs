@@ -22,7 +22,10 @@ pub fn doctor_page(doctor: &NetworkDoctor) -> String {
             doctor.left_out
         ));
     }
-    page.push_str(&pairs(&doctor.pairs));
+    match doctor.pairs.is_empty() {
+        true => page.push_str("No two of these devices have containers on one network.\n"),
+        false => page.push_str(&pairs(&doctor.pairs)),
+    }
     let dropped: String = doctor.devices.iter().filter_map(dropped).collect();
     if !dropped.is_empty() {
         page.push_str(&format!("\nPackets dropped:\n{dropped}"));
@@ -270,6 +273,7 @@ mod tests {
         assert!(
             page.starts_with("Only this device was asked: The swarm does not have a leader.\n")
         );
+        assert!(page.contains("No two of these devices"), "{page}");
         assert_eq!(verdict(&doctor), None);
     }
 
