@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use certs::{NodeId, Peer};
 use quinn::{Connection, RecvStream, SendStream};
-use services::codec::{encode_directory, encode_file};
+use services::codec::{encode_assignments, encode_directory, encode_file};
 use services::directory::{Directory, Follower};
 use services::file::FileContent;
 use services::object::TaskState;
@@ -21,11 +21,9 @@ use crate::control::message::{
 };
 use crate::manager::{Manager, node_key};
 
-/// Assignments in one frame; a spec may be some kilobytes.
-const ASSIGNMENTS_PER_FRAME: usize = 200;
-/// Of a secret or a config in one frame: what a slow link carries well within
-/// [`PATIENCE`], in which a worker wants to have heard a whole frame.
-const FILE_BYTES_PER_FRAME: usize = 64 << 10;
+/// What a slow link carries well within [`PATIENCE`], in which a worker wants to
+/// have heard a whole frame.
+const BYTES_PER_FRAME: usize = 64 << 10;
 
 /// Serves one session until it breaks, is superseded, or this manager has lost
 /// its leader: then another manager may know more.
@@ -225,8 +223,8 @@ impl Told {
 
 pub(super) fn file_batches(id: Id, content: &FileContent) -> io::Result<Vec<FileBatch>> {
     let bytes = encode_file(content).map_err(io::Error::other)?;
-    let count = bytes.len().div_ceil(FILE_BYTES_PER_FRAME);
-    let parts = (1..).zip(bytes.chunks(FILE_BYTES_PER_FRAME));
+    let count = bytes.len().div_ceil(BYTES_PER_FRAME);
+    let parts = (1..).zip(bytes.chunks(BYTES_PER_FRAME));
     let batches = parts.map(|(number, part)| FileBatch {
         id,
         content: part.to_vec(),
@@ -259,22 +257,91 @@ fn batches(
     changed: &[Assignment],
     removed: &[Id],
 ) -> io::Result<Vec<AssignmentBatch>> {
-    let count = changed.len().div_ceil(ASSIGNMENTS_PER_FRAME).max(1);
-    (0..count)
-        .map(|part| {
-            let from = part * ASSIGNMENTS_PER_FRAME;
-            let to = changed.len().min(from + ASSIGNMENTS_PER_FRAME);
-            Ok(AssignmentBatch {
-                reset: reset && part == 0,
-                changed: services::codec::encode_assignments(&changed[from..to])
-                    .map_err(io::Error::other)?,
-                removed: if part == 0 {
-                    removed.to_vec()
-                } else {
-                    Vec::new()
-                },
-                complete: part + 1 == count,
-            })
-        })
-        .collect()
+    let mut pieces = Vec::new();
+    encode_in_pieces(changed, &mut pieces)?;
+    let count = pieces.len();
+    let batches = (1..).zip(pieces).map(|(number, changed)| AssignmentBatch {
+        reset: reset && number == 1,
+        changed,
+        removed: match number {
+            1 => removed.to_vec(),
+            _ => Vec::new(),
+        },
+        complete: number == count,
+    });
+    Ok(batches.collect())
+}
+
+/// Halves what is more than a frame is to hold. One assignment is never cut: what
+/// managers agree on at once is less than the most that a frame may hold.
+fn encode_in_pieces(assignments: &[Assignment], pieces: &mut Vec<Vec<u8>>) -> io::Result<()> {
+    let encoded = encode_assignments(assignments);
+    let fits = |bytes: &Vec<u8>| bytes.len() <= BYTES_PER_FRAME;
+    if assignments.len() < 2 || encoded.as_ref().is_ok_and(fits) {
+        pieces.push(encoded.map_err(io::Error::other)?);
+        return Ok(());
+    }
+    let (first, second) = assignments.split_at(assignments.len() / 2);
+    encode_in_pieces(first, pieces)?;
+    encode_in_pieces(second, pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use services::spec::ServiceSpec;
+
+    use super::*;
+    use crate::session::incoming::Assignments;
+
+    fn assigned(task: u128, label: usize) -> Assignment {
+        let spec = ServiceSpec {
+            labels: [("big".into(), "x".repeat(label))].into(),
+            ..ServiceSpec::default()
+        };
+        Assignment {
+            task: Id::from_u128(task),
+            service: Id::from_u128(task),
+            slot: 1,
+            spec: spec.into(),
+            desired: TaskState::Running,
+            networks: Vec::new(),
+            generic: Default::default(),
+            files: BTreeMap::new(),
+        }
+    }
+
+    fn sent(assignments: &[Assignment]) -> (usize, Assignments) {
+        let removed = [Id::from_u128(99)];
+        let batches = batches(true, assignments, &removed).unwrap();
+        let count = batches.len();
+        let mut arriving = Assignments::default();
+        for (number, batch) in (1..).zip(batches) {
+            frame::encode(&Down::Assign(batch.clone())).unwrap();
+            let set = arriving.take(batch).unwrap();
+            assert_eq!(set.is_some(), number == count);
+            if let Some(set) = set {
+                assert_eq!(set.removed, removed);
+                return (count, set);
+            }
+        }
+        panic!("the set is never complete");
+    }
+
+    #[test]
+    fn assignments_go_in_one_frame_as_long_as_they_are_small() {
+        assert_eq!(sent(&[]).0, 1);
+        let small: Vec<_> = (0..20).map(|task| assigned(task, 10)).collect();
+        let (count, set) = sent(&small);
+        assert_eq!((count, set.changed.len()), (1, 20));
+    }
+
+    #[test]
+    fn no_size_of_specs_keeps_a_session_from_beginning() {
+        let large: Vec<_> = (0..20).map(|task| assigned(task, 1_500_000)).collect();
+        let (count, set) = sent(&large);
+        assert_eq!(count, 20);
+        assert!(set.reset);
+        let by_task = large.into_iter().map(|it| (it.task, it));
+        assert!(set.changed == by_task.collect());
+    }
 }
