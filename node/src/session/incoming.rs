@@ -172,6 +172,7 @@ mod tests {
 
     use super::*;
     use crate::session::server::file_batches;
+    use crate::worker::testing;
 
     fn directory(names: &[&str]) -> Directory {
         let services = names.iter().zip(1..).map(|(name, id)| {
@@ -206,14 +207,8 @@ mod tests {
         };
         spec.task.container.secrets = files.iter().map(reference).collect();
         Assignment {
-            task: Id::from_u128(task),
-            service: Id::from_u128(9),
-            slot: 1,
-            spec: spec.into(),
             desired,
-            networks: Vec::new(),
-            generic: Default::default(),
-            files: BTreeMap::new(),
+            ..testing::assignment(Id::from_u128(task), spec)
         }
     }
 

@@ -292,22 +292,14 @@ mod tests {
 
     use super::*;
     use crate::session::incoming::Assignments;
+    use crate::worker::testing;
 
     fn assigned(task: u128, label: usize) -> Assignment {
         let spec = ServiceSpec {
             labels: [("big".into(), "x".repeat(label))].into(),
             ..ServiceSpec::default()
         };
-        Assignment {
-            task: Id::from_u128(task),
-            service: Id::from_u128(task),
-            slot: 1,
-            spec: spec.into(),
-            desired: TaskState::Running,
-            networks: Vec::new(),
-            generic: Default::default(),
-            files: BTreeMap::new(),
-        }
+        testing::assignment(Id::from_u128(task), spec)
     }
 
     fn sent(assignments: &[Assignment]) -> (usize, Assignments) {

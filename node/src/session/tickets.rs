@@ -63,37 +63,20 @@ fn signed_bytes(task: Id, service: Id, network: &AssignedNetwork, node: NodeId) 
 mod tests {
     use std::cell::Cell;
     use std::convert::Infallible;
-    use std::sync::Arc;
-
-    use services::object::TaskState;
 
     use super::*;
+    use crate::worker::testing;
 
     const ME: u128 = 7;
 
     fn assigned(addr: &str) -> BTreeMap<Id, Assignment> {
         let network = AssignedNetwork {
-            id: Id::from_u128(3),
-            name: "back".into(),
-            subnets: Vec::new(),
-            internal: false,
-            ingress: false,
-            attachable: false,
-            mtu: None,
-            addrs: vec![addr.parse().unwrap()],
-            aliases: Vec::new(),
-            driver_opts: BTreeMap::new(),
             ticket: Vec::new(),
+            ..testing::network(Id::from_u128(3), &[addr])
         };
         let assignment = Assignment {
-            task: Id::from_u128(1),
-            service: Id::from_u128(2),
-            slot: 1,
-            spec: Arc::default(),
-            desired: TaskState::Running,
             networks: vec![network],
-            generic: Default::default(),
-            files: BTreeMap::new(),
+            ..testing::assignment(Id::from_u128(1), Default::default())
         };
         BTreeMap::from([(assignment.task, assignment)])
     }

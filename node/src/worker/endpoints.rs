@@ -92,11 +92,10 @@ fn resolver(assignment: &Assignment) -> Option<(IpAddr, Wanted)> {
 #[cfg(test)]
 mod tests {
     use services::assignment::AssignedNetwork;
-    use services::object::TaskState;
     use services::spec::{DnsConfig, ServiceSpec};
 
     use super::*;
-    use crate::worker::testing::network;
+    use crate::worker::testing::{self, network};
 
     const TASK: Id = Id::from_u128(1);
     const FRONT: Id = Id::from_u128(11);
@@ -109,13 +108,6 @@ mod tests {
             ..DnsConfig::default()
         });
         Assignment {
-            task: TASK,
-            service: Id::from_u128(2),
-            slot: 1,
-            spec: spec.into(),
-            desired: TaskState::Running,
-            generic: Default::default(),
-            files: Default::default(),
             networks: vec![
                 network(FRONT, &["10.0.1.7/24", "fd00:1::7/64"]),
                 AssignedNetwork {
@@ -123,6 +115,7 @@ mod tests {
                     ..network(BACK, &["10.0.2.7/24"])
                 },
             ],
+            ..testing::assignment(TASK, spec)
         }
     }
 

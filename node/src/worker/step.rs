@@ -177,7 +177,7 @@ mod tests {
     use std::net::IpAddr;
     use std::path::Path;
 
-    use services::object::{PublishedPort, TaskState};
+    use services::object::PublishedPort;
     use services::registry::RegistryAuth;
     use services::spec::Protocol;
 
@@ -185,22 +185,14 @@ mod tests {
     use crate::runtime::Phase;
     use crate::runtime::fake::{Call, FakeRuntime, Kind};
     use crate::worker::links::fake::FakeLinks;
+    use crate::worker::testing;
 
     const TASK: Id = Id::from_u128(1);
 
     fn wants(image: &str) -> Step {
         let mut spec = services::spec::ServiceSpec::default();
         spec.task.container.image = image.to_owned();
-        Step::Prepare(Assignment {
-            task: TASK,
-            service: Id::from_u128(2),
-            slot: 1,
-            spec: spec.into(),
-            desired: TaskState::Running,
-            networks: Vec::new(),
-            generic: Default::default(),
-            files: Default::default(),
-        })
+        Step::Prepare(testing::assignment(TASK, spec))
     }
 
     fn tools(runtime: &FakeRuntime) -> Tools {

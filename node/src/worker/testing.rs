@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use services::assignment::AssignedNetwork;
 use services::file::{FileContent, FileKind, FileReference};
-use services::object::Subnet;
+use services::object::{Subnet, TaskState};
+use services::spec::ServiceSpec;
 use services::{Assignment, Id};
 
 /// A network on which a task has these addresses, each in a subnet of its own
@@ -31,6 +32,20 @@ pub(crate) fn network(id: Id, addrs: &[&str]) -> AssignedNetwork {
         aliases: Vec::new(),
         driver_opts: Default::default(),
         ticket: b"signed".to_vec(),
+    }
+}
+
+/// A task that is to run, of service 2.
+pub(crate) fn assignment(task: Id, spec: ServiceSpec) -> Assignment {
+    Assignment {
+        task,
+        service: Id::from_u128(2),
+        slot: 1,
+        spec: spec.into(),
+        desired: TaskState::Running,
+        networks: Vec::new(),
+        generic: Default::default(),
+        files: Default::default(),
     }
 }
 

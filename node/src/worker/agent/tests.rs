@@ -12,6 +12,7 @@ use super::*;
 use crate::runtime::fake::{Call, FakeRuntime, Kind};
 use crate::runtime::{Health, Phase};
 use crate::worker::links::fake::FakeLinks;
+use crate::worker::testing;
 
 mod files;
 mod overlay;
@@ -31,14 +32,9 @@ fn assignment(number: u128, desired: TaskState) -> Assignment {
     spec.task.container.image = IMAGE.into();
     spec.task.container.stop_grace = Some(Duration::from_secs(3));
     Assignment {
-        task: id(number),
         service: id(99),
-        slot: 1,
-        spec: spec.into(),
         desired,
-        networks: Vec::new(),
-        generic: Default::default(),
-        files: BTreeMap::new(),
+        ..testing::assignment(id(number), spec)
     }
 }
 

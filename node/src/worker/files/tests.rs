@@ -5,7 +5,6 @@ use std::thread;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::UnshareFlags;
 use services::file::FileContent;
-use services::object::TaskState;
 use services::spec::ServiceSpec;
 use tempfile::TempDir;
 
@@ -20,16 +19,7 @@ fn on_disk() -> (TempDir, TaskFiles) {
 
 /// Of one secret and one config, which it has.
 fn assignment(task: u128) -> Assignment {
-    let mut assignment = Assignment {
-        task: Id::from_u128(task),
-        service: Id::from_u128(2),
-        slot: 1,
-        spec: Arc::new(ServiceSpec::default()),
-        desired: TaskState::Running,
-        networks: Vec::new(),
-        generic: Default::default(),
-        files: BTreeMap::new(),
-    };
+    let mut assignment = testing::assignment(Id::from_u128(task), ServiceSpec::default());
     testing::give(&mut assignment, FileKind::Secret, "s1", b"hunter2");
     testing::give(&mut assignment, FileKind::Config, "etc/c1", b"#!/bin/sh");
     assignment

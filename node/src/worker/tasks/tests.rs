@@ -14,14 +14,8 @@ const NOW: Timestamp = Timestamp(1_000_000_000_000);
 
 fn assigned(desired: TaskState) -> Assigned {
     let assignment = Assignment {
-        task: A,
-        service: Id::from_u128(2),
-        slot: 1,
-        spec: ServiceSpec::default().into(),
         desired,
-        networks: Vec::new(),
-        generic: Default::default(),
-        files: BTreeMap::new(),
+        ..testing::assignment(A, ServiceSpec::default())
     };
     [(A, assignment)].into()
 }
