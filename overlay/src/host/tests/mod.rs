@@ -1,3 +1,5 @@
+mod moving;
+mod published;
 mod stage;
 mod traffic;
 mod upkeep;

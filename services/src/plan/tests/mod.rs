@@ -10,6 +10,7 @@ mod overlay;
 mod per_node;
 mod placing;
 mod properties;
+mod publishing;
 mod restarting;
 mod scaling;
 mod updating;
