@@ -56,6 +56,10 @@ pub struct WaitFlags {
 #[derive(Debug, Args)]
 #[command(override_usage = "swarmlet service create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
 pub struct CreateArgs {
+    /// The image, and what to run instead of its own command
+    #[arg(value_name = "IMAGE", required = true, num_args = 1..,
+          trailing_var_arg = true)]
+    pub image_and_args: Vec<String>,
     #[command(flatten)]
     pub wait: WaitFlags,
     /// Give the nodes the credentials of your `docker login` for the image's
@@ -141,14 +145,13 @@ pub struct CreateArgs {
     pub ulimit: Vec<Ulimit>,
     #[command(flatten)]
     pub flags: ServiceFlags,
-    /// The image, and what to run instead of its own command
-    #[arg(value_name = "IMAGE [COMMAND] [ARG...]", required = true, num_args = 1..,
-          trailing_var_arg = true)]
-    pub image_and_args: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
+    /// An id or a name
+    #[arg(value_name = "SERVICE")]
+    pub service: String,
     #[command(flatten)]
     pub wait: WaitFlags,
     /// Give the nodes the credentials of your `docker login` for the image's
@@ -173,9 +176,6 @@ pub struct UpdateArgs {
     pub lists: ListChanges,
     #[command(flatten)]
     pub flags: ServiceFlags,
-    /// An id or a name
-    #[arg(value_name = "SERVICE")]
-    pub service: String,
 }
 
 /// `--x-add` and `--x-rm`: what is added to and taken from a spec's lists.

@@ -109,14 +109,14 @@ pub struct JoinArgs {
     /// The token that `swarmlet join-token` shows on a manager
     #[arg(long, value_name = "TOKEN")]
     pub token: String,
-    #[command(flatten)]
-    pub addresses: NodeAddresses,
-    #[command(flatten)]
-    pub start: StartFlags,
     /// Managers of the swarm; the port is 2377 where it is not said. Without
     /// one, the swarm is looked for on this LAN
     #[arg(value_name = "HOST:PORT", value_parser = remote_addr)]
     pub managers: Vec<String>,
+    #[command(flatten)]
+    pub addresses: NodeAddresses,
+    #[command(flatten)]
+    pub start: StartFlags,
 }
 
 #[derive(Debug, Args)]

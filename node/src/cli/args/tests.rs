@@ -29,6 +29,18 @@ fn the_commands_do_not_contradict_themselves() {
 }
 
 #[test]
+fn what_a_command_is_about_stands_under_no_heading_of_options() {
+    fn check(command: &clap::Command) {
+        for arg in command.get_positionals() {
+            let (command, heading) = (command.get_name(), arg.get_help_heading());
+            assert_eq!(heading, None, "{command} {}", arg.get_id());
+        }
+        command.get_subcommands().for_each(check);
+    }
+    check(&Cli::command());
+}
+
+#[test]
 fn the_daemon_has_the_designs_defaults() {
     let Command::Daemon(args) = parse("daemon").unwrap().command else {
         panic!("not the daemon");
