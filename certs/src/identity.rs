@@ -3,6 +3,8 @@
 //! In `identity/` they are `node.key`, `ca.crt` and `node.crt`. The certificate is written last,
 //! so its presence means that the rest is there: a join that was cut off leaves no half identity,
 //! only a key, with which the same node asks again.
+//!
+//! Who has the key is the node: where the disk is [locked](crate::lock), it lies under the data key.
 
 use std::{path::Path, slice, sync::Arc, time::SystemTime};
 
@@ -15,13 +17,18 @@ use crate::{
     files,
     id::{ClusterId, NodeId, Role},
     key::NodeKey,
+    pem,
     refusal::Refusal,
+    seal::DataKey,
     verify::{Trust, Usage},
 };
 
 const KEY_FILE: &str = "node.key";
 const ROOT_FILE: &str = "ca.crt";
 const CERTIFICATE_FILE: &str = "node.crt";
+
+const SEALED_LABEL: &str = "SWARMLET SEALED NODE KEY";
+const SEALED_CONTEXT: &[u8] = b"node key";
 
 const REMEDY: &str = "restore it from a backup, or run `swarmlet leave --force` and join again";
 
@@ -63,8 +70,19 @@ impl Identity {
         Self::from_parts(self.key.clone(), self.certificate.clone(), roots)
     }
 
-    /// Reads the identity in `directory`; `None` if the node is not a member of a cluster.
-    pub fn load(directory: &Path) -> Result<Option<Self>, Error> {
+    /// Reads the identity in `directory`; `None` if the node is not a member of a cluster. Without
+    /// the data key only a private key in the open is read.
+    pub fn load(directory: &Path, data_key: Option<&DataKey>) -> Result<Option<Self>, Error> {
+        Self::load_with(directory, || {
+            Ok(Self::load_key(directory, data_key)?.map(Arc::new))
+        })
+    }
+
+    /// The identity in `directory`, with a key that the caller has.
+    fn load_with(
+        directory: &Path,
+        key: impl FnOnce() -> Result<Option<Arc<NodeKey>>, Error>,
+    ) -> Result<Option<Self>, Error> {
         let path = directory.join(CERTIFICATE_FILE);
         let Some(certificate) = load(&path, Certificate::from_pem)? else {
             return Ok(None);
@@ -72,21 +90,38 @@ impl Identity {
         let root_path = directory.join(ROOT_FILE);
         let roots = load(&root_path, RootCertificate::all_from_pem)?
             .ok_or_else(|| damaged(&root_path, "it is missing"))?;
-        let key = Self::load_key(directory)?
-            .ok_or_else(|| damaged(&directory.join(KEY_FILE), "it is missing"))?;
-        Self::from_parts(Arc::new(key), certificate, roots)
+        let key = key()?.ok_or_else(|| damaged(&directory.join(KEY_FILE), "it is missing"))?;
+        Self::from_parts(key, certificate, roots)
             .map(Some)
             .map_err(|error| damaged(&path, error))
     }
 
-    /// Writes the identity to `directory`. After a crash it is the old one, none, or the new one;
-    /// or, while the CA is being rotated, the roots of the one and the certificate of the other,
-    /// where these fit. None is only where another identity was.
-    pub fn save(&self, directory: &Path) -> Result<(), Error> {
-        self.key.save(directory)?;
+    /// The certificate in `directory` alone, which is never sealed.
+    pub fn load_certificate(directory: &Path) -> Result<Option<Certificate>, Error> {
+        load(&directory.join(CERTIFICATE_FILE), Certificate::from_pem)
+    }
+
+    /// Writes the identity of a new member to `directory`, its private key sealed where there is a
+    /// data key. After a crash it is the old one, none, or the new one.
+    pub fn save(&self, directory: &Path, seal: Option<&DataKey>) -> Result<(), Error> {
+        match seal {
+            None => self.key.save(directory)?,
+            Some(_) => {
+                files::create_dir(directory)?;
+                files::remove(&directory.join(CERTIFICATE_FILE))?;
+                self.key.rewrite(directory, seal)?;
+            }
+        }
+        self.save_certificate(directory)
+    }
+
+    /// Writes what changes when a certificate is renewed or the CA rotated; the private key stays
+    /// as it lies there. After a crash the roots may be of the one and the certificate of the other
+    /// identity, where these fit. None is only where another identity was.
+    pub fn save_certificate(&self, directory: &Path) -> Result<(), Error> {
         let certificate = directory.join(CERTIFICATE_FILE);
         let pem = self.certificate.to_pem();
-        if let Ok(Some(before)) = Self::load(directory) {
+        if let Ok(Some(before)) = Self::load_with(directory, || Ok(Some(self.key.clone()))) {
             if before.with_roots(self.roots.clone()).is_ok() {
                 files::write(&directory.join(ROOT_FILE), &self.roots_pem())?;
             } else if before.with_certificate(self.certificate.clone()).is_ok() {
@@ -106,8 +141,22 @@ impl Identity {
     }
 
     /// Reads only the key in `directory`, which a node has before it is a member.
-    pub fn load_key(directory: &Path) -> Result<Option<NodeKey>, Error> {
-        load(&directory.join(KEY_FILE), NodeKey::from_pem)
+    pub fn load_key(
+        directory: &Path,
+        data_key: Option<&DataKey>,
+    ) -> Result<Option<NodeKey>, Error> {
+        load(&directory.join(KEY_FILE), |text| {
+            let sealed = pem::decode(SEALED_LABEL, text);
+            match (sealed, data_key) {
+                (Err(_), _) => NodeKey::from_pem(text),
+                (Ok(_), None) => Err(Error::InvalidKey("it is sealed, and there is no data key")),
+                (Ok(sealed), Some(data_key)) => {
+                    let der = data_key.open(SEALED_CONTEXT, &sealed);
+                    let damaged = |_| Error::InvalidKey("it is not sealed with this data key");
+                    NodeKey::from_pkcs8_der(&der.map_err(damaged)?)
+                }
+            }
+        })
     }
 
     /// The node that this identity makes.
@@ -199,6 +248,18 @@ impl NodeKey {
     pub fn save(&self, directory: &Path) -> Result<(), Error> {
         files::create_dir(directory)?;
         write_basis(directory, KEY_FILE, &self.to_pem()?)
+    }
+
+    /// Writes the key that is in `directory` already in another form: sealed, or in the open.
+    pub fn rewrite(&self, directory: &Path, seal: Option<&DataKey>) -> Result<(), Error> {
+        let text = match seal {
+            None => self.to_pem()?,
+            Some(data_key) => {
+                let sealed = data_key.seal(SEALED_CONTEXT, &self.to_pkcs8_der()?);
+                pem::encode(SEALED_LABEL, &sealed.map_err(|_| Error::Crypto)?)
+            }
+        };
+        files::write(&directory.join(KEY_FILE), &text)
     }
 }
 

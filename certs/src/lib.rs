@@ -9,7 +9,7 @@
 //! every connection between nodes and let a renewed certificate or a removed node take effect
 //! without a restart. After the handshake, [`peer_of`] says who is there.
 //!
-//! [`seal`] keeps what is on disk secret from whoever takes the disk.
+//! [`seal`] keeps what is on disk secret from whoever takes the disk, and [`lock`] the key to it.
 
 mod authority;
 mod base36;
@@ -23,6 +23,7 @@ mod given;
 mod id;
 mod identity;
 mod key;
+pub mod lock;
 mod peer;
 mod pem;
 mod refusal;

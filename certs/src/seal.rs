@@ -7,7 +7,7 @@
 //! makes that impossible: it cannot be reopened. After a restart, a truncation or a failed write,
 //! what follows goes into a new file with a new salt, and the old one is only read.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -15,7 +15,7 @@ use aws_lc_rs::{
 };
 use zeroize::Zeroizing;
 
-use crate::{error::Error, files, pem};
+use crate::error::Error;
 
 /// Bytes of a file's header: a version and the salt.
 pub const HEADER_BYTES: usize = 1 + SALT_BYTES;
@@ -28,14 +28,10 @@ pub const OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 
 const VERSION: u8 = 1;
 const SALT_BYTES: usize = 32;
-const KEY_BYTES: usize = 32;
+pub(crate) const KEY_BYTES: usize = 32;
 
 /// Records that one file may hold; NIST SP 800-38D allows one key no more than 2^32 uses.
 const MAX_RECORDS: u64 = 1 << 32;
-
-const PEM_LABEL: &str = "SWARMLET DATA KEY";
-const REMEDY: &str = "without it the data of this node cannot be read: restore the file from a \
-                      backup, or run `swarmlet leave --force` and join again";
 
 /// Why sealed data was not made or not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +50,8 @@ pub enum SealError {
     Crypto,
 }
 
-/// The key under which a node seals its files: 256 bits, wiped when dropped.
+/// The key under which a node seals its files: 256 bits, wiped when dropped. How it is kept itself
+/// is in [`lock`](crate::lock).
 #[derive(Clone)]
 pub struct DataKey(Zeroizing<[u8; KEY_BYTES]>);
 
@@ -66,26 +63,13 @@ impl DataKey {
         Ok(Self(bytes))
     }
 
-    /// Reads the key file at `path`; `None` if there is none.
-    pub fn load(path: &Path) -> Result<Option<Self>, Error> {
-        let Some(text) = files::read(path)? else {
-            return Ok(None);
-        };
-        Self::from_pem(&text)
-            .map(Some)
-            .map_err(|problem| Error::Damaged {
-                path: path.to_owned(),
-                problem: problem.to_owned(),
-                remedy: REMEDY,
-            })
+    /// The key of known bytes.
+    pub(crate) fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
+        Self(Zeroizing::new(bytes))
     }
 
-    /// Writes the key file at `path` (0600, its directory 0700 if it has to be made).
-    pub fn save(&self, path: &Path) -> Result<(), Error> {
-        if let Some(directory) = path.parent() {
-            files::create_dir(directory)?;
-        }
-        files::write(path, &pem::encode(PEM_LABEL, self.0.as_ref()))
+    pub(crate) fn as_bytes(&self) -> &[u8; KEY_BYTES] {
+        &self.0
     }
 
     /// Seals a small file in one piece, [`OVERHEAD_BYTES`] longer. `context` says what the file is
@@ -117,16 +101,6 @@ impl DataKey {
             .and_then(|()| UnboundKey::new(&AES_256_GCM, key.as_ref()))
             .map(LessSafeKey::new)
             .map_err(|_| SealError::Crypto)
-    }
-
-    fn from_pem(text: &str) -> Result<Self, &'static str> {
-        let bytes = pem::decode(PEM_LABEL, text)?;
-        let mut key = Zeroizing::new([0; KEY_BYTES]);
-        if bytes.len() != KEY_BYTES {
-            return Err("it has not 32 bytes");
-        }
-        key.copy_from_slice(&bytes);
-        Ok(Self(key))
     }
 }
 

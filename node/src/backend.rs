@@ -12,10 +12,12 @@ use std::time::Duration;
 use axum::http::request::Parts;
 use base64::Engine;
 use bytes::Bytes;
+use certs::lock::UnlockKey;
 use certs::{JoinToken, RootCertificate};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use services::happened::Happened;
+use services::object;
 use services::spec::Role;
 use services::{Answer, Command, Id, State, Taken};
 
@@ -47,6 +49,7 @@ impl Backend for Swarm {
         match self.phase() {
             Phase::Resuming => LocalState::Pending,
             Phase::Inactive => LocalState::Inactive,
+            Phase::Locked(_) => LocalState::Locked,
             Phase::Waiting(_) => LocalState::Waiting,
             Phase::Failed(error) => LocalState::Error(error),
             Phase::Active(membership) if *membership.removed.borrow() => LocalState::Error(
@@ -110,7 +113,8 @@ impl Backend for Swarm {
     fn init(&self, request: InitRequest) -> BoxFuture<'_, Result<Id, ApiError>> {
         async move {
             // As Docker does: where there is no swarm yet, a new one begins.
-            if request.force_new_cluster && matches!(self.phase(), Phase::Active(_)) {
+            let is_member = matches!(self.phase(), Phase::Active(_) | Phase::Locked(_));
+            if request.force_new_cluster && is_member {
                 let advertise = request.advertise.map(resolve).transpose()?;
                 return Ok(Swarm::take_over(self, advertise).await?);
             }
@@ -119,6 +123,7 @@ impl Backend for Swarm {
                 advertise: request.advertise.map(resolve).transpose()?,
                 availability: request.availability,
                 spec: request.spec,
+                unlock_key: request.autolock.then(new_unlock_key).transpose()?,
             };
             Ok(Swarm::init(self, options).await?)
         }
@@ -188,6 +193,10 @@ impl Backend for Swarm {
         async move { Ok(Swarm::leave(self, force).await?) }.boxed()
     }
 
+    fn unlock(&self, key: UnlockKey) -> BoxFuture<'_, Result<(), ApiError>> {
+        async move { Ok(Swarm::unlock(self, key).await?) }.boxed()
+    }
+
     fn lead<'a>(
         &'a self,
         head: &'a Parts,
@@ -224,6 +233,11 @@ fn resolve(advertise: Advertise) -> Result<SocketAddr, ApiError> {
         }
     };
     Ok(SocketAddr::new(ip, advertise.port.unwrap_or(0)))
+}
+
+fn new_unlock_key() -> Result<object::UnlockKey, ApiError> {
+    let key = UnlockKey::generate().map_err(|error| ApiError::internal(error.to_string()))?;
+    Ok(object::UnlockKey(*key.to_bytes()))
 }
 
 async fn look_up(remotes: &[String]) -> Result<Vec<SocketAddr>, ApiError> {
@@ -333,6 +347,10 @@ impl backend::Manager for Manager {
             Ok(())
         }
         .boxed()
+    }
+
+    fn new_unlock_key(&self) -> Result<object::UnlockKey, ApiError> {
+        new_unlock_key()
     }
 
     fn remove_node(&self, id: Id, _force: bool) -> BoxFuture<'_, Result<(), ApiError>> {

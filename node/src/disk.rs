@@ -4,7 +4,7 @@
 //! lock        held by the running daemon
 //! node.json   the advertised address and the managers last known (hints)
 //! up.json     the site whose devices this one waits for
-//! identity/   key, certificate, root, data key
+//! identity/   key, certificate, root, data key; see [`keys`]
 //! raft/       log, vote and snapshots, on managers
 //! agent/      assignments
 //! network/    what the overlay's driver has promised the engine
@@ -13,6 +13,7 @@
 
 mod directory;
 pub mod kept;
+pub mod keys;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -21,7 +22,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use certs::NodeId;
-use certs::seal::DataKey;
 use serde::{Deserialize, Serialize};
 
 use crate::site::file::Pending;
@@ -88,17 +88,6 @@ impl DataDir {
 
     pub fn network(&self) -> PathBuf {
         self.root.join("network")
-    }
-
-    /// The key that seals what is on this disk; made where there is none.
-    pub fn data_key(&self) -> Result<DataKey, certs::Error> {
-        let path = self.identity().join("data.key");
-        if let Some(key) = DataKey::load(&path)? {
-            return Ok(key);
-        }
-        let key = DataKey::generate()?;
-        key.save(&path)?;
-        Ok(key)
     }
 
     pub fn node_file(&self) -> anyhow::Result<Option<NodeFile>> {
@@ -203,7 +192,7 @@ mod tests {
     fn clearing_leaves_nothing_of_the_swarm() {
         let dir = tempfile::tempdir().unwrap();
         let data = DataDir::open(dir.path()).unwrap();
-        data.data_key().unwrap();
+        keys::load(&data.identity()).unwrap();
         fs::create_dir_all(data.raft().join("log")).unwrap();
         assert_eq!(data.leftover(), Some(data.raft()));
         data.clear().unwrap();

@@ -49,7 +49,7 @@ impl Membership {
         let identity = self.credentials.identity();
         let identity = identity.with_certificate(certificate.clone())?;
         // A full disk must not cost the node its place: it is used all the same.
-        let saved = identity.save(&self.data.identity());
+        let saved = identity.save_certificate(&self.data.identity());
         let role = self.credentials.install(certificate)?.role();
         self.gossip.certificate_changed();
         self.gossip.publish(|facts| facts.role = role);

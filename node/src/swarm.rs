@@ -7,20 +7,24 @@
 mod found;
 mod join;
 mod leave;
+mod lock;
 mod take_over;
 mod up;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use anyhow::Context;
 use certs::{Identity, JoinToken};
 use services::Id;
+use services::object::UnlockKey;
 use services::spec::{Availability, ClusterSpec};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::CONTROL_PORT;
+use crate::disk::keys::{self, Found, Keys, Locked};
 use crate::disk::{DataDir, NodeFile};
 use crate::join::JoinError;
 use crate::manager::node_key;
@@ -64,6 +68,8 @@ pub enum Phase {
     /// For the others of its site.
     Waiting(Arc<Forming>),
     Active(Arc<Membership>),
+    /// A manager of a swarm on disk, whose keys wait for the unlock key.
+    Locked(Arc<Locked>),
     /// Part of a swarm on disk, but it could not be resumed.
     Failed(String),
 }
@@ -76,6 +82,8 @@ pub struct InitOptions {
     pub advertise: Option<SocketAddr>,
     pub availability: Availability,
     pub spec: ClusterSpec,
+    /// What managers are locked with from the first moment; `None`: they are not.
+    pub unlock_key: Option<UnlockKey>,
 }
 
 #[derive(Debug, Clone)]
@@ -123,6 +131,12 @@ pub enum SwarmError {
          {names}. Use \"swarmlet leave --force\" on them, and join them again afterwards."
     )]
     InReach { names: String },
+    #[error("{}", crate::api::error::texts::LOCKED)]
+    Locked,
+    #[error("swarm is not locked")]
+    NotLocked,
+    #[error("swarm could not be unlocked: invalid key provided")]
+    WrongUnlockKey,
     #[error("{0}")]
     Invalid(String),
     /// The swarm of a token is not on this LAN.
@@ -179,13 +193,13 @@ impl Swarm {
         self.announce();
         let pending = self.pending();
         match self.resumed(Group::Resume).await {
-            Ok(Some(membership)) => self.enter(Phase::Active(membership)),
-            Ok(None) => {
+            Ok(Phase::Inactive) => {
                 self.enter(Phase::Inactive);
                 if let Some(options) = pending {
                     self.wait_again(options).await;
                 }
             }
+            Ok(phase) => self.enter(phase),
             Err(error) => {
                 tracing::error!("cannot take part in the swarm: {error:#}");
                 self.enter(Phase::Failed(format!("{error:#}")));
@@ -193,18 +207,34 @@ impl Swarm {
         }
     }
 
-    async fn resumed(&self, group: Group) -> anyhow::Result<Option<Arc<Membership>>> {
+    /// What the disk makes of this node.
+    async fn resumed(&self, group: Group) -> anyhow::Result<Phase> {
+        let dir = self.0.data.identity();
+        if Identity::load_certificate(&dir)?.is_none() {
+            return Ok(Phase::Inactive);
+        }
+        match keys::load(&dir)? {
+            Found::Open(keys) => Ok(Phase::Active(self.resumed_with(keys.into(), group).await?)),
+            Found::Locked(locked) => {
+                tracing::warn!(
+                    "the keys of this manager are locked: it takes no part in the swarm and starts \
+                     no tasks until `swarmlet unlock`"
+                );
+                Ok(Phase::Locked(locked.into()))
+            }
+        }
+    }
+
+    async fn resumed_with(&self, keys: Arc<Keys>, group: Group) -> anyhow::Result<Arc<Membership>> {
         let data = &self.0.data;
-        let Some(identity) = Identity::load(&data.identity())? else {
-            return Ok(None);
-        };
+        let identity = keys.identity()?.context("the identity is gone")?;
         let node = data.node_file()?.unwrap_or(NodeFile {
             listen: None,
             addr: self.0.listen,
             follows: false,
             managers: Vec::new(),
         });
-        self.start(identity, node, group).await.map(Some)
+        self.start(identity, node, keys, group).await
     }
 
     /// Ends the daemon's part; the containers go on.
@@ -224,6 +254,7 @@ impl Swarm {
         &self,
         identity: Identity,
         node: NodeFile,
+        keys: Arc<Keys>,
         group: Group,
     ) -> anyhow::Result<Arc<Membership>> {
         let runtime = (self.0.engine)(node_key(identity.node_id()));
@@ -232,6 +263,7 @@ impl Swarm {
             listen: node.listen.unwrap_or(self.0.listen),
             node,
             data: Arc::clone(&self.0.data),
+            keys,
             runtime,
             files: self.0.files.clone(),
             lan: Arc::clone(&self.0.lan),
@@ -241,10 +273,18 @@ impl Swarm {
         .await
     }
 
-    fn save(&self, identity: &Identity, node: &NodeFile) -> anyhow::Result<()> {
+    /// Of a new member, whose keys are made with it.
+    fn save(
+        &self,
+        identity: &Identity,
+        node: &NodeFile,
+        lock: Option<&UnlockKey>,
+    ) -> anyhow::Result<Arc<Keys>> {
         self.0.data.save_node_file(node)?;
-        identity.save(&self.0.data.identity())?;
-        Ok(())
+        let lock = lock.map(|key| certs::lock::UnlockKey::from_bytes(key.0));
+        let keys = Keys::create(&self.0.data.identity(), lock)?;
+        keys.save(identity)?;
+        Ok(keys.into())
     }
 
     fn undo(&self) {

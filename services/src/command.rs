@@ -15,7 +15,7 @@ use crate::generic::Generic;
 use crate::id::Id;
 use crate::object::{
     CaDigest, Cluster, NodeDescription, RootRotation, Subnet, TaskAddress, TaskState, TaskStatus,
-    UpdateStatus, Vip,
+    UnlockKey, UpdateStatus, Vip,
 };
 use crate::spec::{ClusterSpec, Labels, NetworkSpec, NodeSpec, Role, ServiceSpec};
 use crate::time::Timestamp;
@@ -132,6 +132,10 @@ pub enum Command {
         version: u64,
         spec: ClusterSpec,
         rotation: Option<Box<RootRotation>>,
+    },
+    /// The new key, made by the proposer; `None`: managers are locked no more.
+    SetUnlockKey {
+        key: Option<UnlockKey>,
     },
 }
 

@@ -137,6 +137,7 @@ fn touched(command: &Command) -> BTreeSet<(Kind, Id)> {
         | Command::UpdateCluster { .. }
         | Command::RotateJoinToken { .. }
         | Command::RotateRoot { .. }
+        | Command::SetUnlockKey { .. }
         | Command::CreateAttachment { .. }
         | Command::RemoveAttachments { .. } => return BTreeSet::new(),
     };

@@ -38,6 +38,9 @@ pub struct Cluster {
     pub join_tokens: JoinTokens,
     /// `None`: devices join with a token only.
     pub site: Option<SiteSecret>,
+    /// Under what the managers keep their keys on disk; `None`: managers start
+    /// without an operator.
+    pub unlock_key: Option<UnlockKey>,
 }
 
 /// What the site key was stretched to: whoever proves that it knows it may
@@ -48,6 +51,17 @@ pub struct SiteSecret(pub [u8; 32]);
 impl std::fmt::Debug for SiteSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SiteSecret").finish_non_exhaustive()
+    }
+}
+
+/// What an operator types to start a manager. Only ever in sealed files, in memory
+/// and in the answer to who asks for it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlockKey(pub [u8; 32]);
+
+impl std::fmt::Debug for UnlockKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnlockKey").finish_non_exhaustive()
     }
 }
 

@@ -106,30 +106,6 @@ fn a_full_file_takes_nothing_more() {
 }
 
 #[test]
-fn the_key_file_survives_and_is_private() {
-    use std::os::unix::fs::PermissionsExt;
-
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("identity/data.key");
-    assert!(DataKey::load(&path).unwrap().is_none());
-    key().save(&path).unwrap();
-    assert_eq!(DataKey::load(&path).unwrap().unwrap().0, key().0);
-    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-}
-
-#[test]
-fn a_damaged_key_file_is_named() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("data.key");
-    for content in [String::new(), pem::encode(PEM_LABEL, &[1; 31]).to_string()] {
-        std::fs::write(&path, content).unwrap();
-        let error = DataKey::load(&path).unwrap_err().to_string();
-        assert!(error.contains("data.key is damaged"), "{error}");
-    }
-}
-
-#[test]
 fn debug_hides_the_key() {
     assert_eq!(format!("{:?}", key()), "DataKey(..)");
 }

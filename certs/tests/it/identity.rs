@@ -7,11 +7,11 @@ use std::{
 };
 
 use crate::common::Cluster;
-use certs::{Error, Identity, NodeKey, Role};
+use certs::{Error, Identity, NodeKey, Role, seal::DataKey};
 
 /// The damaged file's name and the whole message.
 fn damage(directory: &Path) -> (String, String) {
-    let error = Identity::load(directory).unwrap_err();
+    let error = Identity::load(directory, None).unwrap_err();
     let text = error.to_string();
     match error {
         Error::Damaged { path, .. } => {
@@ -25,14 +25,14 @@ fn damage(directory: &Path) -> (String, String) {
 fn saved() -> (tempfile::TempDir, Identity) {
     let directory = tempfile::tempdir().unwrap();
     let identity = Cluster::new().identity(Role::Manager);
-    identity.save(directory.path()).unwrap();
+    identity.save(directory.path(), None).unwrap();
     (directory, identity)
 }
 
 #[test]
 fn what_was_saved_loads() {
     let (directory, identity) = saved();
-    let loaded = Identity::load(directory.path()).unwrap().unwrap();
+    let loaded = Identity::load(directory.path(), None).unwrap().unwrap();
     assert_eq!(loaded.certificate(), identity.certificate());
     assert_eq!(loaded.root(), identity.root());
     assert_eq!(loaded.key().node_id(), identity.node_id());
@@ -44,7 +44,7 @@ fn only_the_owner_can_read_it() {
     let directory = outer.path().join("state/identity");
     Cluster::new()
         .identity(Role::Worker)
-        .save(&directory)
+        .save(&directory, None)
         .unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&directory), 0o700);
@@ -61,9 +61,9 @@ fn only_the_owner_can_read_it() {
 #[test]
 fn a_new_device_has_no_identity() {
     let directory = tempfile::tempdir().unwrap();
-    assert!(Identity::load(directory.path()).unwrap().is_none());
+    assert!(Identity::load(directory.path(), None).unwrap().is_none());
     assert!(
-        Identity::load(&directory.path().join("missing"))
+        Identity::load(&directory.path().join("missing"), None)
             .unwrap()
             .is_none()
     );
@@ -75,8 +75,8 @@ fn a_join_that_was_cut_off_leaves_the_key_and_no_identity() {
     let key = NodeKey::generate().unwrap();
     key.save(directory.path()).unwrap();
     fs::write(directory.path().join("node.crt.tmp"), "half a cert").unwrap();
-    assert!(Identity::load(directory.path()).unwrap().is_none());
-    let again = Identity::load_key(directory.path()).unwrap().unwrap();
+    assert!(Identity::load(directory.path(), None).unwrap().is_none());
+    let again = Identity::load_key(directory.path(), None).unwrap().unwrap();
     assert_eq!(again.node_id(), key.node_id());
 }
 
@@ -84,8 +84,8 @@ fn a_join_that_was_cut_off_leaves_the_key_and_no_identity() {
 fn an_expired_identity_still_loads() {
     let directory = tempfile::tempdir().unwrap();
     let expired = Cluster::new().expired_member(Role::Worker).identity();
-    expired.save(directory.path()).unwrap();
-    assert!(Identity::load(directory.path()).unwrap().is_some());
+    expired.save(directory.path(), None).unwrap();
+    assert!(Identity::load(directory.path(), None).unwrap().is_some());
 }
 
 #[test]
@@ -133,8 +133,8 @@ fn parts_of_two_identities_do_not_make_one() {
 fn a_new_identity_in_the_same_place_replaces_the_old_one() {
     let (directory, old) = saved();
     let new = Cluster::new().identity(Role::Worker);
-    new.save(directory.path()).unwrap();
-    let loaded = Identity::load(directory.path()).unwrap().unwrap();
+    new.save(directory.path(), None).unwrap();
+    let loaded = Identity::load(directory.path(), None).unwrap().unwrap();
     assert_ne!(loaded.node_id(), old.node_id());
     assert_eq!(loaded.certificate(), new.certificate());
 }
@@ -143,7 +143,7 @@ fn a_new_identity_in_the_same_place_replaces_the_old_one() {
 fn a_new_key_ends_the_old_identity_at_once() {
     let (directory, _) = saved();
     NodeKey::generate().unwrap().save(directory.path()).unwrap();
-    assert!(Identity::load(directory.path()).unwrap().is_none());
+    assert!(Identity::load(directory.path(), None).unwrap().is_none());
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn what_is_there_already_is_not_written_again() {
             .map(|name| fs::metadata(directory.path().join(name)).unwrap().ino())
     };
     let before = inodes();
-    identity.save(directory.path()).unwrap();
+    identity.save(directory.path(), None).unwrap();
     assert_eq!(inodes(), before);
 }
 
@@ -163,7 +163,7 @@ fn a_removed_identity_is_gone() {
     let (directory, _) = saved();
     fs::write(directory.path().join("node.key.tmp"), "of a crash").unwrap();
     Identity::remove(directory.path()).unwrap();
-    assert!(Identity::load(directory.path()).unwrap().is_none());
+    assert!(Identity::load(directory.path(), None).unwrap().is_none());
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     Identity::remove(directory.path()).unwrap();
 }
@@ -180,12 +180,12 @@ fn a_renewal_that_cannot_be_written_leaves_the_old_certificate() {
     let directory = tempfile::tempdir().unwrap();
     let cluster = Cluster::new();
     let identity = cluster.identity(Role::Manager);
-    identity.save(directory.path()).unwrap();
+    identity.save(directory.path(), None).unwrap();
     // A directory in the way of the temporary file stands for a disk that refuses.
     fs::create_dir(directory.path().join("node.crt.tmp")).unwrap();
-    let saved = reissued(&identity, &cluster).save(directory.path());
+    let saved = reissued(&identity, &cluster).save_certificate(directory.path());
     assert!(matches!(saved, Err(Error::Io { .. })));
-    let loaded = Identity::load(directory.path()).unwrap().unwrap();
+    let loaded = Identity::load(directory.path(), None).unwrap().unwrap();
     assert_eq!(loaded.certificate(), identity.certificate());
 }
 
@@ -193,7 +193,59 @@ fn a_renewal_that_cannot_be_written_leaves_the_old_certificate() {
 fn a_move_to_another_cluster_that_is_cut_off_leaves_no_half_identity() {
     let (directory, identity) = saved();
     fs::create_dir(directory.path().join("ca.crt.tmp")).unwrap();
-    let saved = reissued(&identity, &Cluster::new()).save(directory.path());
+    let saved = reissued(&identity, &Cluster::new()).save(directory.path(), None);
     assert!(matches!(saved, Err(Error::Io { .. })));
-    assert!(Identity::load(directory.path()).unwrap().is_none());
+    assert!(Identity::load(directory.path(), None).unwrap().is_none());
+}
+
+fn node_key_file(directory: &Path) -> String {
+    fs::read_to_string(directory.join("node.key")).unwrap()
+}
+
+#[test]
+fn a_sealed_key_is_read_with_its_data_key_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let identity = Cluster::new().identity(Role::Manager);
+    let data_key = DataKey::generate().unwrap();
+    identity.save(directory.path(), Some(&data_key)).unwrap();
+    assert!(node_key_file(directory.path()).contains("SEALED"));
+
+    let loaded = Identity::load(directory.path(), Some(&data_key)).unwrap();
+    assert_eq!(loaded.unwrap().node_id(), identity.node_id());
+    let other = DataKey::generate().unwrap();
+    for wrong in [None, Some(&other)] {
+        let error = Identity::load(directory.path(), wrong).unwrap_err();
+        assert!(error.to_string().contains("node.key"), "{error}");
+    }
+    // Who it is can be told without a key.
+    let certificate = Identity::load_certificate(directory.path()).unwrap();
+    assert_eq!(certificate.unwrap().node_id(), identity.node_id());
+}
+
+#[test]
+fn a_key_changes_its_form_in_place() {
+    let (directory, identity) = saved();
+    let data_key = DataKey::generate().unwrap();
+    let open = node_key_file(directory.path());
+    let key = identity.key();
+    key.rewrite(directory.path(), Some(&data_key)).unwrap();
+    let sealed = node_key_file(directory.path());
+    assert!(
+        Identity::load(directory.path(), Some(&data_key))
+            .unwrap()
+            .is_some()
+    );
+
+    // A renewal knows no data key, and leaves the private key as it is.
+    identity.save_certificate(directory.path()).unwrap();
+    assert_eq!(node_key_file(directory.path()), sealed);
+
+    key.rewrite(directory.path(), None).unwrap();
+    assert_eq!(node_key_file(directory.path()), open);
+    // Also with a data key at hand.
+    assert!(
+        Identity::load(directory.path(), Some(&data_key))
+            .unwrap()
+            .is_some()
+    );
 }

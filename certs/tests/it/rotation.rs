@@ -211,25 +211,25 @@ fn a_signature_of_either_root_counts_and_both_are_told_apart() {
 fn every_step_is_on_the_disk_as_it_was_taken() {
     let rotation = Rotation::new();
     let directory = tempfile::tempdir().unwrap();
-    let load = || Identity::load(directory.path()).unwrap().unwrap();
+    let load = || Identity::load(directory.path(), None).unwrap().unwrap();
     let member = rotation.cluster.member(Role::Worker);
-    member.identity().save(directory.path()).unwrap();
+    member.identity().save(directory.path(), None).unwrap();
     let roots = vec![rotation.old(), rotation.new_root()];
     member
         .trust(roots.clone())
         .unwrap()
-        .save(directory.path())
+        .save_certificate(directory.path())
         .unwrap();
     assert_eq!(load().roots(), roots);
     let certificate = rotation.renewed(member.identity().key(), Role::Worker);
     let renewed = member.install(certificate.clone()).unwrap();
-    renewed.save(directory.path()).unwrap();
+    renewed.save_certificate(directory.path()).unwrap();
     assert_eq!(load().certificate(), &certificate);
     let roots = vec![rotation.new_root()];
     member
         .trust(roots.clone())
         .unwrap()
-        .save(directory.path())
+        .save_certificate(directory.path())
         .unwrap();
     assert_eq!(load().roots(), roots);
     assert_eq!(load().issuer(), Some(&rotation.new_root()));
@@ -240,12 +240,12 @@ fn two_steps_at_once_are_saved_too() {
     let rotation = Rotation::new();
     let directory = tempfile::tempdir().unwrap();
     let member = rotation.cluster.member(Role::Worker);
-    member.identity().save(directory.path()).unwrap();
+    member.identity().save(directory.path(), None).unwrap();
     let certificate = rotation.renewed(member.identity().key(), Role::Worker);
     member.install(certificate.clone()).unwrap();
     let last = member.trust(vec![rotation.new_root()]).unwrap();
-    last.save(directory.path()).unwrap();
-    let loaded = Identity::load(directory.path()).unwrap().unwrap();
+    last.save_certificate(directory.path()).unwrap();
+    let loaded = Identity::load(directory.path(), None).unwrap().unwrap();
     assert_eq!(loaded.roots(), [rotation.new_root()]);
     assert_eq!(loaded.certificate(), &certificate);
 }

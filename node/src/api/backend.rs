@@ -14,6 +14,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
 use certs::JoinToken;
+use certs::lock::UnlockKey;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use overlay::directory::Port;
@@ -70,6 +71,9 @@ pub trait Backend: Send + Sync + 'static {
 
     fn leave(&self, force: bool) -> BoxFuture<'_, Result<(), ApiError>>;
 
+    /// Takes up the part of a locked manager.
+    fn unlock(&self, key: UnlockKey) -> BoxFuture<'_, Result<(), ApiError>>;
+
     /// Finds who answers a request of the swarm half: this node, if it leads
     /// (after a read barrier), or another, to which it is sent as it is.
     ///
@@ -121,6 +125,12 @@ pub trait Manager: Send + Sync + 'static {
 
     /// Replaces the join token of `role`; the old one is refused from then on.
     fn rotate_token(&self, role: Role) -> BoxFuture<'_, Result<(), ApiError>>;
+
+    /// A key that was none before.
+    ///
+    /// # Errors
+    /// 500 where there is no randomness.
+    fn new_unlock_key(&self) -> Result<services::object::UnlockKey, ApiError>;
 
     /// Takes the node out of the swarm for ever. Whether it may go was checked
     /// as far as the state knows (down or `force`, not a manager).
@@ -189,6 +199,8 @@ pub struct InitRequest {
     pub advertise: Option<Advertise>,
     pub availability: Availability,
     pub force_new_cluster: bool,
+    /// Managers are to be locked.
+    pub autolock: bool,
     pub spec: ClusterSpec,
 }
 

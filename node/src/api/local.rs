@@ -7,6 +7,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use certs::lock::UnlockKey;
 use serde_json::{Map, Value, json};
 use services::spec::Role;
 
@@ -125,6 +126,7 @@ fn swarm_info(backend: &dyn Backend) -> SwarmInfo {
     };
     match local {
         LocalState::Error(reason) => info.error = reason,
+        LocalState::Locked => info.error = texts::LOCKED.into(),
         LocalState::Active(node) => describe(&mut info, &node),
         _ => return info,
     }
@@ -197,12 +199,19 @@ pub(super) fn members(backend: &dyn Backend) -> Reply {
     Ok(Json(members).into_response())
 }
 
-/// Nothing is ever locked in this version.
-pub(super) fn unlock(backend: &dyn Backend) -> ApiError {
+/// Whether the node is locked is said before the key is looked at.
+pub(super) async fn unlock(backend: &dyn Backend, body: &Bytes) -> Reply {
+    let wanted: dto::UnlockKey = json::decode(body, "swarm.UnlockRequest")?;
     match backend.local() {
+        LocalState::Locked => {}
         LocalState::Active(node) if node.role == Role::Manager => {
-            ApiError::new(StatusCode::CONFLICT, "swarm is not locked")
+            let conflict = StatusCode::CONFLICT;
+            return Err(ApiError::new(conflict, "swarm is not locked"));
         }
-        other => not_a_manager(&other),
+        other => return Err(not_a_manager(&other)),
     }
+    let key = wanted.unlock_key.parse::<UnlockKey>();
+    let key = key.map_err(|error| ApiError::bad_request(error.to_string()))?;
+    backend.unlock(key).await?;
+    Ok(StatusCode::OK.into_response())
 }

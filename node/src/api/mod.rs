@@ -115,7 +115,7 @@ impl Api {
             Route::Init => local::init(backend, version, &body).await,
             Route::Join => local::join(backend, &body).await,
             Route::Leave => local::leave(backend, &query).await,
-            Route::Unlock => Err(local::unlock(backend)),
+            Route::Unlock => local::unlock(backend, &body).await,
             Route::Members => local::members(backend),
             Route::Up => site::up(backend, &body).await,
             Route::UpProgress => Ok(site::progress(backend)),

@@ -28,7 +28,10 @@ impl From<SwarmError> for ApiError {
             | SwarmError::Agreed { .. }
             | SwarmError::InReach { .. }
             | SwarmError::Needed(_)
+            | SwarmError::Locked
             | SwarmError::Join(JoinError::Unreachable(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            SwarmError::NotLocked => StatusCode::CONFLICT,
+            SwarmError::WrongUnlockKey => StatusCode::UNAUTHORIZED,
             SwarmError::Invalid(_) | SwarmError::Leftover(_) => StatusCode::BAD_REQUEST,
             SwarmError::Join(_) | SwarmError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -4,6 +4,7 @@
 //! All tasks of the membership hang on one token; `stop` ends them and leaves
 //! the containers running, so that the daemon can be replaced under them.
 
+mod lock;
 mod moving;
 mod protocols;
 
@@ -29,6 +30,7 @@ use crate::clock;
 use crate::control::Control;
 use crate::control::message::SwarmNews;
 use crate::disk::kept::{self, Writer};
+use crate::disk::keys::Keys;
 use crate::disk::{DataDir, NodeFile};
 use crate::doctor::{self, Diagnose};
 use crate::join;
@@ -76,6 +78,7 @@ pub struct Membership {
     /// Of the node file.
     listen: Option<SocketAddr>,
     pub data: Arc<DataDir>,
+    pub keys: Arc<Keys>,
     manager: RwLock<Option<Arc<Manager>>>,
     /// Ends the manager's tasks alone.
     manager_stop: RwLock<CancellationToken>,
@@ -89,6 +92,7 @@ pub struct Start {
     pub listen: SocketAddr,
     pub node: NodeFile,
     pub data: Arc<DataDir>,
+    pub keys: Arc<Keys>,
     pub runtime: Arc<dyn Runtime>,
     pub files: TaskFiles,
     pub lan: Arc<dyn Lan>,
@@ -115,6 +119,7 @@ impl Membership {
             listen,
             node,
             data,
+            keys,
             runtime,
             files,
             lan,
@@ -124,8 +129,7 @@ impl Membership {
         let me = identity.node_id();
         let role = identity.role();
         let credentials = Credentials::new(identity)?;
-        let data_key = data.data_key()?;
-        let directory = kept::load(&data.agent(), &data_key)?;
+        let directory = kept::load(&data.agent(), keys.data())?;
         let control = Control::bind(listen, credentials.clone())
             .await
             .with_context(|| format!("cannot listen on udp {listen}"))?;
@@ -144,7 +148,7 @@ impl Membership {
         let agent = AgentConfig {
             node: node_key(me),
             dir: data.agent(),
-            data_key,
+            data_key: keys.data().clone(),
             links: links.unwrap_or_else(|| Arc::new(Unlinked)),
             files,
             directory: directory.subscribe(),
@@ -182,16 +186,21 @@ impl Membership {
             farewell: watch::Sender::default(),
             caught_up: watch::Sender::new(false),
             data,
+            keys,
             manager: RwLock::default(),
             manager_stop: RwLock::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        if role == Role::Manager
-            && let Err(error) = membership.open_manager(group).await
-        {
-            membership.stop().await;
-            return Err(error);
+        match role {
+            Role::Manager => {
+                if let Err(error) = membership.open_manager(group).await {
+                    membership.stop().await;
+                    return Err(error);
+                }
+            }
+            // Where its demotion was cut off.
+            Role::Worker => membership.unlock_worker().await,
         }
         if let Some(network) = &membership.network {
             let attach = Arc::new(attach::Client::new(
@@ -211,7 +220,7 @@ impl Membership {
                 engine: membership.agent.engine(),
             });
         }
-        let key = membership.data.data_key()?;
+        let key = membership.keys.data().clone();
         let writer = Writer::spawn(membership.data.agent(), key, kept::RETRY);
         membership.keep_directory(writer);
         membership.spawn_tasks(lan);
@@ -346,7 +355,7 @@ impl Membership {
                 addr: self.addr(),
             },
             self.credentials.cluster_id(),
-            self.data.data_key()?,
+            self.keys.data().clone(),
         );
         let dial = Arc::new(RaftDial {
             control: Arc::clone(&self.control),
@@ -379,6 +388,7 @@ impl Membership {
                 self.news.clone(),
                 self.caught_up.clone(),
             )),
+            Box::pin(Arc::clone(self).keep_locked(Arc::clone(&manager))),
         ] {
             let stop = stop.clone();
             self.tasks.spawn(async move {
@@ -466,6 +476,7 @@ impl Membership {
                         _ => Err(error),
                     })
                     .context("cannot remove the state of the manager that this node was")?;
+                self.unlock_worker().await;
             }
         }
         tracing::info!(%role, "this node's role changed");

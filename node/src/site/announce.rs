@@ -60,7 +60,7 @@ pub fn announcement(phase: &Phase) -> Option<Announcement> {
     match phase {
         Phase::Waiting(forming) => waiting(forming),
         Phase::Active(membership) => member(membership),
-        Phase::Resuming | Phase::Inactive | Phase::Failed(_) => None,
+        Phase::Resuming | Phase::Inactive | Phase::Locked(_) | Phase::Failed(_) => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use certs::{CertificateAuthority, ClusterId, Identity, JoinToken, NodeKey};
-use services::object::{Cluster, ClusterCa, JoinTokens, Meta, SiteSecret};
+use services::object::{Cluster, ClusterCa, JoinTokens, Meta, SiteSecret, UnlockKey};
 use services::spec::{ClusterSpec, Labels, NodeSpec, Role};
 use services::{Command, Id};
 use tokio::time::timeout;
@@ -21,6 +21,7 @@ pub(super) struct Founder {
     pub key: NodeKey,
     pub spec: ClusterSpec,
     pub site: Option<SiteSecret>,
+    pub unlock_key: Option<UnlockKey>,
     /// Of this node.
     pub node: NodeSpec,
     pub file: NodeFile,
@@ -39,6 +40,7 @@ impl Swarm {
             key,
             spec: options.spec,
             site: None,
+            unlock_key: options.unlock_key,
             node: NodeSpec {
                 name: None,
                 labels: Labels::new(),
@@ -70,8 +72,11 @@ impl Swarm {
         let addr = founder.file.addr;
         let (mut cluster, identity) = new_cluster(founder.key, founder.spec)?;
         cluster.site = founder.site;
-        self.save(&identity, &founder.file)?;
-        let membership = self.start(identity, founder.file, Group::Found).await?;
+        cluster.unlock_key = founder.unlock_key;
+        let keys = self.save(&identity, &founder.file, cluster.unlock_key.as_ref())?;
+        let membership = self
+            .start(identity, founder.file, keys, Group::Found)
+            .await?;
         let agreed = timeout(
             FOUND_WITHIN,
             first_objects(&membership, cluster, founder.node, addr),
@@ -106,6 +111,7 @@ fn new_cluster(key: NodeKey, spec: ClusterSpec) -> Result<(Cluster, Identity), c
             manager: JoinToken::generate(digest)?.to_string(),
         },
         site: None,
+        unlock_key: None,
     };
     let root = authority.root().clone();
     Ok((cluster, Identity::new(key, certificate, root)?))

@@ -54,8 +54,9 @@ impl Swarm {
         node: NodeFile,
     ) -> anyhow::Result<()> {
         let joined = async {
-            self.save(identity, &node)?;
-            self.start(identity.clone(), node, Group::Resume).await
+            let keys = self.save(identity, &node, None)?;
+            self.start(identity.clone(), node, keys, Group::Resume)
+                .await
         };
         match joined.await {
             Ok(membership) => {

@@ -12,6 +12,10 @@ use crate::manager::{Manager, node_key};
 use crate::membership::Membership;
 use crate::site::Progress;
 
+/// Docker's words, and what force means here.
+const LOCKED: &str = "Swarm is encrypted and locked. Please unlock it first or use `--force` to \
+    ignore this message. What this manager holds of the swarm is lost then: all of it, where it \
+    is the last one.";
 const LET_GO_WITHIN: Duration = Duration::from_secs(10);
 
 impl Swarm {
@@ -26,6 +30,11 @@ impl Swarm {
                 return Ok(());
             }
             Phase::Failed(_) if force => None,
+            Phase::Locked(_) if force => {
+                self.remove_containers().await;
+                None
+            }
+            Phase::Locked(_) => return Err(SwarmError::Needed(LOCKED.into())),
             Phase::Failed(why) => {
                 return Err(SwarmError::Needed(format!(
                     "This node could not take part in its swarm: {why}. Use `--force` to leave it anyway."

@@ -5,6 +5,7 @@
 //! agree on something else, and nobody listens to a removed node.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context;
 use certs::NodeId;
@@ -14,6 +15,7 @@ use services::{Command, Id, State};
 use tokio::time::timeout;
 
 use super::{Phase, Swarm, SwarmError};
+use crate::disk::keys::Keys;
 use crate::manager::{Manager, node_id, node_key, observer};
 use crate::membership::{Group, Membership};
 use crate::site::decide::FOUND_WITHIN;
@@ -24,8 +26,10 @@ impl Swarm {
     /// on; a port of zero: the one of before.
     pub async fn take_over(&self, advertise: Option<SocketAddr>) -> Result<Id, SwarmError> {
         let _changing = self.0.changing.lock().await;
-        let Phase::Active(membership) = self.phase() else {
-            return Err(SwarmError::NotMember);
+        let membership = match self.phase() {
+            Phase::Active(membership) => membership,
+            Phase::Locked(_) => return Err(SwarmError::Locked),
+            _ => return Err(SwarmError::NotMember),
         };
         let manager = membership.manager().ok_or(SwarmError::NotManager)?;
         if let Some(leader) = leader_of_others(&manager).await {
@@ -38,18 +42,19 @@ impl Swarm {
         }
         drop(manager);
         membership.pause().await;
+        let keys = Arc::clone(&membership.keys);
         // The port is free when nobody refers to the membership any more.
         drop(membership);
         self.enter(Phase::Resuming);
 
         let taken = match advertise.map_or(Ok(()), |addr| self.advertise(addr)) {
-            Ok(()) => self.resumed(Group::TakeOver).await,
+            Ok(()) => self.resumed_with(Arc::clone(&keys), Group::TakeOver).await,
             Err(error) => Err(error),
         };
         let membership = match taken {
-            Ok(membership) => membership.context("the identity is gone")?,
+            Ok(membership) => membership,
             Err(error) => {
-                self.resume_as_it_was().await;
+                self.resume_as_it_was(keys).await;
                 return Err(error.into());
             }
         };
@@ -72,10 +77,9 @@ impl Swarm {
         self.0.data.save_node_file(&file)
     }
 
-    async fn resume_as_it_was(&self) {
-        match self.resumed(Group::Resume).await {
-            Ok(Some(membership)) => self.enter(Phase::Active(membership)),
-            Ok(None) => self.enter(Phase::Inactive),
+    async fn resume_as_it_was(&self, keys: Arc<Keys>) {
+        match self.resumed_with(keys, Group::Resume).await {
+            Ok(membership) => self.enter(Phase::Active(membership)),
             Err(error) => self.enter(Phase::Failed(format!("{error:#}"))),
         }
     }

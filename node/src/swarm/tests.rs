@@ -20,6 +20,7 @@ use crate::site::lan::Deaf;
 mod attaching;
 mod directory;
 mod failures;
+mod locked;
 mod take_over;
 
 const IMAGE: &str = "busybox:latest";
@@ -63,6 +64,7 @@ impl Node {
             advertise: None,
             availability: Availability::Active,
             spec,
+            unlock_key: None,
         };
         node.swarm.init(options).await.unwrap();
         node
@@ -265,7 +267,7 @@ async fn certificates_are_renewed_under_a_running_service() {
         ends(&founder) > first.0 && ends(&worker) > first.1
     })
     .await;
-    let saved = Identity::load(&worker.swarm.0.data.identity())
+    let saved = Identity::load(&worker.swarm.0.data.identity(), None)
         .unwrap()
         .unwrap();
     assert!(

@@ -212,6 +212,7 @@ impl Swarm {
         let founder = Founder {
             spec,
             site: Some(SiteSecret(*options.secret.as_bytes())),
+            unlock_key: None,
             node: NodeSpec {
                 name: None,
                 labels: candidate(options.labels.clone()),

@@ -94,6 +94,9 @@ impl State {
                 spec,
                 rotation,
             } => write.rotate_root(*version, spec, rotation.as_deref()),
+            Command::SetUnlockKey { key } => {
+                write.edit_cluster(None, |cluster| cluster.unlock_key.clone_from(key))
+            }
         }
     }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::command::{Answer, Change, Command, Refusal, RefusalKind};
 use crate::id::Id;
-use crate::object::{Node, TaskState, TaskStatus, UpdateState};
+use crate::object::{Node, TaskState, TaskStatus, UnlockKey, UpdateState};
 use crate::spec::{Availability, Mode, NodeSpec, Role, ServiceSpec};
 use crate::testing::{World, cluster, global, job, scale, set_image, web};
 
@@ -57,6 +57,22 @@ fn a_rotated_token_replaces_one_of_the_two() {
     let tokens = &world.state.cluster().unwrap().join_tokens;
     assert_eq!(tokens.worker, "SWMTKN-1-new");
     assert_eq!(tokens.manager, "SWMTKN-1-m");
+}
+
+#[test]
+fn an_unlock_key_is_set_rotated_and_dropped() {
+    let mut world = World::new();
+    for key in [Some([1; 32]), Some([2; 32]), None] {
+        let key = key.map(UnlockKey);
+        let before = world.state.cluster().unwrap().meta.version;
+        let command = Command::SetUnlockKey { key: key.clone() };
+        world.command(command).unwrap();
+        let cluster = world.state.cluster().unwrap();
+        assert_eq!(cluster.unlock_key, key);
+        assert!(cluster.meta.version > before);
+    }
+    let key = UnlockKey([0x5a; 32]);
+    assert_eq!(format!("{key:?}"), "UnlockKey { .. }");
 }
 
 #[test]

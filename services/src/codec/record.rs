@@ -14,7 +14,7 @@ use crate::file::{FileKind, FileSpec};
 use crate::generic::Generic;
 use crate::id::Id;
 use crate::object::{
-    Cluster, ClusterCa, JoinTokens, Meta, RootRotation, SiteSecret, Subnet, TaskState,
+    Cluster, ClusterCa, JoinTokens, Meta, RootRotation, SiteSecret, Subnet, TaskState, UnlockKey,
 };
 use crate::spec::{Labels, Role, ServiceSpec};
 use crate::time::Timestamp;
@@ -111,8 +111,14 @@ pub(super) enum CommandV1 {
         spec_json: String,
         rotation: Option<Box<RootRotation>>,
     },
+    SetUnlockKey {
+        key: Option<UnlockKey>,
+    },
+    /// As `CreateCluster`, of one with an unlock key.
+    CreateLockedCluster(ClusterV1, UnlockKey),
 }
 
+/// An unlock key is beside it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ClusterV1 {
     id: Id,
@@ -143,6 +149,7 @@ impl ClusterV1 {
             ca: self.ca,
             join_tokens: self.join_tokens,
             site: self.site,
+            unlock_key: None,
         })
     }
 }
@@ -167,7 +174,10 @@ impl ProposalRecord {
 impl CommandV1 {
     fn of(command: &Command) -> Result<Self, CodecError> {
         Ok(match command {
-            Command::CreateCluster { cluster } => Self::CreateCluster(ClusterV1::of(cluster)?),
+            Command::CreateCluster { cluster } => match &cluster.unlock_key {
+                None => Self::CreateCluster(ClusterV1::of(cluster)?),
+                Some(key) => Self::CreateLockedCluster(ClusterV1::of(cluster)?, key.clone()),
+            },
             Command::UpdateCluster { version, spec } => Self::UpdateCluster {
                 version: *version,
                 spec_json: to_json(spec)?,
@@ -261,6 +271,7 @@ impl CommandV1 {
                 spec_json: to_json(spec)?,
                 rotation: rotation.clone(),
             },
+            Command::SetUnlockKey { key } => Self::SetUnlockKey { key: key.clone() },
         })
     }
 
@@ -370,6 +381,13 @@ impl CommandV1 {
                 version,
                 spec: from_json(&spec_json)?,
                 rotation,
+            },
+            Self::SetUnlockKey { key } => Command::SetUnlockKey { key },
+            Self::CreateLockedCluster(cluster, key) => Command::CreateCluster {
+                cluster: Box::new(Cluster {
+                    unlock_key: Some(key),
+                    ..cluster.cluster()?
+                }),
             },
         })
     }

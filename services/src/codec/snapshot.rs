@@ -16,7 +16,8 @@ use crate::file::FileKind;
 use crate::generic::Generic;
 use crate::id::Id;
 use crate::object::{
-    JobStatus, Meta, RootRotation, Subnet, TaskAddress, TaskState, TaskStatus, UpdateStatus, Vip,
+    JobStatus, Meta, RootRotation, Subnet, TaskAddress, TaskState, TaskStatus, UnlockKey,
+    UpdateStatus, Vip,
 };
 use crate::time::Timestamp;
 
@@ -129,4 +130,6 @@ enum RecordV1 {
     },
     /// While the CA is on its way to be another one.
     Rotation(RootRotation),
+    /// Of the cluster, whose record it follows; none where it has no key.
+    UnlockKey(UnlockKey),
 }

@@ -10,8 +10,8 @@ use crate::file::FileKind;
 use crate::generic::{Amount, Generic};
 use crate::id::Id;
 use crate::object::{
-    Attachment, ContainerStatus, Meta, NodeDescription, PublishedPort, Subnet, TaskAddress,
-    TaskState, TaskStatus, UpdateState, UpdateStatus, Vip,
+    Attachment, Cluster, ContainerStatus, Meta, NodeDescription, PublishedPort, Subnet,
+    TaskAddress, TaskState, TaskStatus, UnlockKey, UpdateState, UpdateStatus, Vip,
 };
 use crate::observed::NodeHealth;
 use crate::spec::{
@@ -471,6 +471,34 @@ fn the_bytes_of_a_cluster_stay_as_they_are() {
 }
 
 #[test]
+fn the_bytes_of_an_unlock_key_stay_as_they_are() {
+    let bytes = "07".repeat(32);
+    let key = Some(UnlockKey([7; 32]));
+    let command = Command::SetUnlockKey { key: key.clone() };
+    check_golden(command, &format!("00 fb2c01 14 01 {bytes}"));
+    check_golden(Command::SetUnlockKey { key: None }, "00 fb2c01 14 00");
+
+    let cluster = Box::new(Cluster {
+        unlock_key: key.clone(),
+        ..cluster()
+    });
+    let golden = GOLDEN_CLUSTER.replacen("fb2c01 00", "fb2c01 15", 1);
+    check_golden(
+        Command::CreateCluster { cluster },
+        &format!("{golden} {bytes}"),
+    );
+
+    let mut world = World::new();
+    let without = hex(&snapshot(&world.state));
+    world.command(Command::SetUnlockKey { key }).unwrap();
+    let with = snapshot(&world.state);
+    // A record of 34 bytes; without a key the snapshot is that of releases before.
+    let record = format!("22000000 00 12 {bytes}").replace(' ', "");
+    assert!(hex(&with).contains(&record) && !without.contains(&record));
+    assert_eq!(read_snapshot(with.as_slice()).unwrap(), world.state);
+}
+
+#[test]
 fn a_cluster_of_before_networks_gets_their_defaults() {
     let bytes = unhex(CLUSTER_BEFORE_NETWORKS);
     let cluster = Box::new(cluster());
@@ -591,6 +619,12 @@ fn every_command() -> Vec<Command> {
             id: id(1),
             kind: FileKind::Config,
         },
+        Command::RotateRoot {
+            version: 1,
+            spec: ClusterSpec::default(),
+            rotation: None,
+        },
+        Command::SetUnlockKey { key: None },
     ]
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn cluster() -> Cluster {
             manager: "SWMTKN-1-m".to_owned(),
         },
         site: Some(SiteSecret([7; 32])),
+        unlock_key: None,
     }
 }
 

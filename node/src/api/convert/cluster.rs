@@ -45,11 +45,6 @@ pub fn cluster_spec(spec: SwarmSpec, before: &ClusterSpec) -> Result<ClusterSpec
         ));
     }
     refuse_missing(&spec.ca_config.extra, MISSING_CA)?;
-    if spec.encryption_config.auto_lock_managers {
-        return Err(ApiError::unimplemented(
-            "autolock is not in this version; protect the data directory with disk encryption",
-        ));
-    }
     if spec.raft.keep_old_snapshots.is_some_and(|kept| kept > 0) {
         return Err(ApiError::unimplemented(
             "old snapshots are not kept; back the data directories up instead",
@@ -98,7 +93,7 @@ pub fn cluster_info(cluster: &object::Cluster, authority: &TlsInfo) -> ClusterIn
         },
         created_at: Time(cluster.meta.created),
         updated_at: Time(cluster.meta.updated),
-        spec: show_spec(&cluster.spec),
+        spec: show_spec(&cluster.spec, cluster.unlock_key.is_some()),
         tls_info: authority.clone(),
         root_rotation_in_progress: false,
         default_addr_pool: cluster
@@ -112,7 +107,7 @@ pub fn cluster_info(cluster: &object::Cluster, authority: &TlsInfo) -> ClusterIn
     }
 }
 
-fn show_spec(spec: &spec::ClusterSpec) -> SwarmSpec {
+fn show_spec(spec: &spec::ClusterSpec, autolock: bool) -> SwarmSpec {
     SwarmSpec {
         name: "default".into(),
         labels: spec.labels.clone(),
@@ -135,7 +130,7 @@ fn show_spec(spec: &spec::ClusterSpec) -> SwarmSpec {
         },
         task_defaults: Extra::new(),
         encryption_config: EncryptionConfig {
-            auto_lock_managers: false,
+            auto_lock_managers: autolock,
         },
         extra: Extra::new(),
     }

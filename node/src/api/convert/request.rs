@@ -24,20 +24,18 @@ const DATA_PATH_PORTS: RangeInclusive<u16> = 1024..=49_151;
 /// 400 in Docker's words, 501 for what is not in this version.
 pub fn init_request(dto: dto::InitRequest) -> Result<InitRequest, ApiError> {
     let listen = listen(&dto.listen_addr)?;
+    // Docker's own client says it in both.
+    let autolock = dto.auto_lock_managers || dto.spec.encryption_config.auto_lock_managers;
     let spec = cluster_spec(dto.spec, &ClusterSpec::default())?;
     let spec = with_address_plan(spec, &dto.default_addr_pool, dto.subnet_size)?;
     let data_path_port = data_path_port(dto.data_path_port)?;
-    if dto.auto_lock_managers {
-        return Err(ApiError::unimplemented(
-            "autolock is not in this version; protect the data directory with disk encryption",
-        ));
-    }
     refuse_data_path(&dto.data_path_addr)?;
     Ok(InitRequest {
         listen,
         advertise: advertise(&dto.advertise_addr)?,
         availability: availability(&dto.availability)?,
         force_new_cluster: dto.force_new_cluster,
+        autolock,
         spec: ClusterSpec {
             data_path_port,
             ..spec

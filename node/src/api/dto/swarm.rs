@@ -1,5 +1,7 @@
 //! The cluster: `/swarm*`, and the swarm's part of `/info`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Extra, Labels, Time, TlsInfo, Version, is_default};
@@ -130,10 +132,16 @@ pub struct JoinRequest {
 }
 
 /// `GET /swarm/unlockkey`, `POST /swarm/unlock`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct UnlockKey {
     pub unlock_key: String,
+}
+
+impl fmt::Debug for UnlockKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnlockKey").finish_non_exhaustive()
+    }
 }
 
 /// `GET /info`, as far as swarmlet reads it; the engine's rest is in `extra`.

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::response::IntoResponse;
-use services::Command;
+use certs::lock;
 use services::spec::Role;
+use services::{Command, object};
 
 use super::{Call, Reply, done, look};
 use crate::api::backend::Manager;
@@ -30,16 +31,25 @@ pub(super) fn inspect(swarm: &dyn Manager) -> Reply {
 pub(super) async fn update(swarm: &dyn Manager, call: Call) -> Reply {
     let wanted: SwarmSpec = json::decode(&call.body, "swarm.Spec")?;
     let version = call.query.version("swarm")?;
-    if call.query.flag("rotateManagerUnlockKey") {
-        return Err(ApiError::unimplemented("autolock is not in this version"));
-    }
-    let spec = look(swarm, |view| {
+    let autolock = wanted.encryption_config.auto_lock_managers;
+    let (spec, is_locked) = look(swarm, |view| {
         let cluster = view.state.cluster().ok_or_else(missing)?;
-        convert::cluster_spec(wanted, &cluster.spec)
+        let spec = convert::cluster_spec(wanted, &cluster.spec)?;
+        Ok((spec, cluster.unlock_key.is_some()))
     })?;
+    let rotate = call.query.flag("rotateManagerUnlockKey");
+    let key = match (is_locked, autolock) {
+        (false, true) => Some(Some(swarm.new_unlock_key()?)),
+        (true, true) if rotate => Some(Some(swarm.new_unlock_key()?)),
+        (true, false) => Some(None),
+        _ => None,
+    };
     swarm
         .propose(Command::UpdateCluster { version, spec })
         .await?;
+    if let Some(key) = key {
+        swarm.propose(Command::SetUnlockKey { key }).await?;
+    }
     for (flag, role) in [
         ("rotateWorkerToken", Role::Worker),
         ("rotateManagerToken", Role::Manager),
@@ -52,6 +62,12 @@ pub(super) async fn update(swarm: &dyn Manager, call: Call) -> Reply {
 }
 
 /// A swarm that is not locked has no key.
-pub(super) fn unlock_key() -> Reply {
-    Ok(Json(UnlockKey::default()).into_response())
+pub(super) fn unlock_key(swarm: &dyn Manager) -> Reply {
+    let key = look(swarm, |view| {
+        let cluster = view.state.cluster().ok_or_else(missing)?;
+        Ok(cluster.unlock_key.clone())
+    })?;
+    let text = |key: object::UnlockKey| lock::UnlockKey::from_bytes(key.0).to_text().to_string();
+    let unlock_key = key.map(text).unwrap_or_default();
+    Ok(Json(UnlockKey { unlock_key }).into_response())
 }

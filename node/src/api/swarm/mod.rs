@@ -61,7 +61,7 @@ pub(super) async fn answer(manager: Arc<dyn Manager>, route: SwarmRoute<'_>, cal
     match route {
         SwarmRoute::Inspect => cluster::inspect(swarm),
         SwarmRoute::Update => cluster::update(swarm, call).await,
-        SwarmRoute::UnlockKey => cluster::unlock_key(),
+        SwarmRoute::UnlockKey => cluster::unlock_key(swarm),
         SwarmRoute::NodeList => nodes::list(swarm, &call.query),
         SwarmRoute::Node(id) => nodes::inspect(swarm, id),
         SwarmRoute::NodeUpdate(id) => nodes::update(swarm, id, call).await,

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex};
 
 use axum::http::request::Parts;
 use bytes::Bytes;
+use certs::lock::UnlockKey;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use services::happened::Happened;
-use services::object::{Cluster, ClusterCa, JoinTokens, Meta, NodeDescription};
+use services::object::{self, Cluster, ClusterCa, JoinTokens, Meta, NodeDescription};
 use services::spec::{Labels, NodeSpec, Platform, ResourceAmounts, Role};
 use services::{
     Answer, Command, Id, NodeHealth, Observed, Proposal, State, Taken, Timestamp, plan,
@@ -31,7 +32,10 @@ use crate::doctor::Diagnosis;
 use crate::manager::events::{Event, Events};
 use crate::manager::recent::Recent;
 use crate::runtime::{LogFrame, LogOptions};
+use crate::swarm::SwarmError;
 
+/// What managers are locked with.
+pub const KEY: [u8; 32] = [0x42; 32];
 pub const TRUST_ROOT: &str = "-----BEGIN CERTIFICATE-----";
 
 #[derive(Clone)]
@@ -143,6 +147,7 @@ impl Swarm {
                 manager: "SWMTKN-1-a-c".into(),
             },
             site: None,
+            unlock_key: None,
         };
         let cluster = Box::new(cluster);
         self.apply(Command::CreateCluster { cluster }).unwrap();
@@ -303,6 +308,26 @@ impl Backend for Fake {
         .boxed()
     }
 
+    fn unlock(&self, key: UnlockKey) -> BoxFuture<'_, Result<(), ApiError>> {
+        let fits = key == UnlockKey::from_bytes(KEY);
+        async move {
+            if !fits {
+                return Err(SwarmError::WrongUnlockKey.into());
+            }
+            self.edit(|swarm| {
+                let id = swarm.managers.keys().next().copied().unwrap();
+                swarm.local = LocalState::Active(LocalNode {
+                    id,
+                    addr: [10, 77, 0, 1].into(),
+                    role: Role::Manager,
+                    managers: Vec::new(),
+                });
+            });
+            Ok(())
+        }
+        .boxed()
+    }
+
     fn lead<'a>(&'a self, _: &'a Parts, _: &'a Bytes) -> BoxFuture<'a, Result<Lead, ApiError>> {
         async move {
             match self.local() {
@@ -352,6 +377,10 @@ impl Manager for Fake {
                 .map(|_| ())
         }
         .boxed()
+    }
+
+    fn new_unlock_key(&self) -> Result<object::UnlockKey, ApiError> {
+        Ok(object::UnlockKey(KEY))
     }
 
     fn remove_node(&self, id: Id, _: bool) -> BoxFuture<'_, Result<(), ApiError>> {

@@ -7,6 +7,7 @@ mod fake;
 mod files;
 mod hostile;
 mod large;
+mod locked;
 mod logs;
 mod merged;
 mod modes;

@@ -243,6 +243,7 @@ async fn what_a_founder_left_that_was_cut_off_is_not_taken_for_a_swarm() {
             advertise: None,
             availability: Availability::Active,
             spec: ClusterSpec::default(),
+            unlock_key: None,
         })
         .await
         .unwrap();
@@ -262,6 +263,7 @@ async fn a_token_finds_its_swarm() {
             advertise: None,
             availability: Availability::Active,
             spec: ClusterSpec::default(),
+            unlock_key: None,
         };
         device.swarm.init(options).await.unwrap();
     }

@@ -175,6 +175,11 @@ impl Reader {
                 addrs,
             }),
             RecordV1::NodeSlot { task, node } => self.task(task)?.slot = SlotId::Node(node),
+            RecordV1::UnlockKey(key) => {
+                let cluster = self.state.cluster.as_mut();
+                let cluster = cluster.ok_or_else(|| misplaced("unlock key", "cluster"))?;
+                Arc::make_mut(cluster).unlock_key = Some(key);
+            }
             RecordV1::Generic { task, generic } => self.task(task)?.generic = generic,
             RecordV1::JobTask { task, iteration } => {
                 self.task(task)?.job_iteration = Some(iteration);

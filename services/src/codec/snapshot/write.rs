@@ -24,6 +24,9 @@ pub fn write_snapshot(state: &State, out: impl Write) -> Result<(), CodecError> 
     };
     if let Some(cluster) = state.cluster() {
         out.record(RecordV1::Cluster(ClusterV1::of(cluster)?))?;
+        if let Some(key) = &cluster.unlock_key {
+            out.record(RecordV1::UnlockKey(key.clone()))?;
+        }
     }
     if let Some(rotation) = state.rotation() {
         out.record(RecordV1::Rotation(RootRotation::clone(rotation)))?;
