@@ -96,6 +96,18 @@ fn plain(message: &str) -> &str {
 fn daemon_hint(message: &str) -> Option<&'static str> {
     let hints = [
         (
+            "needs to be unlocked",
+            "unlock it with `swarmlet unlock`; without the key, only `swarmlet leave --force` is left",
+        ),
+        (
+            "invalid key provided",
+            "it is the key that `swarmlet unlock-key` showed when this manager was last up",
+        ),
+        (
+            "invalid key string",
+            "it looks like SWMKEY-1-<43 characters>; was it copied whole?",
+        ),
+        (
             "to connect this node to swarm and try again",
             "make a swarm with `swarmlet init`, or join one with `swarmlet join --token TOKEN HOST:PORT`",
         ),

@@ -41,6 +41,7 @@ pub fn run(host: Socket, command: ClientCommand) -> ExitCode {
                 out: &mut io::stdout(),
                 err: &mut io::stderr(),
                 terminal: io::stdout().is_terminal(),
+                keyboard: io::stdin().is_terminal(),
             };
             session.run(command).await
         }),

@@ -48,6 +48,7 @@ pub use stack::{
 };
 pub use swarm::{
     DaemonArgs, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, NodeAddresses, StartFlags,
+    UnlockKeyArgs,
 };
 
 pub use watch::{EventsArgs, MembersArgs, SwarmUpdateArgs};
@@ -105,6 +106,10 @@ pub enum ClientCommand {
     Leave(LeaveArgs),
     /// Show or rotate the token with which nodes join
     JoinToken(JoinTokenArgs),
+    /// Unlock this manager; the key is asked for, or read from standard input
+    Unlock,
+    /// Show or rotate the key that managers are unlocked with
+    UnlockKey(UnlockKeyArgs),
     /// Show this node and its part in the swarm
     Info(InfoArgs),
     /// Change how the swarm is run

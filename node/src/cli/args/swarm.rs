@@ -96,6 +96,9 @@ pub struct InitArgs {
     /// 49151 (0: 4789)
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub data_path_port: u16,
+    /// Have managers wait for an unlock key whenever they start
+    #[arg(long)]
+    pub autolock: bool,
     /// On a manager of a swarm that has lost most of its managers for good: go
     /// on with this one alone
     #[arg(long)]
@@ -124,6 +127,16 @@ pub struct LeaveArgs {
     /// Leave even where it costs the swarm a manager or its state
     #[arg(short, long)]
     pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct UnlockKeyArgs {
+    /// Replace the key; a manager that is off now still starts with the one before
+    #[arg(long)]
+    pub rotate: bool,
+    /// Only print the key
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 #[derive(Debug, Args)]

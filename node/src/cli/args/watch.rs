@@ -40,6 +40,10 @@ pub struct SwarmUpdateArgs {
     /// How long a node's certificate is valid (ns|us|ms|s|m|h), at least 1h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub cert_expiry: Option<Nanos>,
+    /// Whether managers wait for an unlock key whenever they start
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true")]
+    pub autolock: Option<bool>,
     /// How many dead tasks are kept for each slot
     #[arg(long, value_name = "N", value_parser = history())]
     pub task_history_limit: Option<i64>,

@@ -125,6 +125,7 @@ async fn run_with(socket: &str, line: &[&str], input: &str) -> Ended {
         out: &mut out,
         err: &mut err,
         terminal: false,
+        keyboard: false,
     };
     let result = session.run(command).await;
     Ended {

@@ -12,6 +12,7 @@ mod service_change;
 mod site;
 mod stack;
 mod swarm;
+mod unlock;
 mod watch;
 
 #[cfg(test)]
@@ -38,6 +39,8 @@ pub struct Session<'a> {
     pub err: &'a mut dyn Write,
     /// Standard output is a terminal.
     pub terminal: bool,
+    /// Standard input is one: somebody types.
+    pub keyboard: bool,
 }
 
 impl Session<'_> {
@@ -51,6 +54,8 @@ impl Session<'_> {
             ClientCommand::SiteKey => self.site_key(),
             ClientCommand::Leave(args) => self.leave(&args).await,
             ClientCommand::JoinToken(args) => self.join_token(&args).await,
+            ClientCommand::Unlock => self.unlock().await,
+            ClientCommand::UnlockKey(args) => self.unlock_key(&args).await,
             ClientCommand::Info(args) => self.info(&args).await,
             ClientCommand::Update(args) => self.update(&args).await,
             ClientCommand::Members(args) => self.members(&args).await,

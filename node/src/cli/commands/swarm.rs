@@ -6,8 +6,8 @@ use services::spec::Role;
 
 use super::Session;
 use crate::api::dto::{
-    CaConfig, Dispatcher, FoundSwarm, Info, InitRequest, JoinRequest, Node, Orchestration,
-    RaftConfig, Swarm, SwarmSpec,
+    CaConfig, Dispatcher, EncryptionConfig, FoundSwarm, Info, InitRequest, JoinRequest, Node,
+    Orchestration, RaftConfig, Swarm, SwarmSpec,
 };
 use crate::cli::args::{Format, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs};
 use crate::cli::client::{Target, parse};
@@ -25,7 +25,17 @@ impl Session<'_> {
             Ok((token, addr)) => view::initialized(&id, &token, &addr),
             Err(_) => view::initialized_only(&id),
         };
-        self.print(&text)
+        self.print(&text)?;
+        match args.autolock {
+            true => {
+                self.print("\n")?;
+                match self.show_unlock_key().await {
+                    Ok(()) => Ok(()),
+                    Err(_) => self.print(view::SEE_UNLOCK_KEY),
+                }
+            }
+            false => Ok(()),
+        }
     }
 
     /// The token of `role`, and where this manager is reached.
@@ -126,6 +136,7 @@ fn init_request(args: &InitArgs) -> InitRequest {
         subnet_size: args.default_addr_pool_mask_length.into(),
         data_path_port: args.data_path_port.into(),
         force_new_cluster: args.force_new_cluster,
+        auto_lock_managers: args.autolock,
         spec: SwarmSpec {
             name: "default".into(),
             labels: managers.into_iter().collect(),
@@ -142,6 +153,9 @@ fn init_request(args: &InitArgs) -> InitRequest {
             ca_config: CaConfig {
                 node_cert_expiry: args.cert_expiry.0,
                 ..CaConfig::default()
+            },
+            encryption_config: EncryptionConfig {
+                auto_lock_managers: args.autolock,
             },
             ..SwarmSpec::default()
         },

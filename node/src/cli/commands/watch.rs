@@ -86,9 +86,17 @@ impl Session<'_> {
             let swarm: Swarm = self.client.get(&Target::new(&["swarm"])).await?;
             let target = Target::new(&["swarm", "update"])
                 .query("version", &swarm.cluster.version.index.to_string());
+            let before = swarm.cluster.spec.encryption_config.auto_lock_managers;
             let spec = changed(args, swarm.cluster.spec);
             match self.client.post(&target, &spec).await {
-                Ok(_) => return self.print("Swarm updated.\n"),
+                Ok(_) => {
+                    self.print("Swarm updated.\n")?;
+                    let after = spec.encryption_config.auto_lock_managers;
+                    return match !before && after {
+                        true => self.show_unlock_key().await,
+                        false => Ok(()),
+                    };
+                }
                 Err(error) if outdated(&error) && tries < MAX_TRIES => {}
                 Err(error) => return Err(error),
             }
@@ -112,6 +120,9 @@ fn changed(args: &SwarmUpdateArgs, mut spec: SwarmSpec) -> SwarmSpec {
     }
     if let Some(expiry) = args.cert_expiry {
         spec.ca_config.node_cert_expiry = expiry.0;
+    }
+    if let Some(autolock) = args.autolock {
+        spec.encryption_config.auto_lock_managers = autolock;
     }
     if let Some(limit) = args.task_history_limit {
         spec.orchestration.task_history_retention_limit = Some(limit);

@@ -38,7 +38,10 @@ pub use site::{
     UP_DETACHED, UP_GIVEN_UP, UP_INTERRUPTED, conflict, device_table, device_warnings, found_swarm,
 };
 pub use stack::{stack_rows, stack_table};
-pub use swarm::{demoted, initialized, initialized_only, join_command, joined, promoted, rotated};
+pub use swarm::{
+    ROTATED_UNLOCK_KEY, SEE_UNLOCK_KEY, demoted, initialized, initialized_only, join_command,
+    joined, promoted, rotated, unlock_command,
+};
 pub use table::json_lines;
 pub use task::{Names, TaskView, task_rows, task_table};
 pub use watch::{event_line, member_table};

@@ -59,6 +59,22 @@ pub fn rotated(role: Role) -> String {
     format!("Successfully rotated {} join token.\n\n", role.as_str())
 }
 
+/// Where it cannot be shown yet.
+pub const SEE_UNLOCK_KEY: &str =
+    "To see the key that managers are unlocked with, run 'swarmlet unlock-key'.\n";
+
+pub const ROTATED_UNLOCK_KEY: &str = "Successfully rotated manager unlock key.\n\n";
+
+/// What to keep, and what to do with it.
+pub fn unlock_command(key: &str) -> String {
+    format!(
+        "To unlock a swarm manager after it restarts, run the `swarmlet unlock`\n\
+         command and provide the following key:\n\n    {key}\n\n\
+         Remember to store this key in a password manager, since without it you\n\
+         will not be able to restart the manager.\n"
+    )
+}
+
 pub fn promoted(node: &str, already: bool) -> String {
     match already {
         true => format!("Node {node} is already a manager.\n"),
