@@ -17,6 +17,7 @@ mod hosts;
 mod idle;
 pub mod kit;
 mod leader;
+mod locked;
 mod logs;
 mod losses;
 mod members;
@@ -74,6 +75,10 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "one_manager_takes_over_when_the_others_are_lost",
         run: take_over::one_manager_takes_over_when_the_others_are_lost,
+    },
+    Scenario {
+        name: "locked_managers_wait_for_their_operator",
+        run: locked::locked_managers_wait_for_their_operator,
     },
     Scenario {
         name: "devices_form_a_swarm_without_addresses",
