@@ -20,8 +20,9 @@ pub const MAX_NAMES: usize = 16;
 /// Bytes of the names of all containers together, so that a node's record stays
 /// one that others fetch.
 pub const MAX_NAME_BYTES: usize = 64 << 10;
-/// Bytes of a ticket's signature; ours have at most 72.
-pub const MAX_SIGNATURE: usize = 80;
+/// Bytes of a ticket's signatures: two, while the swarm's CA becomes another one, and
+/// ours have at most 72 each.
+pub const MAX_SIGNATURE: usize = 160;
 /// Bytes of any text in the facts.
 pub const MAX_TEXT: usize = 255;
 
@@ -172,7 +173,8 @@ impl Endpoint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// ECDSA P-256, ASN.1, by `certs::CertificateAuthority::sign` over
-    /// [`Grant::signed_bytes`](crate::endpoints::Grant::signed_bytes).
+    /// [`Grant::signed_bytes`](crate::endpoints::Grant::signed_bytes); that of each CA,
+    /// one after the other.
     pub signature: Vec<u8>,
 }
 

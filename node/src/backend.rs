@@ -17,13 +17,14 @@ use certs::{JoinToken, RootCertificate};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use services::happened::Happened;
-use services::object;
-use services::spec::Role;
+use services::object::{self, ClusterCa};
+use services::spec::{ClusterSpec, Role};
 use services::{Answer, Command, Id, State, Taken};
 
+use crate::api::authorities::{Authorities, Authority};
 use crate::api::backend::{
     self, Advertise, AdvertiseHost, Backend, InitRequest, JoinRequest, Lead, LocalNode, LocalState,
-    LogStream, ManagerView, Published, UpRequest, View,
+    LogStream, ManagerView, NewRoot, Published, UpRequest, View,
 };
 use crate::api::convert;
 use crate::api::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
@@ -255,13 +256,13 @@ impl Manager {
     fn view(&self, look: &mut dyn FnMut(View<'_>)) {
         let managers = self.managers();
         self.read_state(|state| {
-            let authority = authority(state);
+            let authorities = authorities(state);
             self.observer.read(|observed| {
                 look(View {
                     state,
                     observed,
                     managers: &managers,
-                    authority: &authority,
+                    authorities: &authorities,
                 });
             });
         });
@@ -289,20 +290,29 @@ impl Manager {
     }
 }
 
-fn authority(state: &State) -> TlsInfo {
-    let Some(cluster) = state.cluster() else {
-        return TlsInfo::default();
-    };
+fn authorities(state: &State) -> Authorities {
+    let present = state.cluster().map(|cluster| authority(&cluster.ca));
+    let next = state.rotation().map(|rotation| authority(&rotation.next));
+    Authorities {
+        present: present.unwrap_or_default(),
+        next,
+    }
+}
+
+fn authority(ca: &ClusterCa) -> Authority {
     let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
-    match RootCertificate::from_pem(&cluster.ca.certificate) {
-        Ok(root) => TlsInfo {
-            trust_root: cluster.ca.certificate.clone(),
-            cert_issuer_subject: encode(root.subject_der()),
-            cert_issuer_public_key: encode(root.public_key_der()),
+    match RootCertificate::from_pem(&ca.certificate) {
+        Ok(root) => Authority {
+            digest: root.digest(),
+            info: TlsInfo {
+                trust_root: ca.certificate.clone(),
+                cert_issuer_subject: encode(root.subject_der()),
+                cert_issuer_public_key: encode(root.public_key_der()),
+            },
         },
         Err(error) => {
             tracing::error!(%error, "the swarm's root certificate is unreadable");
-            TlsInfo::default()
+            Authority::default()
         }
     }
 }
@@ -351,6 +361,25 @@ impl backend::Manager for Manager {
 
     fn new_unlock_key(&self) -> Result<object::UnlockKey, ApiError> {
         new_unlock_key()
+    }
+
+    fn rotate_root(
+        &self,
+        version: u64,
+        spec: ClusterSpec,
+        to: NewRoot,
+    ) -> BoxFuture<'_, Result<(), ApiError>> {
+        async move {
+            let rotation = self.rotation(&to).map_err(ApiError::invalid_argument)?;
+            let command = Command::RotateRoot {
+                version,
+                spec,
+                rotation: rotation.map(Box::new),
+            };
+            Manager::propose(self, command).await?;
+            Ok(())
+        }
+        .boxed()
     }
 
     fn remove_node(&self, id: Id, _force: bool) -> BoxFuture<'_, Result<(), ApiError>> {

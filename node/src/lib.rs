@@ -14,6 +14,7 @@ pub mod daemon;
 mod disk;
 mod doctor;
 mod forward;
+mod identity;
 mod join;
 mod logs;
 mod manager;

@@ -89,13 +89,16 @@ impl Membership {
     /// Tells gossip where nodes of this swarm announce themselves. So it finds
     /// them when all addresses have changed. Runs until it is dropped.
     pub async fn follow_lan(self: Arc<Self>, lan: Arc<dyn Lan>) {
-        let swarm = self.credentials.identity().root().digest();
         let mut changes = lan.changes();
         changes.mark_changed();
         let mut told = BTreeSet::new();
         while changes.changed().await.is_ok() {
             let found = lan.found();
-            let ours = found.iter().filter(|found| found.swarm == Some(swarm));
+            let identity = self.credentials.identity();
+            let is_ours = |swarm| identity.roots().iter().any(|root| swarm == root.digest());
+            let ours = found
+                .iter()
+                .filter(|found| found.swarm.is_some_and(is_ours));
             let ours: BTreeSet<_> = ours.map(|found| (found.id, found.addr)).collect();
             for (id, addr) in ours.difference(&told) {
                 self.gossip.hint(*id, vec![*addr]);

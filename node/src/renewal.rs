@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use certs::NodeId;
+use tokio::sync::watch;
 
 use crate::control::frame;
 use crate::control::message::{Open, Renewal};
@@ -17,25 +18,26 @@ use crate::membership::Membership;
 
 const CHECK: Duration = Duration::from_secs(3600);
 const RETRY: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// In which all nodes renew their certificates when the swarm has another CA.
+const SPREAD: Duration = Duration::from_secs(1);
 
 impl Membership {
     /// Runs until it is dropped.
     pub async fn renew_in_time(self: Arc<Self>) {
+        let mut changes = self.identity.changes();
         loop {
-            let at = self
-                .credentials
-                .identity()
-                .certificate()
-                .renew_at(rand::random());
-            // The clock may be set meanwhile: sleeping for weeks would miss it.
-            while let Ok(left) = at.duration_since(SystemTime::now()) {
-                tokio::time::sleep(left.min(CHECK)).await;
-            }
+            changes.mark_unchanged();
+            self.until_outdated(&mut changes).await;
             match self
                 .renewed()
                 .await
-                .and_then(|certificate| self.install(certificate))
+                .and_then(|certificate| self.identity.install(certificate))
             {
+                Ok(()) if self.identity.is_outdated() => {
+                    // The manager that was asked has not heard of the new CA yet.
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
                 Ok(()) => tracing::info!("the certificate was renewed"),
                 Err(error) => {
                     tracing::warn!(%error, "the certificate could not be renewed");
@@ -45,15 +47,30 @@ impl Membership {
         }
     }
 
-    pub fn install(&self, certificate: certs::Certificate) -> anyhow::Result<()> {
-        let identity = self.credentials.identity();
-        let identity = identity.with_certificate(certificate.clone())?;
-        // A full disk must not cost the node its place: it is used all the same.
-        let saved = identity.save_certificate(&self.data.identity());
-        let role = self.credentials.install(certificate)?.role();
-        self.gossip.certificate_changed();
-        self.gossip.publish(|facts| facts.role = role);
-        Ok(saved?)
+    /// Waits until the certificate is old enough, or of a CA that issues no more.
+    async fn until_outdated(&self, changes: &mut watch::Receiver<()>) {
+        loop {
+            if self.identity.is_outdated() {
+                // All nodes have heard of it now. One that has just joined with a
+                // certificate of the next CA is about to hear of that.
+                tokio::time::sleep(SPREAD.mul_f64(rand::random())).await;
+                if self.identity.is_outdated() {
+                    return;
+                }
+            }
+            let identity = self.identity.identity();
+            let at = identity.certificate().renew_at(rand::random());
+            // The clock may be set meanwhile: sleeping for weeks would miss it.
+            let in_time = async {
+                while let Ok(left) = at.duration_since(SystemTime::now()) {
+                    tokio::time::sleep(left.min(CHECK)).await;
+                }
+            };
+            tokio::select! {
+                () = in_time => return,
+                Ok(()) = changes.changed() => {}
+            }
+        }
     }
 
     /// A new certificate from whichever manager answers, this node included.

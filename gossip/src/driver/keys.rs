@@ -34,7 +34,7 @@ impl Keys for LiveKeys {
     }
 
     fn certificate(&self) -> Vec<u8> {
-        self.credentials.identity().certificate().der().to_vec()
+        self.credentials.identity().certificate().to_der()
     }
 
     fn admit(&self, certificate_der: &[u8], wall_ms: u64) -> Result<Author, Refused> {

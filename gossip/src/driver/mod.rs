@@ -215,8 +215,14 @@ impl Gossip {
 
     /// Takes up the certificate that the credentials hold now.
     pub fn certificate_changed(&self) {
-        lock(&self.0.endpoints).forget();
         self.tell(Event::CertificateChanged);
+    }
+
+    /// The credentials trust a CA that they did not before: tickets that nothing
+    /// spoke for may be good. When one goes, what was verified stays so.
+    pub fn root_added(&self) {
+        lock(&self.0.endpoints).forget();
+        self.0.told.notify_one();
     }
 
     /// Tells the others that this node goes for good.

@@ -22,7 +22,8 @@ use services::happened::Happened;
 use services::spec::{Availability, ClusterSpec, Labels, Role};
 use services::{Answer, Command, Id, Observed, State, Taken};
 
-use super::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
+use super::authorities::Authorities;
+use super::dto::{Device, FoundSwarm, Member, SigningKey, UpProgress};
 use super::error::ApiError;
 use super::kept::{Kept, Revision};
 use crate::doctor::Diagnosis;
@@ -132,6 +133,17 @@ pub trait Manager: Send + Sync + 'static {
     /// 500 where there is no randomness.
     fn new_unlock_key(&self) -> Result<services::object::UnlockKey, ApiError>;
 
+    /// As [`Command::UpdateCluster`], and the swarm's CA becomes another one.
+    ///
+    /// # Errors
+    /// 400 for a CA that nodes could not live by.
+    fn rotate_root(
+        &self,
+        version: u64,
+        spec: ClusterSpec,
+        to: NewRoot,
+    ) -> BoxFuture<'_, Result<(), ApiError>>;
+
     /// Takes the node out of the swarm for ever. Whether it may go was checked
     /// as far as the state knows (down or `force`, not a manager).
     fn remove_node(&self, node: Id, force: bool) -> BoxFuture<'_, Result<(), ApiError>>;
@@ -152,6 +164,18 @@ pub trait Manager: Send + Sync + 'static {
     fn logs(&self, task: Id, options: LogOptions) -> BoxFuture<'_, Result<LogStream, ApiError>>;
 }
 
+/// Which CA the swarm is to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewRoot {
+    /// One that is made for it.
+    Made,
+    /// The user's own, PEM.
+    Given {
+        certificate: String,
+        key: SigningKey,
+    },
+}
+
 /// The swarm as seen at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
@@ -159,8 +183,7 @@ pub struct View<'a> {
     pub observed: &'a Observed,
     /// The members of the Raft group.
     pub managers: &'a BTreeMap<Id, ManagerView>,
-    /// Of the cluster's certificate authority.
-    pub authority: &'a TlsInfo,
+    pub authorities: &'a Authorities,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -134,7 +134,7 @@ fn swarm_info(backend: &dyn Backend) -> SwarmInfo {
         info.nodes = view.state.nodes().len() as u64;
         info.managers = view.managers.len() as u64;
         let cluster = view.state.cluster();
-        info.cluster = cluster.map(|cluster| convert::cluster_info(cluster, view.authority));
+        info.cluster = cluster.map(|cluster| convert::cluster_info(cluster, view));
     });
     info
 }

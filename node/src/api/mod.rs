@@ -8,6 +8,7 @@
 //! and `services::` inwards, and [`convert`] is the only place that knows
 //! both. Behind all of it is a [`Backend`], so that none of this knows Raft.
 
+pub mod authorities;
 pub mod backend;
 mod containers;
 pub mod convert;

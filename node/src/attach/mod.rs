@@ -19,6 +19,7 @@ use services::Id;
 
 pub use client::Client;
 pub use pace::Pace;
+pub use serve::tickets;
 
 /// What a node asks of a manager, for itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,17 +2,20 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use certs::NodeId;
 use gossip::endpoints::Grant;
 use ipnet::IpNet;
 use overlay::directory::NO_SERVICE;
 use quinn::SendStream;
+use services::object::Attachment;
 use services::{Command, Id};
 use tokio::time::Instant;
 
 use super::{Answer, Ask};
 use crate::control::frame;
+use crate::manager::authority::Signer;
 use crate::manager::{Manager, ProposeError, node_key};
 
 /// Answers what `node` asks for itself.
@@ -95,18 +98,37 @@ async fn give(
             Err(error) => return Err(error.into()),
         }
     };
-    let ticket = sign(manager, node, id, network, &addrs)?;
+    let signer = manager.signer().map_err(Failure::Unable)?;
+    let ticket = sign(&signer, node, id, network, &addrs).map_err(Failure::unable)?;
     Ok(Answer::Given { addrs, ticket })
+}
+
+/// Tickets for all that `node` holds, by attachment and network.
+pub fn tickets(manager: &Manager, node: NodeId) -> Result<Vec<(Id, Id, Vec<u8>)>, String> {
+    let held = manager.read_state(|state| {
+        let held = state.attachments_of_node(node_key(node));
+        held.cloned().collect::<Vec<_>>()
+    });
+    if held.is_empty() {
+        return Ok(Vec::new());
+    }
+    let signer = manager.signer()?;
+    let ticket = |it: &Arc<Attachment>| {
+        let ticket = sign(&signer, node, it.id, it.network, &it.addrs)?;
+        Ok::<_, certs::Error>((it.id, it.network, ticket))
+    };
+    let tickets = held.iter().map(ticket).collect::<Result<_, _>>();
+    tickets.map_err(|error| error.to_string())
 }
 
 /// In gossip, an attachment is a task of no service.
 fn sign(
-    manager: &Manager,
+    signer: &Signer,
     node: NodeId,
     id: Id,
     network: Id,
     addrs: &[IpNet],
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, certs::Error> {
     let addrs: Vec<IpAddr> = addrs.iter().map(IpNet::addr).collect();
     let grant = Grant {
         task: id.as_u128(),
@@ -115,9 +137,7 @@ fn sign(
         addrs: &addrs,
         node,
     };
-    let authority = manager.authority().map_err(Failure::Unable)?;
-    let signed = authority.sign(&grant.signed_bytes());
-    signed.map_err(Failure::unable)
+    signer.sign(&grant.signed_bytes())
 }
 
 async fn list(manager: &Manager, node: NodeId) -> Result<Answer, Failure> {

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use certs::NodeId;
+use certs::{Credentials, NodeId};
 use gossip::Gossip;
 
 use crate::site::lan::Lan;
@@ -23,8 +23,8 @@ pub struct Book {
 #[derive(Debug)]
 struct Announced {
     lan: Arc<dyn Lan>,
-    /// The digest of our swarm's root.
-    swarm: [u8; 32],
+    /// Whose roots are those of our swarm.
+    credentials: Credentials,
 }
 
 impl Book {
@@ -32,9 +32,9 @@ impl Book {
         let _ = self.gossip.set(gossip);
     }
 
-    /// `swarm`: the digest of the root of the swarm whose nodes are looked for.
-    pub fn consult_lan(&self, lan: Arc<dyn Lan>, swarm: [u8; 32]) {
-        let _ = self.announced.set(Announced { lan, swarm });
+    /// `credentials`: of the swarm whose nodes are looked for.
+    pub fn consult_lan(&self, lan: Arc<dyn Lan>, credentials: Credentials) {
+        let _ = self.announced.set(Announced { lan, credentials });
     }
 
     /// Where to dial `id`, the most likely first: what it says itself, where
@@ -49,8 +49,10 @@ impl Book {
 
 impl Announced {
     fn addrs(&self, id: NodeId) -> Vec<SocketAddr> {
+        let identity = self.credentials.identity();
+        let is_ours = |swarm| identity.roots().iter().any(|root| swarm == root.digest());
         let found = self.lan.found().into_iter();
-        let found = found.filter(|found| found.id == id && found.swarm == Some(self.swarm));
+        let found = found.filter(|found| found.id == id && found.swarm.is_some_and(is_ours));
         found.map(|found| found.addr).collect()
     }
 }

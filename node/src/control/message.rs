@@ -11,7 +11,7 @@ use certs::NodeId;
 use serde::{Deserialize, Serialize};
 use services::object::TaskStatus;
 use services::spec::Role;
-use services::{Id, Timestamp};
+use services::{Id, NodeTrust, Timestamp};
 
 /// The first frame of a stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -61,6 +61,8 @@ pub enum Up {
     },
     /// The node's daemon stops in order and leaves its containers running.
     Pauses,
+    /// Once, and when it changes.
+    Trust(NodeTrust),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +85,19 @@ pub enum Down {
     Directory(DirectoryBatch),
     /// Of assignments that follow, which this node does not have yet.
     File(FileBatch),
+    /// Before the assignments whose tickets these sign.
+    Trust(TrustNews),
+    /// Tickets for containers of users on this node, by attachment and network.
+    Tickets(Vec<(Id, Id, Vec<u8>)>),
+}
+
+/// The swarm's CAs, PEM: the one that join tokens name first, the one that issues
+/// certificates last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustNews {
+    /// See [`SwarmNews::at`].
+    pub at: u64,
+    pub roots: Vec<String>,
 }
 
 /// A part of an assignment set. The first session frame of a set has `reset`,
@@ -171,6 +186,8 @@ pub enum Relayed {
     Pauses(NodeId),
     /// What follows was said of the state as it was after this index of the log.
     AsOf(u64),
+    /// See [`Up::Trust`].
+    Trust { node: NodeId, trust: NodeTrust },
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

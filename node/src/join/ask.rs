@@ -54,8 +54,16 @@ pub async fn renew_expired(
     let request = Request::Renew {
         csr: identity.key().csr()?,
     };
-    let (_, grant) = ask(&request, identity.root().digest(), managers).await?;
-    Ok(Certificate::from_pem(&grant.certificate)?)
+    let mut tried = JoinError::Unreachable("no manager is known".into());
+    // Where the swarm's CA became another one meanwhile, it was told of both.
+    for root in identity.roots() {
+        match ask(&request, root.digest(), managers).await {
+            Ok((_, grant)) => return Ok(Certificate::from_pem(&grant.certificate)?),
+            Err(JoinError::Unreachable(why)) => tried = JoinError::Unreachable(why),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(tried)
 }
 
 async fn ask(

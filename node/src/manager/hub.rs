@@ -10,8 +10,8 @@ use std::sync::Mutex;
 
 use certs::NodeId;
 use quinn::Connection;
-use services::Id;
 use services::object::TaskStatus;
+use services::{Id, NodeTrust};
 use tokio::sync::Notify;
 
 use crate::clock;
@@ -22,6 +22,8 @@ use crate::control::{REMOVED, lock};
 const STATUSES_PER_FRAME: usize = 1_000;
 /// Tasks that a node may tell of, dead ones included.
 const MAX_STATUSES: usize = 20_000;
+/// CAs that a node may trust; two while one becomes another.
+const MAX_ROOTS: usize = 8;
 
 #[derive(Debug, Default)]
 pub struct Hub {
@@ -41,6 +43,7 @@ struct Session {
     /// All of the node's tasks have been told at least once.
     complete: bool,
     statuses: BTreeMap<Id, TaskStatus>,
+    trust: Option<NodeTrust>,
     untold: Untold,
 }
 
@@ -50,6 +53,7 @@ struct Untold {
     engine: bool,
     complete: bool,
     tasks: BTreeSet<Id>,
+    trust: bool,
 }
 
 impl Hub {
@@ -65,6 +69,7 @@ impl Hub {
             engine: None,
             complete: false,
             statuses: BTreeMap::new(),
+            trust: None,
             untold: Untold {
                 alive: true,
                 ..Untold::default()
@@ -82,7 +87,7 @@ impl Hub {
     }
 
     /// Takes what a node says. `false` where the session must end: it was
-    /// superseded, or tells of more tasks than a node can have.
+    /// superseded, or tells of more than a node can have.
     pub fn report(&self, node: NodeId, number: u64, up: Up) -> bool {
         let mut sessions = lock(&self.sessions);
         let Some(session) = sessions
@@ -97,6 +102,11 @@ impl Hub {
             Up::Beat => {}
             Up::Pauses => {
                 lock(&self.pausing).insert(node);
+            }
+            Up::Trust(trust) if trust.roots.len() > MAX_ROOTS => return false,
+            Up::Trust(trust) => {
+                session.trust = Some(trust);
+                session.untold.trust = true;
             }
             Up::Engine(report) => {
                 session.engine = Some(report);
@@ -182,6 +192,7 @@ impl Hub {
         for session in lock(&self.sessions).values_mut() {
             session.untold.engine = session.engine.is_some();
             session.untold.complete = session.complete;
+            session.untold.trust = session.trust.is_some();
             session.untold.tasks = session.statuses.keys().copied().collect();
         }
     }
@@ -212,6 +223,11 @@ impl Hub {
                     addr: session.addr,
                     report,
                 });
+            }
+            if untold.trust
+                && let Some(trust) = session.trust.clone()
+            {
+                frames.push(Relayed::Trust { node: *node, trust });
             }
             let statuses: Vec<_> = untold
                 .tasks

@@ -1,6 +1,7 @@
 //! What a manager does beside running tasks: it holds the state, serves
 //! sessions, relays to the leader, and, while it leads, plans.
 
+pub mod authority;
 pub mod autopilot;
 pub mod events;
 pub mod hub;
@@ -10,6 +11,7 @@ pub mod observer;
 pub mod recent;
 pub mod relay;
 pub mod roles;
+mod rotation;
 pub mod tracker;
 mod way;
 
@@ -17,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certs::{CertificateAuthority, ClusterId, NodeId};
+use certs::{ClusterId, NodeId};
 use gossip::Gossip;
 use raft::{Raft, Role as RaftRole};
 use services::State;
@@ -145,14 +147,6 @@ impl Manager {
         let status = self.raft.watch();
         let status = status.borrow();
         status.members.get(&manager).map(|member| member.addr)
-    }
-
-    /// What signs for the whole swarm: certificates, and tickets by
-    /// [`gossip::endpoints::Grant::signed_bytes`].
-    pub fn authority(&self) -> Result<CertificateAuthority, String> {
-        let cluster = self.cluster()?;
-        CertificateAuthority::from_pem(&cluster.ca.certificate, &cluster.ca.key)
-            .map_err(|error| error.to_string())
     }
 
     /// The role that the swarm wants of a node, where the node is part of it.

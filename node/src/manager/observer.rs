@@ -87,6 +87,9 @@ impl Observer {
             }
             // Whoever received it has waited for that.
             Relayed::AsOf(_) => return,
+            Relayed::Trust { node, trust } => {
+                inner.tracker.trust(node_key(node), trust);
+            }
             Relayed::Pauses(node) => {
                 inner.tracker.pauses(node_key(node), now);
             }

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use services::object::{TaskState, TaskStatus};
-use services::{Id, NodeHealth, NodeObserved, Observed, Timestamp};
+use services::{Id, NodeHealth, NodeObserved, NodeTrust, Observed, Timestamp};
 
 /// A node whose session is silent for so long is down, if gossip knows nothing.
 pub const SILENCE: Duration = Duration::from_secs(5);
@@ -143,6 +143,15 @@ impl Tracker {
         heard.pausing = None;
     }
 
+    /// What the node says of its identity; it counts until it says something else,
+    /// or a new leader asks anew.
+    pub fn trust(&mut self, node: Id, trust: NodeTrust) {
+        if self.observed.trust.get(&node) != Some(&trust) {
+            self.observed.trust.insert(node, trust);
+            self.revision += 1;
+        }
+    }
+
     /// The node's daemon stops in order and leaves its containers running.
     pub fn pauses(&mut self, node: Id, now: Moment) {
         self.nodes.entry(node).or_default().pausing = Some(now + RESTART);
@@ -201,6 +210,7 @@ impl Tracker {
         self.absent.retain(|id, _| nodes.contains(id));
         let known = (self.observed.nodes.len(), self.observed.tasks.len());
         self.observed.nodes.retain(|id, _| nodes.contains(id));
+        self.observed.trust.retain(|id, _| nodes.contains(id));
         self.observed.tasks.retain(|id, _| is_task(*id));
         if known != (self.observed.nodes.len(), self.observed.tasks.len()) {
             self.revision += 1;

@@ -33,6 +33,7 @@ use crate::disk::kept::{self, Writer};
 use crate::disk::keys::Keys;
 use crate::disk::{DataDir, NodeFile};
 use crate::doctor::{self, Diagnose};
+use crate::identity::Keeper;
 use crate::join;
 use crate::manager::machine::Machine;
 use crate::manager::{
@@ -60,6 +61,7 @@ pub struct Membership {
     /// See [`NodeFile::follows`].
     follows: bool,
     pub credentials: Credentials,
+    pub identity: Arc<Keeper>,
     pub control: Arc<Control>,
     pub gossip: Gossip,
     pub agent: Agent,
@@ -141,7 +143,8 @@ impl Membership {
             },
             Arc::new(GossipDial(Arc::clone(&control))),
         )?;
-        let network = network.map(|config| Network::new(config, gossip.clone()));
+        let network =
+            network.map(|config| Network::new(config, gossip.clone(), credentials.clone()));
         let links = network.clone().map(|network| network as Arc<dyn Links>);
         let examined = network.clone().map(|network| network as Arc<dyn Diagnose>);
         let directory = watch::Sender::new(directory.unwrap_or_default());
@@ -161,8 +164,9 @@ impl Membership {
             }
         };
         control.book.consult_gossip(gossip.clone());
-        let swarm = credentials.identity().root().digest();
-        control.book.consult_lan(Arc::clone(&lan), swarm);
+        control
+            .book
+            .consult_lan(Arc::clone(&lan), credentials.clone());
         let news = watch::Sender::new(SwarmNews {
             at: 0,
             managers: node.managers,
@@ -173,6 +177,11 @@ impl Membership {
             me,
             addr: watch::Sender::new(node.addr),
             follows: node.follows,
+            identity: Arc::new(Keeper::new(
+                credentials.clone(),
+                gossip.clone(),
+                data.identity(),
+            )),
             credentials,
             control,
             gossip,
@@ -320,6 +329,8 @@ impl Membership {
             doctor: Arc::clone(&self.doctor),
             news: self.news.clone(),
             credentials: self.credentials.clone(),
+            identity: Arc::clone(&self.identity),
+            network: self.network.clone(),
             held: Mutex::new(self.agent.take_inherited()),
             directory: self.directory.clone(),
             removed: self.removed.clone(),
@@ -465,7 +476,7 @@ impl Membership {
             certificate.role() == role,
             "the manager that was asked does not know of the new role yet"
         );
-        self.install(certificate)?;
+        self.identity.install(certificate)?;
         match role {
             Role::Manager => self.open_manager(Group::Resume).await?,
             Role::Worker => {

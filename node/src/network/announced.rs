@@ -4,22 +4,44 @@
 //! before it tells anybody that the container died, and while the engine itself
 //! restarts nobody is told at all. So a container is ready only with a link.
 
+use std::collections::BTreeMap;
+
+use gossip::Endpoint;
 use overlay::plugin::Locals;
 use tokio::sync::watch;
 
 use crate::attach::announce::Endpoints;
+
+/// By task and network, as in gossip's facts.
+pub type Tickets = BTreeMap<(u128, u128), Vec<u8>>;
 
 /// By who says it.
 #[derive(Debug, Default)]
 pub struct Announced {
     pub tasks: Endpoints,
     pub attached: Endpoints,
+    /// For those that are `attached`, given since the swarm has another CA.
+    pub tickets: Tickets,
     /// The addresses that have a link here; `None`: not known yet, so nothing is
     /// to be said.
     pub links: Option<watch::Receiver<Locals>>,
 }
 
 impl Announced {
+    /// Takes those of `tickets` that more CAs have signed than what is there.
+    /// `signers`: how many have signed this ticket for this endpoint.
+    pub fn renew(&mut self, signers: impl Fn((u128, u128), &Endpoint, &[u8]) -> usize) {
+        for (key, endpoint) in &mut self.attached {
+            let Some(ticket) = self.tickets.get(key) else {
+                continue;
+            };
+            let before = signers(*key, endpoint, &endpoint.ticket.signature);
+            if signers(*key, endpoint, ticket) > before {
+                endpoint.ticket.signature.clone_from(ticket);
+            }
+        }
+    }
+
     pub fn endpoints(&self) -> Endpoints {
         let Some(links) = &self.links else {
             return Endpoints::new();
@@ -43,7 +65,7 @@ mod tests {
     use std::net::IpAddr;
     use std::sync::Arc;
 
-    use gossip::{Endpoint, Ticket};
+    use gossip::Ticket;
     use overlay::view::Local;
 
     use super::*;
@@ -84,7 +106,7 @@ mod tests {
         let mut announced = Announced {
             tasks: [((1, 5), endpoint(&dual, true))].into(),
             attached: [((2, 5), endpoint(&["10.0.1.3"], true))].into(),
-            links: None,
+            ..Announced::default()
         };
         let ready = |announced: &Announced| {
             let endpoints = announced.endpoints();
@@ -97,6 +119,26 @@ mod tests {
         assert_eq!(ready(&announced), [true, true]);
         tell.send_replace(links(&[(5, "10.0.1.2"), (6, "10.0.1.3")]));
         assert_eq!(ready(&announced), [false, false], "on its network");
+    }
+
+    #[test]
+    fn a_ticket_that_more_have_signed_takes_the_place_of_another() {
+        let mut announced = Announced {
+            attached: [((2, 5), endpoint(&["10.0.1.3"], true))].into(),
+            ..Announced::default()
+        };
+        // A signature of each, as it were.
+        let signers = |_, _: &Endpoint, ticket: &[u8]| ticket.len();
+        let before = announced.attached[&(2, 5)].ticket.signature.clone();
+        for (given, wanted) in [
+            (vec![9; before.len()], before.clone()),
+            (vec![9; before.len() + 1], vec![9; before.len() + 1]),
+            (Vec::new(), vec![9; before.len() + 1]),
+        ] {
+            announced.tickets = [((2, 5), given)].into();
+            announced.renew(signers);
+            assert_eq!(announced.attached[&(2, 5)].ticket.signature, wanted);
+        }
     }
 
     #[test]

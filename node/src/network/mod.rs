@@ -20,8 +20,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use certs::Credentials;
-use gossip::Gossip;
+use certs::{Credentials, RootCertificate};
+use gossip::endpoints::Grant;
+use gossip::{Endpoint, Gossip};
 use ipnet::IpNet;
 use overlay::directory::Port;
 use overlay::dns::Upstream;
@@ -43,6 +44,7 @@ use crate::control::lock;
 use crate::runtime::Runtime;
 use crate::worker::{Endpoints, EngineState, Expected, Links, Resolvers};
 use announced::Announced;
+pub use announced::Tickets;
 use diagnose::Seen;
 use keeper::Keeper;
 
@@ -88,6 +90,7 @@ pub struct Network {
 /// Between the task and those who speak to it.
 struct Shared {
     gossip: Gossip,
+    credentials: Credentials,
     /// Where containers ask for names.
     gateway: Ipv4Addr,
     gate: Mutex<Gate>,
@@ -134,12 +137,13 @@ struct Told {
 impl Network {
     /// Takes what is told to [`Links`] from now on; does nothing with it before
     /// [`Self::start`].
-    pub fn new(config: Config, gossip: Gossip) -> Arc<Self> {
+    pub fn new(config: Config, gossip: Gossip, credentials: Credentials) -> Arc<Self> {
         let gateway = config.names.gateway;
         Arc::new(Self {
             config,
             shared: Arc::new(Shared {
                 gossip,
+                credentials,
                 gateway,
                 gate: Mutex::default(),
                 announced: Mutex::default(),
@@ -166,6 +170,24 @@ impl Network {
             stop.run_until_cancelled(attached).await;
         });
         self.tasks.close();
+    }
+
+    /// Tickets for containers of users, which managers give again when the swarm
+    /// has another CA.
+    pub fn renew(&self, tickets: Tickets) {
+        self.shared.announce(|announced| {
+            announced.tickets = tickets;
+            self.shared.renew(announced);
+        });
+    }
+
+    /// Whether this CA has signed all that is said of containers of users.
+    pub fn is_vouched_for(&self, ca: &RootCertificate) -> bool {
+        let announced = lock(&self.shared.announced);
+        announced.attached.iter().all(|(key, endpoint)| {
+            let granted = self.shared.granted(*key, endpoint);
+            ca.verifies(&granted, &endpoint.ticket.signature)
+        })
     }
 
     /// The ports of this host that lead to containers here, by their addresses.
@@ -201,7 +223,10 @@ async fn announce_attached(shared: Arc<Shared>, runtime: Arc<dyn Runtime>) {
     };
     if let Some(attached) = attached {
         attach::announce::run(attached, runtime, |endpoints, resolvers| {
-            shared.announce(|announced| announced.attached = endpoints);
+            shared.announce(|announced| {
+                announced.attached = endpoints;
+                shared.renew(announced);
+            });
             shared.resolve(|told| &mut told.guests, resolvers);
         })
         .await;
@@ -291,6 +316,24 @@ impl Faults {
 }
 
 impl Shared {
+    fn renew(&self, announced: &mut Announced) {
+        announced.renew(|key, endpoint, ticket| {
+            let granted = self.granted(key, endpoint);
+            self.credentials.roots_verifying(&granted, ticket)
+        });
+    }
+
+    fn granted(&self, (task, network): (u128, u128), endpoint: &Endpoint) -> Vec<u8> {
+        let grant = Grant {
+            task,
+            service: endpoint.service,
+            network,
+            addrs: &endpoint.addrs,
+            node: self.credentials.node_id(),
+        };
+        grant.signed_bytes()
+    }
+
     fn announce(&self, change: impl FnOnce(&mut Announced)) {
         let mut announced = lock(&self.announced);
         change(&mut announced);

@@ -13,7 +13,7 @@ use gossip::{Gossip, Liveness};
 use quinn::{Connection, RecvStream, SendStream};
 use services::directory::Directory;
 use services::object::TaskStatus;
-use services::{Assignment, Id};
+use services::{Assignment, Id, NodeTrust};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -25,7 +25,9 @@ use crate::clock;
 use crate::control::message::{Down, EngineReport, Hello, Open, SwarmNews, Up};
 use crate::control::{self, Control, frame, lock};
 use crate::doctor::{Diagnose, ask};
+use crate::identity::Keeper;
 use crate::logs;
+use crate::network::Network;
 use crate::worker::{Agent, EngineState};
 
 /// Between two rounds over all known managers.
@@ -46,6 +48,9 @@ pub struct SessionClient {
     /// What the last manager said of the swarm; kept over sessions.
     pub news: watch::Sender<SwarmNews>,
     pub credentials: Credentials,
+    pub identity: Arc<Keeper>,
+    /// `None`: this node is without an overlay.
+    pub network: Option<Arc<Network>>,
     /// What was assigned last, with the tickets that this node goes on using.
     pub held: Mutex<BTreeMap<Id, Assignment>>,
     /// What managers say of networks and services; kept over sessions.
@@ -238,6 +243,9 @@ impl SessionClient {
         let mut changes = self.agent.statuses();
         send_statuses(&mut up, true, changes.snapshot()).await?;
         let mut farewell = self.farewell.clone();
+        let mut identity = self.identity.changes();
+        identity.mark_changed();
+        let mut trust = None;
         let ends = async move {
             let said = farewell.wait_for(|said| *said != Farewell::None).await;
             said.map(|said| *said)
@@ -268,6 +276,14 @@ impl SessionClient {
                 changed = changes.changed() => {
                     send_statuses(&mut up, false, changed).await?;
                 }
+                changed = identity.changed() => {
+                    changed.map_err(io::Error::other)?;
+                    let now = self.trust();
+                    if trust.as_ref() != Some(&now) {
+                        frame::send(&mut up, &Up::Trust(now.clone())).await?;
+                        trust = Some(now);
+                    }
+                }
                 _ = beat.tick() => frame::send(&mut up, &Up::Beat).await?,
             }
         }
@@ -296,6 +312,21 @@ impl SessionClient {
                         self.learn(now);
                     }
                 }
+                Some(Down::Trust(news)) => {
+                    if let Err(error) = self.identity.trust(&news) {
+                        tracing::warn!(%error, "cannot trust the swarm's certificate authorities");
+                    }
+                }
+                Some(Down::Tickets(tickets)) => {
+                    let tickets = tickets.into_iter();
+                    let tickets = tickets
+                        .map(|(id, network, it)| ((id.as_u128(), network.as_u128()), it))
+                        .collect();
+                    if let Some(network) = &self.network {
+                        network.renew(tickets);
+                    }
+                    self.identity.review();
+                }
                 Some(Down::Swarm(news)) => {
                     self.news.send_if_modified(|known| known.update(news));
                 }
@@ -309,19 +340,40 @@ impl SessionClient {
         let mut held = lock(&self.held);
         set.provide(&held, &mut self.agent.files().left_out());
         tickets::keep(&mut set.changed, &held, self.me, |granted, ticket| {
-            self.credentials.root_verifies(granted, ticket)
+            self.credentials.roots_verifying(granted, ticket)
         });
         if set.reset {
             held.clear();
         }
         held.retain(|task, _| !set.removed.contains(task));
         held.extend(set.changed.clone());
+        drop(held);
+        self.identity.review();
         match set.reset {
             true => self.agent.assign_all(set.changed),
             false => {
                 let changed = set.changed.into_values().collect();
                 self.agent.assign_delta(changed, set.removed);
             }
+        }
+    }
+
+    /// What this node could do without, while the swarm's CA becomes another one.
+    fn trust(&self) -> NodeTrust {
+        let identity = self.identity.identity();
+        let has_tickets = identity.issuer().is_some_and(|issuer| {
+            let verifies = |granted: &[u8], ticket: &[u8]| issuer.verifies(granted, ticket);
+            let held = lock(&self.held);
+            let guests = self.network.as_ref();
+            // With one CA, they are of that.
+            identity.roots().len() == 1
+                || (tickets::are_good(held.values(), self.me, verifies)
+                    && guests.is_none_or(|network| network.is_vouched_for(issuer)))
+        });
+        NodeTrust {
+            roots: identity.roots().iter().map(|root| root.digest()).collect(),
+            issuer: identity.issuer().map(|root| root.digest()),
+            has_tickets,
         }
     }
 

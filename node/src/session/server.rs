@@ -14,10 +14,11 @@ use services::{Assignment, Id};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{BEAT, PATIENCE, tickets};
+use crate::attach;
 use crate::control::REMOVED;
 use crate::control::frame;
 use crate::control::message::{
-    AssignmentBatch, DirectoryBatch, Down, FileBatch, Hello, SwarmNews, Up,
+    AssignmentBatch, DirectoryBatch, Down, FileBatch, Hello, SwarmNews, TrustNews, Up,
 };
 use crate::manager::{Manager, node_key};
 
@@ -105,6 +106,13 @@ async fn tell(
     let mut led = Instant::now();
     loop {
         raft.borrow_and_update();
+        if let Some(trust) = told.trust(manager)? {
+            frame::send(&mut down, &Down::Trust(trust)).await?;
+            let tickets = attach::tickets(manager, node).map_err(io::Error::other)?;
+            if !tickets.is_empty() {
+                frame::send(&mut down, &Down::Tickets(tickets)).await?;
+            }
+        }
         let update = told.update(manager, node)?;
         for batch in update.directory {
             frame::send(&mut down, &Down::Directory(batch)).await?;
@@ -148,6 +156,11 @@ struct Told {
     following: Follower,
     directory: Directory,
     news: Option<SwarmNews>,
+    /// PEM, see [`TrustNews`]; and up to which index of the log they were looked at.
+    roots: Vec<String>,
+    roots_at: Option<u64>,
+    /// Tickets have to be sent again, for a CA that was not among the `roots`.
+    sign_again: bool,
 }
 
 /// What is to be sent now.
@@ -164,17 +177,17 @@ impl Told {
     fn update(&mut self, manager: &Manager, node: NodeId) -> io::Result<Update> {
         let id = node_key(node);
         let applied = manager.raft.watch().borrow().applied;
-        if self.begun && applied == self.applied {
+        if self.begun && applied == self.applied && !self.sign_again {
             return Ok(Update::default());
         }
         self.applied = applied;
-        let told = &self.assignments;
+        let (told, sign_again) = (&self.assignments, self.sign_again);
         let (wanted, mut changed, files, directory) = manager.read_state(|state| {
             let desired = state.assigned(id).map(|task| (task.id, task.ordered()));
             let wanted: BTreeMap<Id, TaskState> = desired.collect();
             let news = state
                 .assigned(id)
-                .filter(|task| told.get(&task.id) != Some(&task.ordered()));
+                .filter(|task| sign_again || told.get(&task.id) != Some(&task.ordered()));
             let changed: Vec<_> = news.map(|task| Assignment::of(task, state)).collect();
             let files = state.files_of(id);
             (wanted, changed, files, self.following.look(state, id))
@@ -186,10 +199,11 @@ impl Told {
             .copied()
             .collect();
         if changed.iter().any(|it| !it.networks.is_empty()) {
-            let authority = manager.authority().map_err(io::Error::other)?;
-            tickets::issue(&mut changed, node, |bytes| authority.sign(bytes))
+            let signer = manager.signer().map_err(io::Error::other)?;
+            tickets::issue(&mut changed, node, |bytes| signer.sign(bytes))
                 .map_err(io::Error::other)?;
         }
+        self.sign_again = false;
         self.assignments = wanted;
         let reset = !std::mem::replace(&mut self.begun, true);
         let mut update = Update::default();
@@ -205,6 +219,20 @@ impl Told {
         }
         update.removed = removed;
         Ok(update)
+    }
+
+    fn trust(&mut self, manager: &Manager) -> io::Result<Option<TrustNews>> {
+        if self.roots_at == Some(manager.raft.watch().borrow().applied) {
+            return Ok(None);
+        }
+        let news = manager.trust_news().map_err(io::Error::other)?;
+        self.roots_at = Some(news.at);
+        if news.roots == self.roots {
+            return Ok(None);
+        }
+        self.sign_again = news.roots.iter().any(|root| !self.roots.contains(root));
+        self.roots.clone_from(&news.roots);
+        Ok(Some(news))
     }
 
     fn news(&mut self, manager: &Manager, node: NodeId) -> Option<SwarmNews> {

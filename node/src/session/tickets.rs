@@ -25,12 +25,13 @@ pub fn issue<E>(
 
 /// Keeps the tickets that this node has already: no two signatures of one grant
 /// are the same, and another one is news for its disk and for everyone. One that
-/// no longer verifies is replaced.
+/// no CA of the swarm has signed is replaced, and one by another that more have.
+/// `signers`: how many CAs have made this signature (second) of these bytes (first).
 pub fn keep(
     changed: &mut BTreeMap<Id, Assignment>,
     held: &BTreeMap<Id, Assignment>,
     me: NodeId,
-    verifies: impl Fn(&[u8], &[u8]) -> bool,
+    signers: impl Fn(&[u8], &[u8]) -> usize,
 ) {
     for (task, assignment) in changed {
         let Some(held) = held.get(task) else { continue };
@@ -40,11 +41,28 @@ pub fn keep(
                 continue;
             };
             let granted = signed_bytes(*task, assignment.service, network, me);
-            if verifies(&granted, &known.ticket) {
+            let before = signers(&granted, &known.ticket);
+            if before > 0 && before >= signers(&granted, &network.ticket) {
                 network.ticket.clone_from(&known.ticket);
             }
         }
     }
+}
+
+/// Whether all tickets of these assignments are good. `verifies`: whether one is, as
+/// in [`keep`].
+pub fn are_good<'a>(
+    assignments: impl IntoIterator<Item = &'a Assignment>,
+    me: NodeId,
+    verifies: impl Fn(&[u8], &[u8]) -> bool,
+) -> bool {
+    assignments.into_iter().all(|assignment| {
+        let mut networks = assignment.networks.iter();
+        networks.all(|network| {
+            let granted = signed_bytes(assignment.task, assignment.service, network, me);
+            verifies(&granted, &network.ticket)
+        })
+    })
 }
 
 fn signed_bytes(task: Id, service: Id, network: &AssignedNetwork, node: NodeId) -> Vec<u8> {
@@ -97,13 +115,17 @@ mod tests {
         signature.get(1..) == Some(bytes)
     }
 
+    fn signers(bytes: &[u8], signature: &[u8]) -> usize {
+        verifies(bytes, signature).into()
+    }
+
     #[test]
     fn a_ticket_of_another_session_changes_nothing() {
         let nonce = Cell::new(0);
         let held = issued("10.0.1.2/24", &nonce);
         let mut again = issued("10.0.1.2/24", &nonce);
         assert_ne!(again, held);
-        keep(&mut again, &held, NodeId::from(ME), verifies);
+        keep(&mut again, &held, NodeId::from(ME), signers);
         assert_eq!(again, held);
     }
 
@@ -113,13 +135,40 @@ mod tests {
         let held = issued("10.0.1.2/24", &nonce);
         let moved = issued("10.0.1.3/24", &nonce);
         let mut kept = moved.clone();
-        keep(&mut kept, &held, NodeId::from(ME), verifies);
+        keep(&mut kept, &held, NodeId::from(ME), signers);
         assert_eq!(kept, moved);
 
         let again = issued("10.0.1.2/24", &nonce);
         let mut kept = again.clone();
-        keep(&mut kept, &held, NodeId::from(ME), |_, _| false);
+        keep(&mut kept, &held, NodeId::from(ME), |_, _| 0);
         assert_eq!(kept, again);
+    }
+
+    #[test]
+    fn a_ticket_that_another_ca_has_signed_too_is_taken_once() {
+        let nonce = Cell::new(0);
+        let held = issued("10.0.1.2/24", &nonce);
+        let both = issued("10.0.1.2/24", &nonce);
+        // Those after the first are of two.
+        let signers = |_: &[u8], ticket: &[u8]| 1 + usize::from(ticket[0] > 1);
+        let mut kept = both.clone();
+        keep(&mut kept, &held, NodeId::from(ME), signers);
+        assert_eq!(kept, both);
+        let mut again = issued("10.0.1.2/24", &nonce);
+        keep(&mut again, &both, NodeId::from(ME), signers);
+        assert_eq!(again, both);
+    }
+
+    #[test]
+    fn one_bad_ticket_is_one_too_many() {
+        let nonce = Cell::new(0);
+        let mut held = issued("10.0.1.2/24", &nonce);
+        let me = NodeId::from(ME);
+        assert!(are_good(held.values(), me, verifies));
+        let assignment = held.values_mut().next().unwrap();
+        assignment.networks[0].ticket.clear();
+        assert!(!are_good(held.values(), me, verifies));
+        assert!(are_good(held.values().take(0), me, verifies));
     }
 
     #[test]
@@ -131,7 +180,7 @@ mod tests {
             &mut kept,
             &assigned("10.0.1.2/24"),
             NodeId::from(ME),
-            verifies,
+            signers,
         );
         assert_eq!(kept, first);
     }

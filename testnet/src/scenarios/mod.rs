@@ -5,6 +5,7 @@
 //! write a function in a file here and name it in [`ALL`].
 
 mod again;
+mod authority;
 mod cli;
 mod clients;
 mod discovery;
@@ -79,6 +80,10 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "locked_managers_wait_for_their_operator",
         run: locked::locked_managers_wait_for_their_operator,
+    },
+    Scenario {
+        name: "the_ca_is_replaced_under_load",
+        run: authority::the_ca_is_replaced_under_load,
     },
     Scenario {
         name: "devices_form_a_swarm_without_addresses",

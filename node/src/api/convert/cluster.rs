@@ -7,32 +7,42 @@ use services::object;
 use services::spec::{self, ClusterSpec};
 
 use super::{duration, nanos, refuse_missing};
+use crate::api::backend::{NewRoot, View};
 use crate::api::dto::{
     CaConfig, ClusterInfo, Dispatcher, EncryptionConfig, Extra, JoinTokens, Orchestration,
-    RaftConfig, SwarmSpec, Time, TlsInfo, Version,
+    RaftConfig, SwarmSpec, Time, Version,
 };
 use crate::api::error::ApiError;
 
 const MIN_CERTIFICATE_LIFETIME: Duration = Duration::from_secs(3600);
 
-const MISSING_CA: &[(&str, &str)] = &[
-    (
-        "ExternalCAs",
-        "external certificate authorities are not in this version",
-    ),
-    (
-        "SigningCACert",
-        "rotating the certificate authority is not in this version",
-    ),
-    (
-        "SigningCAKey",
-        "rotating the certificate authority is not in this version",
-    ),
-    (
-        "ForceRotate",
-        "rotating the certificate authority is not in this version",
-    ),
-];
+const MISSING_CA: &[(&str, &str)] = &[(
+    "ExternalCAs",
+    "external certificate authorities are not in this version",
+)];
+
+/// The CA that `config` asks for, `before` being how often it was asked for.
+///
+/// # Errors
+/// 400 in Docker's words for one half of a CA. There is no external CA that
+/// could have the other.
+pub fn new_root(config: &CaConfig, before: u64) -> Result<Option<NewRoot>, ApiError> {
+    let (certificate, key) = (&config.signing_ca_cert, &config.signing_ca_key);
+    match (certificate.trim().is_empty(), key.pem().trim().is_empty()) {
+        (true, true) => Ok((config.force_rotate > before).then_some(NewRoot::Made)),
+        (false, false) => Ok(Some(NewRoot::Given {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        })),
+        (true, false) => Err(ApiError::invalid_argument(
+            "if a signing CA key is provided, the signing CA cert must also be provided",
+        )),
+        (false, true) => Err(ApiError::invalid_argument(
+            "external certificate authorities are not in this version: the key of the \
+             desired CA certificate must also be provided",
+        )),
+    }
+}
 
 /// What `spec` does not say stays as it is in `before`.
 ///
@@ -81,11 +91,11 @@ pub fn cluster_spec(spec: SwarmSpec, before: &ClusterSpec) -> Result<ClusterSpec
         address_pools: before.address_pools.clone(),
         subnet_size: before.subnet_size,
         data_path_port: before.data_path_port,
-        force_rotate: before.force_rotate,
+        force_rotate: before.force_rotate.max(spec.ca_config.force_rotate),
     })
 }
 
-pub fn cluster_info(cluster: &object::Cluster, authority: &TlsInfo) -> ClusterInfo {
+pub fn cluster_info(cluster: &object::Cluster, view: View<'_>) -> ClusterInfo {
     ClusterInfo {
         id: cluster.id.to_string(),
         version: Version {
@@ -94,8 +104,8 @@ pub fn cluster_info(cluster: &object::Cluster, authority: &TlsInfo) -> ClusterIn
         created_at: Time(cluster.meta.created),
         updated_at: Time(cluster.meta.updated),
         spec: show_spec(&cluster.spec, cluster.unlock_key.is_some()),
-        tls_info: authority.clone(),
-        root_rotation_in_progress: false,
+        tls_info: view.authorities.of_swarm(),
+        root_rotation_in_progress: view.state.rotation().is_some(),
         default_addr_pool: cluster
             .spec
             .address_pools
@@ -126,7 +136,8 @@ fn show_spec(spec: &spec::ClusterSpec, autolock: bool) -> SwarmSpec {
         },
         ca_config: CaConfig {
             node_cert_expiry: nanos(spec.certificate_lifetime),
-            extra: Extra::new(),
+            force_rotate: spec.force_rotate,
+            ..CaConfig::default()
         },
         task_defaults: Extra::new(),
         encryption_config: EncryptionConfig {

@@ -29,7 +29,7 @@ use std::time::Duration;
 use super::dto::Extra;
 use super::error::ApiError;
 
-pub use cluster::{cluster_info, cluster_spec, join_tokens};
+pub use cluster::{cluster_info, cluster_spec, join_tokens, new_root};
 pub use doctor::doctor;
 pub use file::{file, file_spec};
 pub use network::{OVERLAY, SWARMLET, driver_of, network, network_spec, own_network};

@@ -9,7 +9,7 @@ use super::{generic, or_empty, placement, said};
 use crate::api::backend::View;
 use crate::api::dto::{
     EngineDescription, ManagerStatus, Node, NodeDescription, NodeSpec, NodeStatus, Plugin,
-    Reservation, Time, TlsInfo, Version,
+    Reservation, Time, Version,
 };
 use crate::api::error::ApiError;
 
@@ -42,7 +42,10 @@ pub fn node(node: &object::Node, view: View<'_>) -> Node {
         description: node
             .description
             .as_ref()
-            .map(|description| show_description(description, view.authority))
+            .map(|description| NodeDescription {
+                tls_info: view.authorities.of_node(node, view),
+                ..show_description(description)
+            })
             .unwrap_or_default(),
         status: status(node, view),
         manager_status: view.managers.get(&node.id).map(|manager| ManagerStatus {
@@ -66,7 +69,7 @@ fn show_spec(spec: &spec::NodeSpec) -> NodeSpec {
     }
 }
 
-fn show_description(description: &object::NodeDescription, authority: &TlsInfo) -> NodeDescription {
+fn show_description(description: &object::NodeDescription) -> NodeDescription {
     let plugin = |(kind, name): &(String, String)| Plugin {
         kind: kind.clone(),
         name: name.clone(),
@@ -84,7 +87,7 @@ fn show_description(description: &object::NodeDescription, authority: &TlsInfo) 
             labels: description.engine_labels.clone(),
             plugins: description.plugins.iter().map(plugin).collect(),
         },
-        tls_info: authority.clone(),
+        ..NodeDescription::default()
     }
 }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use services::managing::DEFAULT_MANAGERS;
 use services::spec::{Availability, ClusterSpec, defaults};
 
-use super::cluster::cluster_spec;
+use super::cluster::{cluster_spec, new_root};
 use super::node;
 use crate::address;
 use crate::api::backend::{Advertise, AdvertiseHost, InitRequest, JoinRequest, UpRequest};
@@ -26,6 +26,12 @@ pub fn init_request(dto: dto::InitRequest) -> Result<InitRequest, ApiError> {
     let listen = listen(&dto.listen_addr)?;
     // Docker's own client says it in both.
     let autolock = dto.auto_lock_managers || dto.spec.encryption_config.auto_lock_managers;
+    if new_root(&dto.spec.ca_config, 0)?.is_some() {
+        return Err(ApiError::unimplemented(
+            "a new swarm has a certificate authority of its own; \
+             `docker swarm ca --rotate` replaces it",
+        ));
+    }
     let spec = cluster_spec(dto.spec, &ClusterSpec::default())?;
     let spec = with_address_plan(spec, &dto.default_addr_pool, dto.subnet_size)?;
     let data_path_port = data_path_port(dto.data_path_port)?;

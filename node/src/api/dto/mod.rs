@@ -57,7 +57,8 @@ pub use service::{
 pub use site::{Device, FoundSwarm, UpProgress, UpRequest};
 pub use swarm::{
     CaConfig, ClusterInfo, Dispatcher, EncryptionConfig, Info, InitRequest, JoinRequest,
-    JoinTokens, Orchestration, RaftConfig, RemoteManager, Swarm, SwarmInfo, SwarmSpec, UnlockKey,
+    JoinTokens, Orchestration, RaftConfig, RemoteManager, SigningKey, Swarm, SwarmInfo, SwarmSpec,
+    UnlockKey,
 };
 pub use task::{
     ContainerStatus, DiscreteResource, GenericResource, Limit, NamedResource, Placement,

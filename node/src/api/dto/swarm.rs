@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use zeroize::ZeroizeOnDrop;
 
 use super::{Extra, Labels, Time, TlsInfo, Version, is_default};
 
@@ -91,8 +92,37 @@ pub struct CaConfig {
     /// Nanoseconds.
     #[serde(skip_serializing_if = "is_default")]
     pub node_cert_expiry: i64,
+    /// PEM; never shown.
+    #[serde(rename = "SigningCACert", skip_serializing_if = "is_default")]
+    pub signing_ca_cert: String,
+    #[serde(rename = "SigningCAKey", skip_serializing_if = "is_default")]
+    pub signing_ca_key: SigningKey,
+    /// A larger number than before asks for another CA.
+    #[serde(skip_serializing_if = "is_default")]
+    pub force_rotate: u64,
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+/// The private key of a CA, PEM, wiped when dropped; never shown.
+#[derive(Clone, PartialEq, Eq, Default, ZeroizeOnDrop, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SigningKey(String);
+
+impl SigningKey {
+    pub fn new(pem: String) -> Self {
+        Self(pem)
+    }
+
+    pub fn pem(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SigningKey").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -21,7 +21,7 @@ pub(super) fn inspect(swarm: &dyn Manager) -> Reply {
     let shown = look(swarm, |view| {
         let cluster = view.state.cluster().ok_or_else(missing)?;
         Ok(Swarm {
-            cluster: convert::cluster_info(cluster, view.authority),
+            cluster: convert::cluster_info(cluster, view),
             join_tokens: convert::join_tokens(&cluster.join_tokens),
         })
     })?;
@@ -32,10 +32,11 @@ pub(super) async fn update(swarm: &dyn Manager, call: Call) -> Reply {
     let wanted: SwarmSpec = json::decode(&call.body, "swarm.Spec")?;
     let version = call.query.version("swarm")?;
     let autolock = wanted.encryption_config.auto_lock_managers;
-    let (spec, is_locked) = look(swarm, |view| {
+    let (spec, root, is_locked) = look(swarm, |view| {
         let cluster = view.state.cluster().ok_or_else(missing)?;
+        let root = convert::new_root(&wanted.ca_config, cluster.spec.force_rotate)?;
         let spec = convert::cluster_spec(wanted, &cluster.spec)?;
-        Ok((spec, cluster.unlock_key.is_some()))
+        Ok((spec, root, cluster.unlock_key.is_some()))
     })?;
     let rotate = call.query.flag("rotateManagerUnlockKey");
     let key = match (is_locked, autolock) {
@@ -44,9 +45,14 @@ pub(super) async fn update(swarm: &dyn Manager, call: Call) -> Reply {
         (true, false) => Some(None),
         _ => None,
     };
-    swarm
-        .propose(Command::UpdateCluster { version, spec })
-        .await?;
+    match root {
+        Some(root) => swarm.rotate_root(version, spec, root).await?,
+        None => {
+            swarm
+                .propose(Command::UpdateCluster { version, spec })
+                .await?;
+        }
+    }
     if let Some(key) = key {
         swarm.propose(Command::SetUnlockKey { key }).await?;
     }

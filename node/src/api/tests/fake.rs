@@ -13,16 +13,17 @@ use certs::lock::UnlockKey;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use services::happened::Happened;
-use services::object::{self, Cluster, ClusterCa, JoinTokens, Meta, NodeDescription};
-use services::spec::{Labels, NodeSpec, Platform, ResourceAmounts, Role};
+use services::object::{self, Cluster, ClusterCa, JoinTokens, Meta, NodeDescription, RootRotation};
+use services::spec::{ClusterSpec, Labels, NodeSpec, Platform, ResourceAmounts, Role};
 use services::{
     Answer, Command, Id, NodeHealth, Observed, Proposal, State, Taken, Timestamp, plan,
 };
 use tokio::sync::watch;
 
+use crate::api::authorities::{Authorities, Authority};
 use crate::api::backend::{
     Backend, InitRequest, JoinRequest, Lead, LocalNode, LocalState, LogStream, Manager,
-    ManagerView, Published, UpRequest, View,
+    ManagerView, NewRoot, Published, UpRequest, View,
 };
 use crate::api::dto::{Device, FoundSwarm, Member, TlsInfo, UpProgress};
 use crate::api::error::{ApiError, texts};
@@ -46,7 +47,7 @@ pub struct Swarm {
     pub state: State,
     pub observed: Observed,
     pub managers: BTreeMap<Id, ManagerView>,
-    pub authority: TlsInfo,
+    pub authorities: Authorities,
     /// What `logs` gives, by task.
     pub logs: BTreeMap<Id, Result<Vec<LogFrame>, String>>,
     /// What `logs` was asked.
@@ -75,10 +76,16 @@ impl Fake {
             state: State::default(),
             observed: Observed::default(),
             managers: BTreeMap::new(),
-            authority: TlsInfo {
-                trust_root: TRUST_ROOT.into(),
-                cert_issuer_subject: "MBMxETAPBgNVBAMTCHN3YXJtLWNh".into(),
-                cert_issuer_public_key: "MFkwEwYHKoZI".into(),
+            authorities: Authorities {
+                present: Authority {
+                    digest: [1; 32],
+                    info: TlsInfo {
+                        trust_root: TRUST_ROOT.into(),
+                        cert_issuer_subject: "MBMxETAPBgNVBAMTCHN3YXJtLWNh".into(),
+                        cert_issuer_public_key: "MFkwEwYHKoZI".into(),
+                    },
+                },
+                next: None,
             },
             logs: BTreeMap::new(),
             log_options: watch::Sender::default(),
@@ -221,7 +228,7 @@ impl Swarm {
             state: &self.state,
             observed: &self.observed,
             managers: &self.managers,
-            authority: &self.authority,
+            authorities: &self.authorities,
         }
     }
 }
@@ -381,6 +388,52 @@ impl Manager for Fake {
 
     fn new_unlock_key(&self) -> Result<object::UnlockKey, ApiError> {
         Ok(object::UnlockKey(KEY))
+    }
+
+    fn rotate_root(
+        &self,
+        version: u64,
+        spec: ClusterSpec,
+        to: NewRoot,
+    ) -> BoxFuture<'_, Result<(), ApiError>> {
+        let certificate = match to {
+            NewRoot::Made => "made".into(),
+            NewRoot::Given { certificate, .. } => certificate,
+        };
+        let next = Authority {
+            digest: [2; 32],
+            info: TlsInfo {
+                trust_root: certificate.clone(),
+                ..TlsInfo::default()
+            },
+        };
+        let rotation = RootRotation {
+            next: ClusterCa {
+                certificate,
+                key: String::new(),
+            },
+            digest: next.digest,
+            cross_signed: String::new(),
+            join_tokens: JoinTokens {
+                worker: "SWMTKN-1-b-b".into(),
+                manager: "SWMTKN-1-b-c".into(),
+            },
+            begun: Timestamp(0),
+            renewed: Default::default(),
+        };
+        let command = Command::RotateRoot {
+            version,
+            spec,
+            rotation: Some(Box::new(rotation)),
+        };
+        async move {
+            self.edit(|swarm| {
+                swarm.apply(command)?;
+                swarm.authorities.next = Some(next);
+                Ok(())
+            })
+        }
+        .boxed()
     }
 
     fn remove_node(&self, id: Id, _: bool) -> BoxFuture<'_, Result<(), ApiError>> {

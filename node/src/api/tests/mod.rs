@@ -1,5 +1,6 @@
 //! The routes over a swarm in memory: what Docker answered, and what it would.
 
+mod authority;
 mod bollard;
 mod doctor;
 mod events;

@@ -47,8 +47,8 @@ pub use stack::{
     StackPsArgs, StackRmArgs, StackServicesArgs,
 };
 pub use swarm::{
-    DaemonArgs, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, NodeAddresses, StartFlags,
-    UnlockKeyArgs,
+    CaArgs, DaemonArgs, InfoArgs, InitArgs, JoinArgs, JoinTokenArgs, LeaveArgs, NodeAddresses,
+    StartFlags, UnlockKeyArgs,
 };
 
 pub use watch::{EventsArgs, MembersArgs, SwarmUpdateArgs};
@@ -110,6 +110,8 @@ pub enum ClientCommand {
     Unlock,
     /// Show or rotate the key that managers are unlocked with
     UnlockKey(UnlockKeyArgs),
+    /// Show the swarm's certificate authority, or replace it
+    Ca(CaArgs),
     /// Show this node and its part in the swarm
     Info(InfoArgs),
     /// Change how the swarm is run

@@ -152,6 +152,29 @@ pub struct JoinTokenArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct CaArgs {
+    /// Replace the certificate authority. Every node gets a certificate of the
+    /// new one, then the old one and the join tokens end
+    #[arg(long)]
+    pub rotate: bool,
+    /// A certificate authority of your own: the file (PEM) of its certificate
+    #[arg(long, value_name = "FILE", requires = "rotate", requires = "ca_key")]
+    pub ca_cert: Option<PathBuf>,
+    /// The file (PEM) of its private key, ECDSA P-256
+    #[arg(long, value_name = "FILE", requires = "rotate", requires = "ca_cert")]
+    pub ca_key: Option<PathBuf>,
+    /// How long a node's certificate is valid (ns|us|ms|s|m|h), at least 1h
+    #[arg(long, value_name = "DURATION", requires = "rotate", value_parser = duration)]
+    pub cert_expiry: Option<Nanos>,
+    /// Return at once instead of waiting for all nodes
+    #[arg(short, long, requires = "rotate")]
+    pub detach: bool,
+    /// Show neither progress nor the new certificate
+    #[arg(short, long, requires = "rotate")]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct InfoArgs {
     /// "json" prints one JSON object
     #[arg(short, long, value_name = "FORMAT", value_parser = super::format)]

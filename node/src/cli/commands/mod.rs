@@ -1,5 +1,6 @@
 //! The commands: read what is there, decide with the pure modules, send, show.
 
+mod ca;
 mod context;
 mod file;
 mod inspect;
@@ -56,6 +57,7 @@ impl Session<'_> {
             ClientCommand::JoinToken(args) => self.join_token(&args).await,
             ClientCommand::Unlock => self.unlock().await,
             ClientCommand::UnlockKey(args) => self.unlock_key(&args).await,
+            ClientCommand::Ca(args) => self.ca(&args).await,
             ClientCommand::Info(args) => self.info(&args).await,
             ClientCommand::Update(args) => self.update(&args).await,
             ClientCommand::Members(args) => self.members(&args).await,

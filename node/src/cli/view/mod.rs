@@ -13,6 +13,7 @@ mod network;
 mod node;
 mod page;
 mod ports;
+mod rotation;
 mod service;
 mod service_page;
 mod site;
@@ -32,6 +33,7 @@ pub use info::info;
 pub use json::indent;
 pub use network::{PRUNE_WARNING, network_rows, network_table, pruned};
 pub use node::{node_page, node_rows, node_table};
+pub use rotation::{rotation, waits_for};
 pub use service::{service_rows, service_table};
 pub use service_page::service_page;
 pub use site::{
