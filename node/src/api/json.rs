@@ -8,6 +8,8 @@
 
 mod syntax;
 
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -66,6 +68,25 @@ const KEYS: &[&str] = &[
     "Type", "UID", "Ulimits", "UnlockKey", "UpdateConfig", "UpdatedAt", "UpdateStatus",
     "User", "Version", "VirtualIPs", "VolumeOptions", "Warnings", "Window", "Worker",
 ];
+
+/// Whether a body says that it is JSON. As the docker program calls one that is
+/// empty whatever it likes, nobody is told of that.
+///
+/// # Errors
+/// 400 in the words of Docker 28.
+pub fn check_type(headers: &HeaderMap, body: &[u8]) -> Result<(), ApiError> {
+    const JSON: &str = "application/json";
+    let said = headers.get(CONTENT_TYPE).map(|it| it.as_bytes());
+    let said = String::from_utf8_lossy(said.unwrap_or_default());
+    let kind = said.split(';').next().unwrap_or_default().trim();
+    if body.is_empty() || kind.eq_ignore_ascii_case(JSON) {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(match kind {
+        "" => format!("malformed Content-Type header ({said}): mime: no media type"),
+        _ => format!("unsupported Content-Type header ({said}): must be '{JSON}'"),
+    }))
+}
 
 /// Reads `body` into `T`, which Go calls `go_type` (for its error texts).
 ///

@@ -36,7 +36,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{Request, StatusCode};
+use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -108,6 +108,9 @@ impl Api {
         let (head, body) = request.into_parts();
         let query = Query::of(&head.uri)?;
         let body = read(body).await?;
+        if head.method == Method::POST {
+            json::check_type(&head.headers, &body)?;
+        }
         let (backend, engine) = (&*self.backend, &self.engine);
         match route {
             Route::Ping => Ok(local::ping(backend, facts, &head.method)),

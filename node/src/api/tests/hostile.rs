@@ -4,12 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
 use super::fake::Fake;
+use super::send;
 use crate::api::{self, MAX_BODY};
 
 const HUGE: usize = 100_000_000;
@@ -105,4 +108,40 @@ async fn a_body_that_ends_early_is_refused_as_by_docker() {
             "{answer}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_called_json_is_refused() {
+    let ask = async |said: Option<&str>, body: &'static str| {
+        let mut request = Request::post("/services/create");
+        if let Some(said) = said {
+            request = request.header("Content-Type", said);
+        }
+        let answer = send(&Fake::active(), request.body(Body::from(body)).unwrap()).await;
+        (answer.status, answer.message())
+    };
+    let json = "must be 'application/json'";
+    for (said, expected) in [
+        (
+            None,
+            "malformed Content-Type header (): mime: no media type".to_owned(),
+        ),
+        (
+            Some("text/plain; charset=utf-8"),
+            format!("unsupported Content-Type header (text/plain; charset=utf-8): {json}"),
+        ),
+        (
+            Some("application/jsonp"),
+            format!("unsupported Content-Type header (application/jsonp): {json}"),
+        ),
+    ] {
+        assert_eq!(ask(said, "{}").await, (400, expected));
+    }
+    for said in ["application/json", "Application/JSON ; charset=utf-8"] {
+        let (_, message) = ask(Some(said), "{}").await;
+        assert!(!message.contains("Content-Type"), "{message}");
+    }
+    // The docker program calls nothing a plain text.
+    let (_, message) = ask(Some("text/plain"), "").await;
+    assert!(!message.contains("Content-Type"), "{message}");
 }

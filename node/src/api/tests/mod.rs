@@ -64,6 +64,7 @@ async fn ask(fake: &Fake, method: &str, path: &str, body: impl Into<Body>) -> An
 
 fn request(method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
     let request = Request::builder().method(method).uri(path);
+    let request = request.header("Content-Type", "application/json");
     request.body(body.into()).unwrap()
 }
 

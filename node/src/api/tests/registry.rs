@@ -14,7 +14,7 @@ fn spec(image: &str) -> Value {
 }
 
 async fn post(fake: &Fake, path: &str, body: &Value, password: Option<&str>) -> Answer {
-    let mut request = Request::post(path);
+    let mut request = Request::post(path).header("Content-Type", "application/json");
     if let Some(password) = password {
         let auth = json!({"username": "u", "password": password}).to_string();
         request = request.header("X-Registry-Auth", URL_SAFE.encode(auth));
