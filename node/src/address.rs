@@ -127,6 +127,53 @@ pub fn of_interface(name: &str) -> Result<IpAddr, String> {
     })
 }
 
+/// Where containers' traffic goes, as users write it: an address of this device
+/// or an interface, without a port.
+///
+/// # Errors
+/// In Docker's words; but that an address is another device's, Docker only
+/// finds out later.
+pub fn data_path(text: &str) -> Result<IpAddr, String> {
+    let interfaces = if_addrs::get_if_addrs().map_err(|error| error.to_string())?;
+    let of_interfaces = interfaces.into_iter();
+    let ip = data_path_of(text, of_interfaces.map(|it| (it.name.clone(), it.ip())))?;
+    match UdpSocket::bind((ip, 0)) {
+        Ok(_) => Ok(ip),
+        Err(error) => Err(format!(
+            "data path address {ip} cannot be used on this device ({error}); see `ip address`"
+        )),
+    }
+}
+
+fn data_path_of(
+    text: &str,
+    interfaces: impl Iterator<Item = (String, IpAddr)>,
+) -> Result<IpAddr, String> {
+    // Which interface a link-local address is of, it does not say.
+    let usable = |ip: &IpAddr| !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    let of_it = interfaces.filter(|(name, _)| name == text);
+    let of_it = of_it.map(|(_, ip)| ip).filter(usable);
+    let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = of_it.partition(IpAddr::is_ipv4);
+    let (family, found) = match v4.is_empty() {
+        true => ("IPv6", v6),
+        false => ("IPv4", v4),
+    };
+    match found.as_slice() {
+        [ip] => Ok(*ip),
+        [first, second, ..] => Err(format!(
+            "interface {text} has more than one {family} address ({first} and {second})"
+        )),
+        [] => match text.parse::<IpAddr>() {
+            Ok(ip) if !ip.is_unspecified() => Ok(ip),
+            _ => Err(
+                "data path address must be a non-zero IP address or network interface (without a \
+                 port number)"
+                    .to_owned(),
+            ),
+        },
+    }
+}
+
 fn choose(interfaces: impl Iterator<Item = (String, IpAddr)>) -> Result<IpAddr, String> {
     let candidates: Vec<(String, IpAddr)> = interfaces
         .filter(|(name, ip)| ip.is_ipv4() && !ip.is_loopback() && !is_virtual(name))
@@ -182,6 +229,62 @@ mod tests {
         assert_eq!(chosen(&[loopback], new), None);
         assert_eq!(chosen(&[loopback], loopback), None);
         assert_eq!(succeed(old, &[new], || None), None);
+    }
+
+    #[test]
+    fn the_data_path_is_an_address_or_an_interface_that_has_one() {
+        let interfaces = [
+            ("eth0", "10.0.0.7"),
+            ("eth0", "2001:db8::7"),
+            ("eth1", "fe80::1"),
+            ("eth1", "2001:db8::8"),
+            ("eth2", "10.1.0.1"),
+            ("eth2", "10.1.0.2"),
+            ("eth3", "fe80::2"),
+        ];
+        let found = |text| {
+            let all = interfaces.iter();
+            data_path_of(
+                text,
+                all.map(|(name, ip)| ((*name).to_owned(), ip.parse().unwrap())),
+            )
+            .map(|ip| ip.to_string())
+        };
+        for (text, ip) in [
+            ("eth0", "10.0.0.7"),
+            ("eth1", "2001:db8::8"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8::9", "2001:db8::9"),
+        ] {
+            assert_eq!(found(text).as_deref(), Ok(ip), "{text}");
+        }
+        assert_eq!(
+            found("eth2").unwrap_err(),
+            "interface eth2 has more than one IPv4 address (10.1.0.1 and 10.1.0.2)"
+        );
+        for text in [
+            "0.0.0.0",
+            "::",
+            "0.0.0.0:2000",
+            "10.0.0.7:4789",
+            "eth3",
+            "eth9",
+            "",
+        ] {
+            assert_eq!(
+                found(text).unwrap_err(),
+                "data path address must be a non-zero IP address or network interface (without a \
+                 port number)",
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_data_path_is_an_address_of_this_device() {
+        assert_eq!(data_path("127.0.0.1"), Ok("127.0.0.1".parse().unwrap()));
+        let refused = data_path("192.0.2.1").unwrap_err();
+        assert!(refused.contains("192.0.2.1 cannot be used"), "{refused}");
     }
 
     #[test]

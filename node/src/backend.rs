@@ -5,7 +5,7 @@ mod refused;
 mod site;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,15 +113,17 @@ impl Backend for Swarm {
 
     fn init(&self, request: InitRequest) -> BoxFuture<'_, Result<Id, ApiError>> {
         async move {
+            let advertise = request.advertise.map(resolve).transpose()?;
+            let data_addr = data_path(request.data_path)?;
             // As Docker does: where there is no swarm yet, a new one begins.
             let is_member = matches!(self.phase(), Phase::Active(_) | Phase::Locked(_));
             if request.force_new_cluster && is_member {
-                let advertise = request.advertise.map(resolve).transpose()?;
-                return Ok(Swarm::take_over(self, advertise).await?);
+                return Ok(Swarm::take_over(self, advertise, data_addr).await?);
             }
             let options = InitOptions {
                 listen: request.listen,
-                advertise: request.advertise.map(resolve).transpose()?,
+                advertise,
+                data_addr,
                 availability: request.availability,
                 spec: request.spec,
                 unlock_key: request.autolock.then(new_unlock_key).transpose()?,
@@ -136,6 +138,7 @@ impl Backend for Swarm {
             let options = JoinOptions {
                 listen: request.listen,
                 advertise: request.advertise.map(resolve).transpose()?,
+                data_addr: data_path(request.data_path)?,
                 availability: request.availability,
                 remotes: look_up(&request.remotes).await?,
                 token: request.token,
@@ -239,6 +242,11 @@ fn resolve(advertise: Advertise) -> Result<SocketAddr, ApiError> {
 fn new_unlock_key() -> Result<object::UnlockKey, ApiError> {
     let key = UnlockKey::generate().map_err(|error| ApiError::internal(error.to_string()))?;
     Ok(object::UnlockKey(*key.to_bytes()))
+}
+
+fn data_path(text: Option<String>) -> Result<Option<IpAddr>, ApiError> {
+    let addr = text.map(|text| address::data_path(&text)).transpose();
+    addr.map_err(ApiError::bad_request)
 }
 
 async fn look_up(remotes: &[String]) -> Result<Vec<SocketAddr>, ApiError> {

@@ -17,7 +17,7 @@ pub mod keys;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -43,6 +43,9 @@ pub struct NodeFile {
     /// gets another one, that takes its place.
     #[serde(default)]
     pub follows: bool,
+    /// Where alone the data port answers; `None`: wherever the control port does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_addr: Option<IpAddr>,
     pub managers: Vec<(NodeId, SocketAddr)>,
 }
 

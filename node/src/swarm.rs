@@ -11,7 +11,7 @@ mod lock;
 mod take_over;
 mod up;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -80,6 +80,8 @@ pub struct InitOptions {
     pub listen: SocketAddr,
     /// `None`: guessed; a port of zero: the listening port.
     pub advertise: Option<SocketAddr>,
+    /// See [`NodeFile::data_addr`].
+    pub data_addr: Option<IpAddr>,
     pub availability: Availability,
     pub spec: ClusterSpec,
     /// What managers are locked with from the first moment; `None`: they are not.
@@ -95,6 +97,8 @@ pub struct JoinOptions {
     pub token: JoinToken,
     /// `None`: the address from which the manager sees this node.
     pub advertise: Option<SocketAddr>,
+    /// See [`NodeFile::data_addr`].
+    pub data_addr: Option<IpAddr>,
     pub availability: Availability,
 }
 
@@ -232,6 +236,7 @@ impl Swarm {
             listen: None,
             addr: self.0.listen,
             follows: false,
+            data_addr: None,
             managers: Vec::new(),
         });
         self.start(identity, node, keys, group).await

@@ -1,7 +1,8 @@
 //! What a node has to know of networks and services, so that it can route,
 //! balance and resolve names by itself.
 //!
-//! That is everything on the networks that it has tasks or attached containers
+//! That is where the data ports of nodes are, if not where the nodes are themselves;
+//! everything on the networks that it has tasks or attached containers
 //! on, and every published port: those answer on all nodes. Of the attachable
 //! networks it knows, so that containers can be attached. It is plain data and made anew
 //! from the state; what changed since is the difference of two of them.
@@ -23,6 +24,14 @@ pub struct Directory {
     pub data_port: u16,
     pub networks: BTreeMap<Id, DirectoryNetwork>,
     pub services: BTreeMap<Id, DirectoryService>,
+    /// Those whose data port is elsewhere than they are.
+    pub nodes: BTreeMap<Id, DirectoryNode>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryNode {
+    /// Where alone the data port answers.
+    pub data_addr: IpAddr,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +94,7 @@ pub struct DirectoryDelta {
     pub data_port: Option<u16>,
     pub networks: BTreeMap<Id, Option<DirectoryNetwork>>,
     pub services: BTreeMap<Id, Option<DirectoryService>>,
+    pub nodes: BTreeMap<Id, Option<DirectoryNode>>,
 }
 
 /// Follows the directory of one node. Most changes of the state concern none:
@@ -98,6 +108,7 @@ pub struct Follower {
 struct Sources {
     data_port: u16,
     known: BTreeSet<Id>,
+    data_addrs: BTreeMap<Id, IpAddr>,
     networks: Vec<Arc<Network>>,
     services: Vec<Arc<Service>>,
     /// What depends on tasks too.
@@ -118,6 +129,7 @@ impl Follower {
             && before.data_port == data_port
             && before.known == known
             && before.outdated == outdated
+            && before.data_addrs == *state.data_addrs()
             && are_the_same(&before.networks, state.networks())
             && are_the_same(&before.services, state.services())
         {
@@ -127,6 +139,7 @@ impl Follower {
             data_port,
             known,
             outdated,
+            data_addrs: state.data_addrs().clone(),
             networks: state.networks().cloned().collect(),
             services: state.services().cloned().collect(),
         });
@@ -165,10 +178,13 @@ impl State {
             let shown = self.directory_service(service, &known)?;
             Some((service.id, shown))
         });
+        let nodes = self.data_addrs().iter();
+        let nodes = nodes.map(|(id, &data_addr)| (*id, DirectoryNode { data_addr }));
         Directory {
             data_port: self.data_port(),
             networks: networks.collect(),
             services: services.collect(),
+            nodes: nodes.collect(),
         }
     }
 
@@ -290,6 +306,7 @@ impl Directory {
             data_port: (self.data_port != before.data_port).then_some(self.data_port),
             networks: difference(&before.networks, &self.networks),
             services: difference(&before.services, &self.services),
+            nodes: difference(&before.nodes, &self.nodes),
         }
     }
 
@@ -297,12 +314,13 @@ impl Directory {
         self.data_port = delta.data_port.unwrap_or(self.data_port);
         merge(&mut self.networks, delta.networks);
         merge(&mut self.services, delta.services);
+        merge(&mut self.nodes, delta.nodes);
     }
 }
 
 impl DirectoryDelta {
     pub fn is_empty(&self) -> bool {
-        self.data_port.is_none() && self.networks.is_empty() && self.services.is_empty()
+        *self == Self::default()
     }
 
     /// Adds what comes after it.
@@ -310,6 +328,7 @@ impl DirectoryDelta {
         self.data_port = later.data_port.or(self.data_port);
         self.networks.extend(later.networks);
         self.services.extend(later.services);
+        self.nodes.extend(later.nodes);
     }
 }
 

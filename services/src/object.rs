@@ -153,6 +153,9 @@ pub struct NodeDescription {
     /// the swarm.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_overlay: bool,
+    /// Where alone its data port answers; `None`: wherever the node is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_addr: Option<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ mod files;
 mod networks;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::assignment::Assignment;
@@ -17,7 +18,8 @@ use crate::command::{Refusal, RefusalKind};
 use crate::generic::{self, Generic};
 use crate::id::Id;
 use crate::object::{
-    Cluster, Endpoint, Node, RootRotation, Service, Task, TaskAddress, TaskState, TaskStatus,
+    Cluster, Endpoint, Node, NodeDescription, RootRotation, Service, Task, TaskAddress, TaskState,
+    TaskStatus,
 };
 use crate::observed::Observed;
 use crate::spec::ServiceSpec;
@@ -30,6 +32,8 @@ pub struct State {
     pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) rotation: Option<Arc<RootRotation>>,
     nodes: BTreeMap<Id, Arc<Node>>,
+    /// Of those that said one.
+    data_addrs: BTreeMap<Id, IpAddr>,
     services: BTreeMap<Id, Arc<Service>>,
     tasks: BTreeMap<Id, Arc<Task>>,
     /// Ids whose certificates are refused for ever.
@@ -82,6 +86,11 @@ impl State {
     /// In the order of their ids.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Arc<Node>> {
         self.nodes.values()
+    }
+
+    /// Where the data ports of nodes answer that are at one address alone.
+    pub fn data_addrs(&self) -> &BTreeMap<Id, IpAddr> {
+        &self.data_addrs
     }
 
     pub fn services(&self) -> impl ExactSizeIterator<Item = &Arc<Service>> {
@@ -244,6 +253,7 @@ fn find<'a, T>(
 /// Writes, which keep the indexes true.
 impl State {
     pub(crate) fn put_node(&mut self, node: Node) {
+        self.index_data_addr(node.id, node.description.as_ref());
         self.nodes.insert(node.id, Arc::new(node));
     }
 
@@ -251,8 +261,23 @@ impl State {
         self.nodes.get_mut(&id).map(Arc::make_mut)
     }
 
+    pub(crate) fn set_description(&mut self, id: Id, description: NodeDescription) {
+        self.index_data_addr(id, Some(&description));
+        if let Some(node) = self.edit_node(id) {
+            node.description = Some(description);
+        }
+    }
+
+    fn index_data_addr(&mut self, id: Id, description: Option<&NodeDescription>) {
+        match description.and_then(|it| it.data_addr) {
+            Some(addr) => self.data_addrs.insert(id, addr),
+            None => self.data_addrs.remove(&id),
+        };
+    }
+
     /// Forgets the node and refuses its id from now on.
     pub(crate) fn revoke_node(&mut self, id: Id) {
+        self.data_addrs.remove(&id);
         self.nodes.remove(&id);
         self.removed.insert(id);
     }

@@ -220,6 +220,8 @@ pub struct LocalNode {
 pub struct InitRequest {
     pub listen: SocketAddr,
     pub advertise: Option<Advertise>,
+    /// As it was written.
+    pub data_path: Option<String>,
     pub availability: Availability,
     pub force_new_cluster: bool,
     /// Managers are to be locked.
@@ -231,6 +233,8 @@ pub struct InitRequest {
 pub struct JoinRequest {
     pub listen: SocketAddr,
     pub advertise: Option<Advertise>,
+    /// As it was written.
+    pub data_path: Option<String>,
     pub availability: Availability,
     /// `HOST:PORT` of managers; the port was added if missing. None: wherever
     /// the swarm of the token is on this LAN.

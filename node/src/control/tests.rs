@@ -169,6 +169,7 @@ async fn a_node_is_found_where_its_own_port_is_though_the_known_address_is_stale
                 listen: None,
                 addr,
                 follows: false,
+                data_addr: None,
                 managers: Vec::new(),
             },
             Role::Worker,

@@ -10,7 +10,7 @@ mod protocols;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -79,6 +79,7 @@ pub struct Membership {
     caught_up: watch::Sender<bool>,
     /// Of the node file.
     listen: Option<SocketAddr>,
+    data_addr: Option<IpAddr>,
     pub data: Arc<DataDir>,
     pub keys: Arc<Keys>,
     manager: RwLock<Option<Arc<Manager>>>,
@@ -155,6 +156,7 @@ impl Membership {
             links: links.unwrap_or_else(|| Arc::new(Unlinked)),
             files,
             directory: directory.subscribe(),
+            data_addr: node.data_addr,
         };
         let agent = match Agent::start(agent, Arc::clone(&runtime)).await {
             Ok(agent) => agent,
@@ -191,6 +193,7 @@ impl Membership {
             news,
             directory,
             listen: node.listen,
+            data_addr: node.data_addr,
             removed: watch::Sender::new(false),
             farewell: watch::Sender::default(),
             caught_up: watch::Sender::new(false),
@@ -224,6 +227,7 @@ impl Membership {
                 runtime,
                 credentials: membership.credentials.clone(),
                 listen,
+                data_addr: membership.data_addr,
                 addr: membership.addr.subscribe(),
                 directory: membership.directory.subscribe(),
                 engine: membership.agent.engine(),
@@ -444,6 +448,7 @@ impl Membership {
                 listen: self.listen,
                 addr: self.addr(),
                 follows: self.follows,
+                data_addr: self.data_addr,
                 managers: now.managers.clone(),
             };
             if let Err(error) = self.data.save_node_file(&file) {

@@ -253,7 +253,7 @@ impl Keeper {
             locals: locals
                 .map(|locals| locals.borrow().clone())
                 .unwrap_or_default(),
-            peers: peers(me, &self.shared.gossip.members(), directory.data_port),
+            peers: peers(me, &self.shared.gossip.members(), &directory),
             host: self.host_addresses(now),
             own_ports: [self.inputs.listen.port(), directory.data_port].into(),
             directory,

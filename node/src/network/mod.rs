@@ -66,8 +66,10 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Inputs {
     pub credentials: Credentials,
-    /// The control port is here; the data port is on the same address.
+    /// The control port is here; the data port is on the same address, where
+    /// none is said for it.
     pub listen: SocketAddr,
+    pub data_addr: Option<IpAddr>,
     /// Where this node answers, as it tells the others.
     pub addr: watch::Receiver<SocketAddr>,
     pub directory: watch::Receiver<Arc<Directory>>,

@@ -20,6 +20,8 @@ use services::directory::{
 use services::object::PublishedPort;
 use services::spec::Protocol;
 
+use crate::manager::node_key;
+
 /// All that a view is made of.
 #[derive(Debug, Clone)]
 pub struct Sources {
@@ -90,12 +92,22 @@ impl Viewer {
 }
 
 /// Where the data ports of the other live nodes may answer, likeliest first:
-/// where they were seen, then where they say that they are.
-pub fn peers(me: NodeId, members: &[Member], data_port: u16) -> BTreeMap<NodeId, Vec<SocketAddr>> {
+/// where they were seen, then where they say that they are; or at the one
+/// address that a node has for them.
+pub fn peers(
+    me: NodeId,
+    members: &[Member],
+    directory: &Directory,
+) -> BTreeMap<NodeId, Vec<SocketAddr>> {
+    let data_port = directory.data_port;
     let live = |member: &&Member| {
         member.id != me && matches!(member.liveness, Liveness::Alive | Liveness::Suspect)
     };
     let addrs = |member: &Member| {
+        if let Some(node) = directory.nodes.get(&node_key(member.id)) {
+            let addr = SocketAddr::new(node.data_addr, data_port);
+            return (member.id, vec![addr]);
+        }
         let said = member.facts.iter().flat_map(|facts| facts.addrs.iter());
         let mut addrs: Vec<SocketAddr> = Vec::new();
         for known in member.addr.iter().chain(said) {

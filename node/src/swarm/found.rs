@@ -51,6 +51,7 @@ impl Swarm {
                 listen: said,
                 addr,
                 follows: options.advertise.is_none() && follows(listen, addr),
+                data_addr: options.data_addr,
                 managers: vec![(me, addr)],
             },
         };

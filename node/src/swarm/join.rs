@@ -40,6 +40,7 @@ impl Swarm {
             listen: said,
             addr: grant.addr,
             follows: options.advertise.is_none() && follows(listen, grant.addr),
+            data_addr: options.data_addr,
             managers: grant.managers,
         };
         self.take_part(&identity, node).await?;

@@ -52,6 +52,7 @@ impl Swarm {
             links: Arc::new(Unlinked),
             files: self.0.files.clone(),
             directory,
+            data_addr: None,
         };
         let agent = Agent::start(config, (self.0.engine)(me)).await?;
         let removed = agent.remove_all().await;

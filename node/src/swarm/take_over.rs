@@ -4,7 +4,7 @@
 //! whose tasks go on. The other managers are removed: together, those could still
 //! agree on something else, and nobody listens to a removed node.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -23,8 +23,13 @@ use crate::site::form::with_port;
 
 impl Swarm {
     /// Makes this manager the only one. `advertise`: where it answers from now
-    /// on; a port of zero: the one of before.
-    pub async fn take_over(&self, advertise: Option<SocketAddr>) -> Result<Id, SwarmError> {
+    /// on; a port of zero: the one of before. `data_addr`: the same for the data
+    /// port.
+    pub async fn take_over(
+        &self,
+        advertise: Option<SocketAddr>,
+        data_addr: Option<IpAddr>,
+    ) -> Result<Id, SwarmError> {
         let _changing = self.0.changing.lock().await;
         let membership = match self.phase() {
             Phase::Active(membership) => membership,
@@ -47,7 +52,7 @@ impl Swarm {
         drop(membership);
         self.enter(Phase::Resuming);
 
-        let taken = match advertise.map_or(Ok(()), |addr| self.advertise(addr)) {
+        let taken = match self.answer_at(advertise, data_addr) {
             Ok(()) => self.resumed_with(Arc::clone(&keys), Group::TakeOver).await,
             Err(error) => Err(error),
         };
@@ -70,10 +75,14 @@ impl Swarm {
         }
     }
 
-    fn advertise(&self, addr: SocketAddr) -> anyhow::Result<()> {
+    /// `None`: as before.
+    fn answer_at(&self, addr: Option<SocketAddr>, data: Option<IpAddr>) -> anyhow::Result<()> {
         let mut file = self.0.data.node_file()?.context("the node file is gone")?;
-        file.addr = with_port(addr, file.addr.port());
-        file.follows = false;
+        if let Some(addr) = addr {
+            file.addr = with_port(addr, file.addr.port());
+            file.follows = false;
+        }
+        file.data_addr = data.or(file.data_addr);
         self.0.data.save_node_file(&file)
     }
 

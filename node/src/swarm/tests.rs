@@ -62,6 +62,7 @@ impl Node {
         let options = InitOptions {
             listen: node.addr,
             advertise: None,
+            data_addr: None,
             availability: Availability::Active,
             spec,
             unlock_key: None,
@@ -83,6 +84,7 @@ impl Node {
             remotes: vec![at.addr],
             token: token.parse().unwrap(),
             advertise: None,
+            data_addr: None,
             availability: Availability::Active,
         };
         self.swarm.join(options).await.map(drop)

@@ -223,6 +223,7 @@ impl Swarm {
                 listen: said,
                 addr,
                 follows: options.advertise.is_none() && follows(listen, addr),
+                data_addr: None,
                 managers: vec![(key.node_id(), addr)],
             },
             key,
@@ -250,6 +251,7 @@ impl Swarm {
             listen: said,
             addr,
             follows: options.advertise.is_none() && follows(listen, addr),
+            data_addr: None,
             managers: joined.grant.managers,
         };
         let identity = joined.identity;

@@ -1,6 +1,7 @@
 //! The handle on the worker: what sessions, the API and the daemon hold.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -45,6 +46,8 @@ pub struct AgentConfig {
     pub files: TaskFiles,
     /// What managers say of networks.
     pub directory: watch::Receiver<Arc<Directory>>,
+    /// See [`NodeDescription::data_addr`](services::object::NodeDescription::data_addr).
+    pub data_addr: Option<IpAddr>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +109,7 @@ impl Agent {
             doubt: Arc::clone(&doubt),
             look_every: super::devices::LOOK_EVERY,
             overlay: config.links.has_overlay(),
+            data_addr: config.data_addr,
         };
         let driver = Driver {
             tasks: record.map_or_else(Tasks::default, Tasks::restore),

@@ -6,6 +6,7 @@
 //! once, even if the engine answers the next call, because what happened in
 //! between is only certain after a new listing.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ pub(super) struct Watcher {
     pub look_every: Duration,
     /// Whether this node has an overlay.
     pub overlay: bool,
+    /// Where its data port is, if not where the node is.
+    pub data_addr: Option<IpAddr>,
 }
 
 /// The agent is gone: nobody listens.
@@ -160,6 +163,7 @@ impl Watcher {
         self.set(EngineState::Ready(Box::new(NodeDescription {
             devices: devices.told(),
             no_overlay: !self.overlay,
+            data_addr: self.data_addr,
             ..description
         })));
     }
@@ -210,6 +214,7 @@ mod tests {
             doubt: Arc::default(),
             look_every: Duration::from_millis(10),
             overlay: true,
+            data_addr: None,
         };
         let watching = tokio::spawn(watcher.run());
         let listening = tokio::spawn(async move { while heard.recv().await.is_some() {} });

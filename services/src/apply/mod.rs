@@ -229,10 +229,10 @@ impl Write<'_> {
         let known = self.state.node(id).ok_or_else(|| not_found("node", id))?;
         let meta = self.touch(known.meta);
         if let Some(node) = self.state.edit_node(id) {
-            node.description = Some(description.clone());
             node.addr = addr;
             node.meta = meta;
         }
+        self.state.set_description(id, description.clone());
         self.versioned()
     }
 

@@ -13,10 +13,13 @@ use crate::id::Id;
 pub const MAX_DIRECTORY_PIECE: usize = 3 << 20;
 /// No entry is added to a piece that has as many bytes of them.
 const FULL: usize = 256 << 10;
+/// Of nodes, each some dozen bytes.
+const NODES_PER_PIECE: usize = 1000;
 
 #[derive(Serialize, Deserialize)]
 enum DirectoryRecord {
     V1(PieceV1),
+    NodesV1(Vec<EntryV1>),
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -26,8 +29,8 @@ struct PieceV1 {
     services: Vec<EntryV1>,
 }
 
-/// `None` for what is there no more, else JSON: what is known of a network or
-/// of a service grows with every release.
+/// `None` for what is there no more, else JSON: what is known of a network, a
+/// service or a node grows with every release.
 type EntryV1 = (Id, Option<String>);
 
 /// At least one piece; all of them together, in any order, are the delta.
@@ -44,7 +47,10 @@ pub fn encode_directory(delta: &DirectoryDelta) -> Result<Vec<Vec<u8>>, CodecErr
         pieces.room(&entry).services.push(entry?);
     }
     pieces.full.push(pieces.open);
-    let records = pieces.full.into_iter().map(DirectoryRecord::V1);
+    let nodes: Vec<EntryV1> = entries(&delta.nodes).collect::<Result<_, _>>()?;
+    let nodes = nodes.chunks(NODES_PER_PIECE).map(<[EntryV1]>::to_vec);
+    let pieces = pieces.full.into_iter().map(DirectoryRecord::V1);
+    let records = pieces.chain(nodes.map(DirectoryRecord::NodesV1));
     let bytes = records.map(|record| encode::<MAX_DIRECTORY_PIECE>(&record));
     bytes.collect()
 }
@@ -54,11 +60,17 @@ pub fn encode_directory(delta: &DirectoryDelta) -> Result<Vec<Vec<u8>>, CodecErr
 /// # Errors
 /// `TooLarge` and `Malformed`.
 pub fn decode_directory(bytes: &[u8]) -> Result<DirectoryDelta, CodecError> {
-    let DirectoryRecord::V1(piece) = decode::<_, MAX_DIRECTORY_PIECE>(bytes)?;
-    Ok(DirectoryDelta {
-        data_port: piece.data_port,
-        networks: parsed(piece.networks)?,
-        services: parsed(piece.services)?,
+    Ok(match decode::<_, MAX_DIRECTORY_PIECE>(bytes)? {
+        DirectoryRecord::V1(piece) => DirectoryDelta {
+            data_port: piece.data_port,
+            networks: parsed(piece.networks)?,
+            services: parsed(piece.services)?,
+            ..DirectoryDelta::default()
+        },
+        DirectoryRecord::NodesV1(nodes) => DirectoryDelta {
+            nodes: parsed(nodes)?,
+            ..DirectoryDelta::default()
+        },
     })
 }
 

@@ -182,6 +182,10 @@ pub const ALL: &[Scenario] = &[
         run: overlay::doctor::the_doctor_finds_what_keeps_devices_apart,
     },
     Scenario {
+        name: "containers_talk_over_the_network_that_is_for_them",
+        run: overlay::data_path::containers_talk_over_the_network_that_is_for_them,
+    },
+    Scenario {
         name: "what_hands_and_crashes_break_is_mended",
         run: overlay::mends::what_hands_and_crashes_break_is_mended,
     },

@@ -24,6 +24,7 @@ fn device(device: Device) -> DoctorDevice {
         id: device.id.to_string(),
         hostname: device.name,
         answered: device.answered,
+        data_path_addr: String::new(),
         networks: device.networks.into_iter().collect(),
         dropped: dropped(&device.drops),
     }

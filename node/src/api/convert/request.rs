@@ -35,10 +35,10 @@ pub fn init_request(dto: dto::InitRequest) -> Result<InitRequest, ApiError> {
     let spec = cluster_spec(dto.spec, &ClusterSpec::default())?;
     let spec = with_address_plan(spec, &dto.default_addr_pool, dto.subnet_size)?;
     let data_path_port = data_path_port(dto.data_path_port)?;
-    refuse_data_path(&dto.data_path_addr)?;
     Ok(InitRequest {
         listen,
         advertise: advertise(&dto.advertise_addr)?,
+        data_path: data_path(dto.data_path_addr),
         availability: availability(&dto.availability)?,
         force_new_cluster: dto.force_new_cluster,
         autolock,
@@ -117,10 +117,10 @@ pub fn join_request(dto: dto::JoinRequest) -> Result<JoinRequest, ApiError> {
             "at least 1 RemoteAddr is required to join",
         ));
     }
-    refuse_data_path(&dto.data_path_addr)?;
     Ok(JoinRequest {
         listen: listen_or_default(&dto.listen_addr)?,
         advertise: advertise(&dto.advertise_addr)?,
+        data_path: data_path(dto.data_path_addr),
         availability: availability(&dto.availability)?,
         remotes: dto
             .remote_addrs
@@ -170,13 +170,8 @@ fn listen_or_default(text: &str) -> Result<SocketAddr, ApiError> {
     }
 }
 
-fn refuse_data_path(addr: &str) -> Result<(), ApiError> {
-    if addr.is_empty() {
-        return Ok(());
-    }
-    Err(ApiError::unimplemented(
-        "the data path address belongs to overlay networks, which are not in this version",
-    ))
+fn data_path(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn availability(text: &str) -> Result<Availability, ApiError> {

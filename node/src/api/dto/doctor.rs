@@ -29,6 +29,9 @@ pub struct DoctorDevice {
     pub id: String,
     pub hostname: String,
     pub answered: bool,
+    /// Where its data port is, if not wherever the device is reached.
+    #[serde(skip_serializing_if = "is_default")]
+    pub data_path_addr: String,
     /// Names of those that its containers are on.
     pub networks: Vec<String>,
     /// Packets that went nowhere, by the reason, since its tunnel began.

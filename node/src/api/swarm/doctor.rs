@@ -20,6 +20,8 @@ use crate::manager::{node_id, observer};
 struct Question {
     /// Of every device, whether or not it is asked.
     names: BTreeMap<NodeId, String>,
+    /// By the id of the device.
+    data_addrs: BTreeMap<String, String>,
     asked: Vec<Id>,
     /// Those that cannot be asked, and why.
     silent: Vec<Asked>,
@@ -39,6 +41,10 @@ pub(super) async fn examine(swarm: &dyn Manager, query: &Query) -> Reply {
     let network = question.network.as_deref();
     let mut shown = convert::doctor(report(&asked, &question.names, network));
     shown.left_out = question.left_out as u64;
+    for device in &mut shown.devices {
+        let addr = question.data_addrs.get(&device.id).cloned();
+        device.data_path_addr = addr.unwrap_or_default();
+    }
     Ok(Json(shown).into_response())
 }
 
@@ -77,8 +83,12 @@ impl Question {
         }
         let left_out = asked.len().saturating_sub(MAX_ASKED);
         asked.truncate(MAX_ASKED);
+        let data_addrs = state.data_addrs().iter();
         Ok(Self {
             names,
+            data_addrs: data_addrs
+                .map(|(id, addr)| (id.to_string(), addr.to_string()))
+                .collect(),
             asked,
             silent,
             left_out,

@@ -71,10 +71,20 @@ pub struct NodeAddresses {
     pub availability: Availability,
 }
 
+#[derive(Debug, Clone, Args)]
+pub struct DataPath {
+    /// The address that containers' traffic is sent to and from, where this
+    /// device has a network for that alone: <ip|interface>
+    #[arg(long, value_name = "ADDR")]
+    pub data_path_addr: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub struct InitArgs {
     #[command(flatten)]
     pub addresses: NodeAddresses,
+    #[command(flatten)]
+    pub data_path: DataPath,
     /// How long a node's certificate is valid (ns|us|ms|s|m|h), at least 1h
     #[arg(long, value_name = "DURATION", default_value = "2160h0m0s", value_parser = duration)]
     pub cert_expiry: Nanos,
@@ -118,6 +128,8 @@ pub struct JoinArgs {
     pub managers: Vec<String>,
     #[command(flatten)]
     pub addresses: NodeAddresses,
+    #[command(flatten)]
+    pub data_path: DataPath,
     #[command(flatten)]
     pub start: StartFlags,
 }

@@ -58,10 +58,10 @@ impl Session<'_> {
         let request = JoinRequest {
             listen_addr: args.addresses.listen_addr.to_string(),
             advertise_addr: args.addresses.advertise_addr.clone().unwrap_or_default(),
+            data_path_addr: args.data_path.data_path_addr.clone().unwrap_or_default(),
             remote_addrs: args.managers.clone(),
             join_token: args.token.clone(),
             availability: args.addresses.availability.as_str().into(),
-            ..JoinRequest::default()
         };
         let target = Target::new(&["swarm", "join"]);
         let answer = self.client.post(&target, &request).await?;
@@ -127,6 +127,7 @@ fn init_request(args: &InitArgs) -> InitRequest {
     InitRequest {
         listen_addr: args.addresses.listen_addr.to_string(),
         advertise_addr: args.addresses.advertise_addr.clone().unwrap_or_default(),
+        data_path_addr: args.data_path.data_path_addr.clone().unwrap_or_default(),
         availability: args.addresses.availability.as_str().into(),
         default_addr_pool: args
             .default_addr_pool

@@ -26,6 +26,11 @@ pub fn doctor_page(doctor: &NetworkDoctor) -> String {
         true => page.push_str("No two of these devices have containers on one network.\n"),
         false => page.push_str(&pairs(&doctor.pairs)),
     }
+    let mut apart: Vec<String> = doctor.devices.iter().filter_map(apart).collect();
+    apart.sort_by(|a, b| natural_order(a, b));
+    if !apart.is_empty() {
+        page.push_str(&format!("\nData path addresses:\n{}", apart.concat()));
+    }
     let dropped: String = doctor.devices.iter().filter_map(dropped).collect();
     if !dropped.is_empty() {
         page.push_str(&format!("\nPackets dropped:\n{dropped}"));
@@ -131,6 +136,11 @@ fn traffic(pair: &DoctorPair) -> Option<(u64, u64)> {
     let path = |side: usize| pair.seen[side].as_ref()?.path.as_ref();
     let first = path(0).map(|path| (path.sent_datagrams, path.received_datagrams));
     first.or_else(|| path(1).map(|path| (path.received_datagrams, path.sent_datagrams)))
+}
+
+fn apart(device: &DoctorDevice) -> Option<String> {
+    let addr = &device.data_path_addr;
+    (!addr.is_empty()).then(|| format!("  {}: {addr}\n", device.hostname))
 }
 
 fn dropped(device: &DoctorDevice) -> Option<String> {

@@ -95,6 +95,7 @@ impl Keeper {
             })
         };
         let ip = self.inputs.listen.ip();
+        let ip = self.inputs.data_addr.unwrap_or(ip);
         let opened = match ip.is_unspecified() {
             false => open(ip),
             // Both families, where the kernel has both.
@@ -108,6 +109,12 @@ impl Keeper {
                 let text = format!(
                     "udp port {port} is used by another program (a VXLAN, say that of Docker's \
                      own swarm): end that, or choose another --data-path-port for the swarm"
+                );
+                io::Error::new(error.kind(), text)
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                let text = format!(
+                    "this device does not have the data path address {ip} (now): see `ip address`"
                 );
                 io::Error::new(error.kind(), text)
             }

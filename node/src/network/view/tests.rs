@@ -5,6 +5,7 @@ use gossip::{Facts, Through};
 use overlay::table::Table;
 use overlay::view::Local;
 use services::Id;
+use services::directory::DirectoryNode;
 use services::object::Subnet;
 
 use super::*;
@@ -65,6 +66,7 @@ fn sources() -> Sources {
             data_port: 4789,
             networks: [(Id::from_u128(WEB), web)].into(),
             services: [(Id::from_u128(SHOP), shop)].into(),
+            nodes: BTreeMap::new(),
         }),
         answering: Arc::new(answering(true)),
         locals: Arc::new([(ip("10.0.1.10"), local)].into()),
@@ -169,7 +171,11 @@ fn peers_are_dialled_where_they_were_seen_first() {
         ),
         member(4, Liveness::Left, None, &said),
     ];
-    let found = peers(node(ME), &members, 4789);
+    let mut directory = Directory {
+        data_port: 4789,
+        ..Directory::default()
+    };
+    let found = peers(node(ME), &members, &directory);
     let at = |addrs: &[&str]| -> Vec<SocketAddr> {
         addrs.iter().map(|addr| addr.parse().unwrap()).collect()
     };
@@ -181,6 +187,12 @@ fn peers_are_dialled_where_they_were_seen_first() {
         (node(3), at(&["192.0.2.3:4789"])),
     ];
     assert_eq!(found, expected.into());
+    let data_addr = ip("10.9.0.3");
+    let apart = (Id::from_u128(3), DirectoryNode { data_addr });
+    directory.nodes.extend([apart]);
+    let found = peers(node(ME), &members, &directory);
+    assert_eq!(found[&node(3)], at(&["10.9.0.3:4789"]));
+    assert_eq!(found[&node(PEER)].len(), 3);
 }
 
 #[test]

@@ -225,6 +225,7 @@ async fn everyone_learns_where_a_manager_and_a_worker_have_moved() {
                 remotes: vec![remote],
                 token: token.parse().unwrap(),
                 advertise: Some(node.addr),
+                data_addr: None,
                 availability: Availability::Active,
             };
             node.swarm.join(options).await.unwrap();

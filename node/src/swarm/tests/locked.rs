@@ -19,6 +19,7 @@ impl Node {
         let options = InitOptions {
             listen: node.addr,
             advertise: None,
+            data_addr: None,
             availability: Availability::Active,
             spec: ClusterSpec::default(),
             unlock_key: Some(key.clone()),
@@ -70,7 +71,7 @@ async fn a_locked_manager_goes_on_when_it_is_unlocked() {
     assert!(founder.is_locked());
     let refused = founder.swarm.unlock(typed(&wrong)).await;
     assert!(matches!(refused, Err(SwarmError::WrongUnlockKey)));
-    let refused = founder.swarm.take_over(None).await;
+    let refused = founder.swarm.take_over(None, None).await;
     assert!(matches!(refused, Err(SwarmError::Locked)));
     assert!(founder.is_locked());
     founder.swarm.unlock(typed(&right)).await.unwrap();

@@ -122,6 +122,7 @@ impl Node {
             remotes: Vec::new(),
             token: token.parse().unwrap(),
             advertise: None,
+            data_addr: None,
             availability: Availability::Active,
         };
         let through = self.swarm.join(options).await?;
@@ -241,6 +242,7 @@ async fn what_a_founder_left_that_was_cut_off_is_not_taken_for_a_swarm() {
         .init(InitOptions {
             listen: device.addr,
             advertise: None,
+            data_addr: None,
             availability: Availability::Active,
             spec: ClusterSpec::default(),
             unlock_key: None,
@@ -261,6 +263,7 @@ async fn a_token_finds_its_swarm() {
         let options = InitOptions {
             listen: device.addr,
             advertise: None,
+            data_addr: None,
             availability: Availability::Active,
             spec: ClusterSpec::default(),
             unlock_key: None,

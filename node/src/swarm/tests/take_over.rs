@@ -19,9 +19,9 @@ async fn one_manager_takes_over_when_the_others_are_lost() {
             && taker.state(|state| state.nodes().len() == 5)
     })
     .await;
-    let refused = taker.swarm.take_over(None).await;
+    let refused = taker.swarm.take_over(None, None).await;
     assert!(matches!(refused, Err(SwarmError::Agreed { .. })));
-    let refused = worker.swarm.take_over(None).await;
+    let refused = worker.swarm.take_over(None, None).await;
     assert!(matches!(refused, Err(SwarmError::NotManager)));
 
     founder.power_off().await;
@@ -33,12 +33,12 @@ async fn one_manager_takes_over_when_the_others_are_lost() {
                 .all(|id| taker.believes_dead(*id))
     })
     .await;
-    let refused = taker.swarm.take_over(None).await;
+    let refused = taker.swarm.take_over(None, None).await;
     assert!(matches!(refused, Err(SwarmError::InReach { .. })));
     other.power_off().await;
     until("the other one is missed", || taker.believes_dead(other_id)).await;
 
-    let id = taker.swarm.take_over(None).await.unwrap();
+    let id = taker.swarm.take_over(None, None).await.unwrap();
     assert_eq!(id, taker.id());
     assert_eq!(taker.manager().cluster().unwrap().id, cluster);
     let left = taker.state(|state| state.nodes().map(|node| node.id).collect::<Vec<_>>());

@@ -74,6 +74,7 @@ impl Node {
             data_key: DataKey::generate().unwrap(),
             links: Arc::new(links.clone()),
             files: TaskFiles::in_directory(&dir.path().join("tasks")),
+            data_addr: None,
             directory: directory.subscribe(),
         };
         let agent = start(&config, &runtime).await;

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::directory::{
-    Directory, DirectoryAttachment, DirectoryNetwork, DirectoryPort, DirectoryService,
-    OutdatedPorts,
+    Directory, DirectoryAttachment, DirectoryNetwork, DirectoryNode, DirectoryPort,
+    DirectoryService, OutdatedPorts,
 };
 use crate::object::Subnet;
 use crate::spec::Protocol;
@@ -59,6 +59,12 @@ fn service(name: &str, networks: &[u128], port: u16) -> DirectoryService {
     }
 }
 
+fn node(last: u8) -> DirectoryNode {
+    DirectoryNode {
+        data_addr: IpAddr::from([10, 9, 0, last]),
+    }
+}
+
 /// Through bytes; the pieces come in the order that `order` picks.
 fn through_bytes(delta: &DirectoryDelta, mut order: u64) -> DirectoryDelta {
     let mut pieces = encode_directory(delta).unwrap();
@@ -80,6 +86,7 @@ fn the_bytes_of_a_directory_stay_as_they_are() {
         data_port: Some(4789),
         networks: [(id(1), Some(network("web", 5))), (id(2), None)].into(),
         services: [(id(3), Some(service("site", &[1], 8080)))].into(),
+        ..DirectoryDelta::default()
     };
     let [bytes] = <[_; 1]>::try_from(encode_directory(&delta).unwrap()).unwrap();
     let expected = [
@@ -97,6 +104,28 @@ fn the_bytes_of_a_directory_stay_as_they_are() {
 
 const GOLDEN_NETWORK: &[u8] = br#"{"name":"web","subnets":[{"net":"10.0.5.0/24","gateway":"10.0.5.1","range":null}],"internal":false,"ingress":false,"attachable":true}"#;
 const GOLDEN_SERVICE: &[u8] = br#"{"name":"site","networks":{"0000000000000000000000001":{"vips":["10.0.1.2","fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd"],"aliases":["site-1"]}},"ports":[{"protocol":"udp","published":8080,"target":53,"host_ip":"192.0.2.1"}]}"#;
+
+/// The same, of those that few swarms have.
+#[test]
+fn the_bytes_of_nodes_stay_as_they_are() {
+    let id = Id::from_u128;
+    let delta = DirectoryDelta {
+        nodes: [(id(1), Some(node(5))), (id(2), None)].into(),
+        ..DirectoryDelta::default()
+    };
+    let [nothing, bytes] = <[_; 2]>::try_from(encode_directory(&delta).unwrap()).unwrap();
+    assert_eq!(nothing, [0; 4]);
+    let expected = [
+        b"\x01\x02\x01\x01\x18",
+        br#"{"data_addr":"10.9.0.5"}"# as &[u8],
+        b"\x02\x00",
+    ];
+    assert_eq!(
+        bytes.escape_ascii().to_string(),
+        expected.concat().escape_ascii().to_string()
+    );
+    assert_eq!(decode_directory(&bytes).unwrap(), delta);
+}
 
 #[test]
 fn a_change_of_nothing_is_one_small_piece() {
@@ -145,10 +174,14 @@ fn any_directory() -> impl Strategy<Value = Directory> {
     let id = || (0..8u128).prop_map(Id::from_u128);
     let networks = prop::collection::btree_map(id(), any_network(), 0..5);
     let services = prop::collection::btree_map(id(), any_service(), 0..5);
-    (any::<u16>(), networks, services).prop_map(|(data_port, networks, services)| Directory {
-        data_port,
-        networks,
-        services,
+    let nodes = prop::collection::btree_map(id(), any::<u8>().prop_map(node), 0..5);
+    (any::<u16>(), networks, services, nodes).prop_map(|(data_port, networks, services, nodes)| {
+        Directory {
+            data_port,
+            networks,
+            services,
+            nodes,
+        }
     })
 }
 

@@ -5,6 +5,7 @@
 
 pub mod attach;
 pub mod changes;
+pub mod data_path;
 pub mod doctor;
 pub mod ingress;
 pub mod isolation;
