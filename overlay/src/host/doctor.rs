@@ -100,10 +100,10 @@ pub fn listing(json: &str) -> Listing {
                 chain.or_default().push(item["expr"].to_string());
             }
             "set" | "map" => {
-                // What packets put into a dynamic set is not ours to want.
-                let flags = item["flags"].as_array();
-                let dynamic = flags.is_some_and(|flags| flags.contains(&"dynamic".into()));
-                let elements = item["elem"].as_array().filter(|_| !dynamic);
+                // What packets put into a set is not ours to want. nft 1.0 does not
+                // say that it is dynamic, but when its elements go.
+                let filled_by_packets = !item["timeout"].is_null();
+                let elements = item["elem"].as_array().filter(|_| !filled_by_packets);
                 let mut elements: Vec<_> = elements.into_iter().flatten().map(text).collect();
                 elements.sort_unstable();
                 listing.insert(format!("{kind} {}", text(&item["name"])), elements);

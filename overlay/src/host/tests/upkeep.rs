@@ -212,6 +212,17 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
+fn whoever_asked_for_a_name_is_not_too_much() {
+    on_host(|stage| {
+        let _spaces = shop(stage);
+        sh("iptables -N DOCKER-USER");
+        stage.apply();
+        sh("nft add element inet swarmlet askers4 { 10.0.5.2 }");
+        assert_eq!(findings(stage), [""; 0]);
+    });
+}
+
+#[test]
 fn a_host_without_anything_of_ours_is_told_so() {
     on_host(|stage| {
         stage.site.network(5, &["10.0.5.0/24"]);
