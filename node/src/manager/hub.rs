@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use certs::NodeId;
 use quinn::Connection;
@@ -28,6 +29,8 @@ const MAX_ROOTS: usize = 8;
 #[derive(Debug, Default)]
 pub struct Hub {
     sessions: Mutex<BTreeMap<NodeId, Session>>,
+    /// Sessions that have begun, all together: no two have the same number.
+    begun: AtomicU64,
     /// Told by nodes whose sessions ended with it; the leader is to be told.
     pausing: Mutex<BTreeSet<NodeId>>,
     /// Woken when there is something to tell the leader at once.
@@ -60,8 +63,7 @@ impl Hub {
     /// A session begins; an older one of the same node is superseded. Returns
     /// its number, by which it reports and ends.
     pub fn begin(&self, node: NodeId, addr: SocketAddr, connection: Connection) -> u64 {
-        let mut sessions = lock(&self.sessions);
-        let number = sessions.get(&node).map_or(1, |old| old.number + 1);
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
         let session = Session {
             number,
             addr,
@@ -76,6 +78,7 @@ impl Hub {
             },
         };
         let id = session.connection.stable_id();
+        let mut sessions = lock(&self.sessions);
         if let Some(old) = sessions.insert(node, session)
             && old.connection.stable_id() != id
         {
@@ -120,6 +123,7 @@ impl Hub {
             } => {
                 if reset {
                     session.statuses.clear();
+                    session.untold.tasks.clear();
                 }
                 let ours = clock::now();
                 for (id, mut status) in statuses {
