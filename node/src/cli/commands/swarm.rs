@@ -160,6 +160,5 @@ fn init_request(args: &InitArgs) -> InitRequest {
             },
             ..SwarmSpec::default()
         },
-        ..InitRequest::default()
     }
 }
