@@ -35,7 +35,7 @@ const MAX_CERTIFICATE_BYTES: usize = 8192;
 const MAX_INTERMEDIATES: usize = 2;
 
 /// Most roots that a node trusts at a time; two while the CA is being rotated.
-pub(crate) const MAX_ROOTS: usize = 4;
+pub const MAX_ROOTS: usize = 4;
 
 /// A node's certificate, consistent in itself: it names the node of its key. While the CA is being
 /// rotated it comes with the intermediate by which those accept it who know only the old root.

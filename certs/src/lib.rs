@@ -37,7 +37,7 @@ mod verify;
 
 pub use authority::CertificateAuthority;
 pub use base36::Base36Error;
-pub use certificate::{BACKDATE, Certificate, RootCertificate, sha256};
+pub use certificate::{BACKDATE, Certificate, MAX_ROOTS, RootCertificate, sha256};
 pub use credentials::Credentials;
 pub use error::Error;
 pub use id::{ClusterId, NodeId, ParseIdError, Role};

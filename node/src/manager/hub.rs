@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use certs::NodeId;
+use certs::{MAX_ROOTS, NodeId};
 use quinn::Connection;
 use services::object::TaskStatus;
 use services::{Id, NodeTrust};
@@ -23,8 +23,6 @@ use crate::control::{REMOVED, lock};
 const STATUSES_PER_FRAME: usize = 1_000;
 /// Tasks that a node may tell of, dead ones included.
 const MAX_STATUSES: usize = 20_000;
-/// CAs that a node may trust; two while one becomes another.
-const MAX_ROOTS: usize = 8;
 
 #[derive(Debug, Default)]
 pub struct Hub {
