@@ -22,14 +22,20 @@ impl Membership {
             return;
         }
         let mut status = manager.raft.watch();
+        // Not asked of the disk after each entry of the log.
+        let mut kept = None;
         loop {
             status.mark_unchanged();
             let mut retry = None;
-            if let Some(wanted) = wanted(&manager)
-                && let Err(error) = self.set_lock(wanted).await
-            {
-                tracing::error!("the keys on this disk are locked as they were: {error:#}");
-                retry = Some(RETRY);
+            let wanted = wanted(&manager);
+            if let Some(key) = wanted.clone().filter(|_| kept != wanted) {
+                match self.set_lock(key).await {
+                    Ok(()) => kept = wanted,
+                    Err(error) => {
+                        tracing::error!("the keys on this disk are locked as they were: {error:#}");
+                        retry = Some(RETRY);
+                    }
+                }
             }
             tokio::select! {
                 changed = status.changed() => if changed.is_err() { return },
