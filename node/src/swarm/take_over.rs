@@ -77,6 +77,9 @@ impl Swarm {
 
     /// `None`: as before.
     fn answer_at(&self, addr: Option<SocketAddr>, data: Option<IpAddr>) -> anyhow::Result<()> {
+        if addr.is_none() && data.is_none() {
+            return Ok(());
+        }
         let mut file = self.0.data.node_file()?.context("the node file is gone")?;
         if let Some(addr) = addr {
             file.addr = with_port(addr, file.addr.port());
