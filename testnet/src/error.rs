@@ -4,7 +4,8 @@
 //! have to decide between trying again, looking inside, and `testnet down`.
 
 use std::path::PathBuf;
-use std::time::Duration;
+
+use crate::stolen::Took;
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -30,10 +31,10 @@ pub enum Error {
     },
 
     /// A condition was not met in time; the testnet is left as it is.
-    #[error("waited {waited:.1?} for {what}; last seen: {last}")]
+    #[error("waited {waited} for {what}; last seen: {last}")]
     Timeout {
         what: String,
-        waited: Duration,
+        waited: Took,
         last: String,
     },
 

@@ -21,7 +21,7 @@ pub const INIT_VERB: &str = "host-init";
 pub const SWITCH_VERB: &str = "switch";
 
 /// Kernel ticks per second in `/proc`; fixed in the Linux user ABI.
-const USER_HZ: u64 = 100;
+pub const USER_HZ: u64 = 100;
 
 /// What a process of ours is.
 #[derive(Debug, Clone, PartialEq, Eq)]

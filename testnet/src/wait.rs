@@ -2,33 +2,37 @@
 
 use std::fmt::Display;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::stolen::MachineInstant;
 
 const POLL: Duration = Duration::from_millis(30);
 
 /// Asks `probe` until it succeeds; its last refusal explains a timeout.
 ///
-/// The probe runs at least once, and is never interrupted: one that can hang
+/// Time that was stolen from this machine is no part of the limit. The probe runs at least once, and is never interrupted: one that can hang
 /// needs a limit of its own.
 pub fn wait_for<T, E: Display>(
     what: &str,
     limit: Duration,
     mut probe: impl FnMut() -> std::result::Result<T, E>,
 ) -> Result<T> {
-    let start = Instant::now();
+    let start = MachineInstant::now();
     loop {
         match probe() {
             Ok(value) => return Ok(value),
-            Err(last) if start.elapsed() >= limit => {
-                return Err(Error::Timeout {
-                    what: what.to_owned(),
-                    waited: start.elapsed(),
-                    last: format!("{last:#}"),
-                });
+            Err(last) => {
+                let waited = start.elapsed();
+                if waited.had() >= limit {
+                    return Err(Error::Timeout {
+                        what: what.to_owned(),
+                        waited,
+                        last: format!("{last:#}"),
+                    });
+                }
+                thread::sleep(POLL);
             }
-            Err(_) => thread::sleep(POLL),
         }
     }
 }

@@ -88,7 +88,7 @@ pub fn expect<T>(expected: &str, limit: Duration, probe: impl FnMut() -> Result<
     wait_for(expected, limit, probe).map_err(|e| match e {
         Error::Timeout { waited, last, .. } => anyhow!(
             "expected: {expected}\nseen:     {last}, {:.0} s later",
-            waited.as_secs_f64()
+            waited.wall.as_secs_f64()
         ),
         other => other.into(),
     })

@@ -1,10 +1,10 @@
 //! Tasks that end badly or cannot start: the right state, the reason, a pause
 //! that grows with every attempt, and a good end when the cause is gone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use swarmlet_testnet::Host;
+use swarmlet_testnet::{Host, MachineInstant};
 
 use super::kit::{self, Swarm, await_ended, claim, docker, soon, swarmlet};
 use crate::runner::Context;
@@ -124,23 +124,23 @@ fn hopeless(h1: &Host) -> Result<()> {
 /// every failure in a row, from a second on; that a task is prepared before
 /// its pause has passed makes some fail one pause early.
 fn backs_off(h1: &Host, services: &[&str]) -> Result<()> {
-    let mut seen: Vec<Vec<Instant>> = vec![Vec::new(); services.len()];
+    let mut seen: Vec<Vec<MachineInstant>> = vec![Vec::new(); services.len()];
     soon("four attempts of each", || {
         for (service, seen) in services.iter().zip(&mut seen) {
             let tasks = kit::tasks(h1, service)?;
             let ended = tasks
                 .iter()
                 .filter(|task| ["failed", "rejected"].contains(&&*task.state));
-            seen.resize(ended.count().max(seen.len()), Instant::now());
+            seen.resize(ended.count().max(seen.len()), MachineInstant::now());
         }
         ensure!(seen.iter().all(|seen| seen.len() >= 4), "{seen:?}");
         Ok(())
     })?;
     for (service, seen) in services.iter().zip(&seen) {
-        let gap = seen[3] - seen[2];
+        let gap = seen[3].since(&seen[2]);
         ensure!(
-            gap > Duration::from_millis(1700) && gap < Duration::from_secs(8),
-            "{service}: between the third and the fourth attempt were {gap:.2?}"
+            gap.wall > Duration::from_millis(1700) && gap.had() < Duration::from_secs(8),
+            "{service}: between the third and the fourth attempt were {gap}"
         );
     }
     Ok(())

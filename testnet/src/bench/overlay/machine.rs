@@ -4,9 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-
-/// Kernel ticks per second in `/proc`; fixed in the Linux user ABI.
-const USER_HZ: u64 = 100;
+use swarmlet_testnet::procs::USER_HZ;
 
 /// Time that all cores together have been busy since the machine started, in
 /// programs and in the kernel, interrupts included.

@@ -1,10 +1,9 @@
 //! A swarm that a scenario has to itself.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use swarmlet_testnet::{Host, Power, Testnet};
+use swarmlet_testnet::{Host, MachineInstant, Power, Testnet, Took};
 
 use super::{Container, Task, api, soon};
 use crate::runner::Context;
@@ -112,8 +111,8 @@ impl Swarm {
         service: &str,
         count: usize,
         lost: &[&Host],
-        since: Instant,
-    ) -> Result<Duration> {
+        since: &MachineInstant,
+    ) -> Result<Took> {
         soon(
             &format!("{count} tasks of {service} to run elsewhere"),
             || {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use swarmlet_testnet::Netns;
+use swarmlet_testnet::{MachineInstant, Netns};
 
 use super::await_all_answer;
 use crate::runner::Context;
@@ -128,11 +128,11 @@ fn storm(swarm: &Swarm, asker: &Inside, other: &Inside) -> Result<()> {
         let start = Instant::now();
         let mut slowest = Duration::ZERO;
         let asked = loop {
-            let question = Instant::now();
+            let question = MachineInstant::now();
             match other.resolve("blue") {
                 Ok(found) if found.is_empty() => break Err(anyhow::anyhow!("no answer")),
                 Err(e) => break Err(e),
-                Ok(_) => slowest = slowest.max(question.elapsed()),
+                Ok(_) => slowest = slowest.max(question.elapsed().had()),
             }
             if start.elapsed() > STORM {
                 break Ok(slowest);
