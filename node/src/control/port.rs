@@ -16,9 +16,10 @@ pub const STRANGER: VarInt = VarInt::from_u32(64 << 10);
 /// The same for a member, whose streams have limits of their own.
 pub const MEMBER: VarInt = VarInt::from_u32(u32::MAX);
 
-/// An attempt to reach a peer that is gone takes 3 s to drain (RFC 9000 10.2:
-/// three times the probe timeout, which is a second before the first answer).
+/// For a socket that was let go of to be closed, which quinn does in the background.
 const PORT_WITHIN: Duration = Duration::from_secs(4);
+/// For peers to answer the farewell. One that is gone never does, and an attempt to reach it takes
+/// 3 s to drain (RFC 9000 10.2: three times the probe timeout, a second before the first answer).
 const CLOSED_WITHIN: Duration = Duration::from_millis(500);
 
 /// # Errors
@@ -28,8 +29,6 @@ pub async fn listen(
     server: ServerConfig,
     addr: SocketAddr,
 ) -> io::Result<Endpoint> {
-    // Whoever had it a moment ago may still be letting go of it: quinn closes
-    // its socket in the background.
     let deadline = Instant::now() + PORT_WITHIN;
     let socket = loop {
         match UdpSocket::bind(addr) {
@@ -45,8 +44,22 @@ pub async fn listen(
 /// Ends all connections and lets go of the port.
 pub async fn close(endpoint: &Endpoint) {
     endpoint.close(0u32.into(), b"");
-    // A peer that does not answer must not hold up the end.
-    let _ = tokio::time::timeout(CLOSED_WITHIN, endpoint.wait_idle()).await;
+    let idle = tokio::time::timeout(CLOSED_WITHIN, endpoint.wait_idle()).await;
+    if idle.is_err()
+        && let Err(error) = move_away(endpoint)
+    {
+        tracing::debug!(%error, "the port is free when all connections have drained");
+    }
+}
+
+/// Goes on by another port, and lets go of this one.
+pub fn move_away(endpoint: &Endpoint) -> io::Result<()> {
+    let elsewhere = SocketAddr::new(endpoint.local_addr()?.ip(), 0);
+    // Twice, since quinn keeps the last socket for what may still come.
+    for _ in 0..2 {
+        endpoint.rebind(UdpSocket::bind(elsewhere)?)?;
+    }
+    Ok(())
 }
 
 /// For the side that accepts. A silent peer is noticed within 4 s; whoever needs

@@ -219,12 +219,8 @@ async fn a_node_that_is_back_ends_what_its_former_life_had_open() {
     let id = credentials.node_id();
     let connection = caller.dial(id, at, ALPN_NODE).await.unwrap();
 
-    // From elsewhere it is not heard any more, as if it had been killed. Twice,
-    // since quinn keeps the last socket for what may still come.
-    for _ in 0..2 {
-        let elsewhere = std::net::UdpSocket::bind(any).unwrap();
-        killed.endpoint.rebind(elsewhere).unwrap();
-    }
+    // From elsewhere it is not heard any more, as if it had been killed.
+    port::move_away(&killed.endpoint).unwrap();
     let _back = Control::bind(at, credentials).await.unwrap();
     let (mut out, _) = connection.open_bi().await.unwrap();
     out.write_all(b"still there?").await.unwrap();
