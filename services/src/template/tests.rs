@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod fuzz;
 mod limits;
 
 /// `secret "s"` is `<s>`, and there is none called `gone`.
@@ -189,69 +190,8 @@ fn an_error_shows_no_value() {
     assert!(error.len() < 400, "{}", error.len());
 }
 
-/// Pieces from which templates are made, whole and broken.
-fn piece() -> impl Strategy<Value = String> {
-    let pieces = vec![
-        "{{",
-        "}}",
-        "{{-",
-        "-}}",
-        " ",
-        "\n",
-        ".",
-        ".Service",
-        ".Labels",
-        ".Name",
-        "$",
-        "$x",
-        ":=",
-        "=",
-        ",",
-        "|",
-        "(",
-        ")",
-        "if",
-        "else",
-        "end",
-        "range",
-        "with",
-        "index",
-        "print",
-        "printf",
-        "eq",
-        "and",
-        "join",
-        "secret",
-        "\"a\"",
-        "\"%d%v\"",
-        "`",
-        "1",
-        "-7",
-        "true",
-        "/*",
-        "*/",
-        "x",
-        "ä",
-        "{",
-        "}",
-        "{{if true}}",
-        "{{end}}",
-        "{{else}}",
-        "{{range .Service.Labels}}",
-    ];
-    prop_oneof![
-        9 => prop::sample::select(pieces).prop_map(str::to_owned),
-        1 => any::<String>(),
-    ]
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    #[test]
-    fn any_text_is_filled_in_or_refused(pieces in prop::collection::vec(piece(), 0..40)) {
-        let _ = filled(&pieces.concat());
-    }
 
     #[test]
     fn what_is_no_template_is_itself(text: String) {
