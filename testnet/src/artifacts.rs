@@ -89,13 +89,13 @@ pub fn cargo(args: &[&str]) -> Result<()> {
     Err(command::failure("this machine", &command, &output))
 }
 
-/// Builds a program of this crate that needs nothing of the system it runs on.
-pub(crate) fn build_static(bin: &str) -> Result<PathBuf> {
+/// Builds a program that needs nothing of the system it runs on.
+pub(crate) fn build_static(package: &str, bin: &str) -> Result<PathBuf> {
     cargo(&[
         "rustc",
         "--quiet",
         "--package",
-        "swarmlet-testnet",
+        package,
         "--bin",
         bin,
         "--",

@@ -18,7 +18,7 @@ use crate::command::succeed;
 use crate::error::{Context, Result};
 use crate::store::{make_dir, write};
 
-const WHOAMI_SOURCE: &str = include_str!("bin/whoami.rs");
+const WHOAMI_SOURCE: &str = include_str!("../whoami/src/main.rs");
 /// Goes up when this module writes the archive in another way.
 const FORMAT: u32 = 2;
 const BUSYBOX: &str = "/bin/busybox";
@@ -73,7 +73,7 @@ fn build(folder: &Path, archive: &Path) -> Result<()> {
     let whoami_root = stage.path().join("whoami");
     make_dir(&whoami_root)?;
     copy(
-        &artifacts::build_static("whoami")?,
+        &artifacts::build_static("swarmlet-whoami", "whoami")?,
         &whoami_root.join("whoami"),
     )?;
     let whoami = layer(&whoami_root, &parts, "whoami.tar")?;
