@@ -234,13 +234,16 @@ pub fn testnets_live_side_by_side(context: &Context) -> Result<()> {
 pub fn an_interrupted_up_leaves_nothing_after_down(context: &Context) -> Result<()> {
     let before = Traces::take()?;
     let name = context.options(2).name;
+    let swarmlet = context.artifacts.swarmlet.as_ref();
     let mut up = Command::new(std::env::current_exe()?)
+        // Else it builds one, for minutes where the features are other ones.
+        .env("SWARMLET_BIN", swarmlet.context("no node was built")?)
         .args(["up", "2", "--no-swarm", "--name", &name])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .context("start `testnet up`")?;
-    let net = wait_for("a host to have power", Duration::from_secs(300), || {
+    let net = wait_for("a host to have power", SOON, || {
         let net = Testnet::open(&name)?;
         match net.hosts().iter().any(|host| host.power() == Power::On) {
             true => Ok(net),
