@@ -215,7 +215,6 @@ fn what_is_missing_is_named() {
 fn whoever_asked_for_a_name_is_not_too_much() {
     on_host(|stage| {
         let _spaces = shop(stage);
-        sh("iptables -N DOCKER-USER");
         stage.apply();
         sh("nft add element inet swarmlet askers4 { 10.0.5.2 }");
         assert_eq!(findings(stage), [""; 0]);
