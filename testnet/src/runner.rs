@@ -68,7 +68,14 @@ pub fn run(filter: &str) -> Result<()> {
     ensure_packages(true)?;
     let runs_cargo = CARGO.contains(filter);
     if runs_cargo {
-        tally.run(CARGO, || Ok(cargo(&["test", "--quiet", "--workspace"])?));
+        tally.run(CARGO, || {
+            Ok(cargo(&[
+                "test",
+                "--quiet",
+                "--workspace",
+                "--no-fail-fast",
+            ])?)
+        });
     } else if scenarios.is_empty() {
         bail!("no test's name contains `{filter}`");
     }
