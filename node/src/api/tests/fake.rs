@@ -67,6 +67,8 @@ pub struct Swarm {
     pub deposed: bool,
     index: u64,
     ids: u128,
+    /// How often a task was told of.
+    told: u64,
 }
 
 impl Fake {
@@ -100,11 +102,12 @@ impl Fake {
             deposed: false,
             index: 0,
             ids: 0,
+            told: 0,
         };
         Self(Arc::new(Mutex::new(swarm)), None)
     }
 
-    /// Keeps answers; what is seen must not change from now on.
+    /// Keeps answers; of what is seen only tasks may change from now on.
     pub fn keeping(self) -> Self {
         Self(self.0, Some(Arc::default()))
     }
@@ -359,7 +362,7 @@ impl Manager for Fake {
     fn kept(&self) -> Option<(&Kept, Revision)> {
         let revision = self.edit(|swarm| Revision {
             applied: swarm.index,
-            seen: 0,
+            seen: swarm.told,
             managers: swarm.managers.clone(),
         });
         Some((self.1.as_deref()?, revision))

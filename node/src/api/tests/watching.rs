@@ -4,6 +4,7 @@
 //! much of a core each way of watching takes. Requests go over real connections,
 //! and only the thread that serves them is counted.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use http_body_util::BodyExt;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
+use services::Id;
+use services::object::TaskState;
 use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::{Builder, Runtime};
@@ -29,6 +32,8 @@ use crate::api;
 const CLIENTS: usize = 100;
 /// Of each client, in a second.
 const POLLS: usize = 5;
+/// What happens in the swarm in a second of it, where it is not still.
+const CHANGES: usize = 20;
 /// Of a core.
 const BUDGET: Duration = Duration::from_millis(500);
 
@@ -134,7 +139,7 @@ async fn poll(sender: &mut SendRequest<Body>, asks: &[String]) {
     }
 }
 
-async fn watch(socket: &Path, watch: &Watch, service: &str) {
+async fn watch(socket: &Path, watch: &Watch, service: &str, polled: impl Fn()) {
     let asks = (watch.asks)(service);
     let mut sender = connect(socket).await;
     for _ in 0..POLLS {
@@ -142,22 +147,39 @@ async fn watch(socket: &Path, watch: &Watch, service: &str) {
             sender = connect(socket).await;
         }
         poll(&mut sender, &asks).await;
+        polled();
+    }
+}
+
+/// Makes so many changes in a second of it, each of another task.
+fn changing(fake: &Fake, changes: usize) -> impl Fn() {
+    let tasks: Vec<Id> = fake.edit(|swarm| swarm.state.tasks().map(|task| task.id).collect());
+    let (fake, polls) = (fake.clone(), Cell::new(0));
+    move || {
+        let before = polls.replace(polls.get() + 1);
+        let made = |polls: usize| polls * changes / (CLIENTS * POLLS);
+        for number in made(before)..made(before + 1) {
+            let task = tasks[number * tasks.len() / changes];
+            fake.edit(|swarm| swarm.tell(task, TaskState::Running, "started again"));
+        }
     }
 }
 
 /// What it costs to serve a second of it.
-fn cost(fake: &Fake, ids: &[String], what: &Watch) -> Duration {
+fn cost(fake: &Fake, ids: &[String], what: &Watch, changes: usize) -> Duration {
     let dir = TempDir::new().unwrap();
     play_engine(dir.path().join("engine.sock"));
     let (ready, is_ready) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
-    let (fake, at) = (fake.clone(), dir.path().to_owned());
+    let (watched, at) = (fake.clone(), dir.path().to_owned());
+    let fake = fake.clone();
     let server = thread::spawn(move || serve(fake, at, ready, stopped));
     runtime().block_on(async {
         is_ready.await.unwrap();
         let socket = dir.path().join("api.sock");
         let ids = ids.iter().cycle().take(CLIENTS);
-        join_all(ids.map(|id| watch(&socket, what, id))).await;
+        let change = changing(&watched, changes);
+        join_all(ids.map(|id| watch(&socket, what, id, &change))).await;
     });
     stop.send(()).unwrap();
     server.join().unwrap()
@@ -173,10 +195,12 @@ fn a_hundred_watching_users_take_less_than_half_a_core() {
         .map(|it| it["ID"].as_str().unwrap().to_owned())
         .collect();
     for what in &WATCHES {
-        let cost = cost(&fake, &ids, what);
-        println!("{}: {cost:.0?} for a second of it", what.name);
-        // A build for debugging computes ten times as long.
-        assert!(cfg!(debug_assertions) || cost < BUDGET, "{}", what.name);
+        for changes in [0, CHANGES] {
+            let cost = cost(&fake, &ids, what, changes);
+            println!("{}, {changes} changes: {cost:.0?} for a second", what.name);
+            // A build for debugging computes ten times as long.
+            assert!(cfg!(debug_assertions) || cost < BUDGET, "{}", what.name);
+        }
     }
 }
 

@@ -46,7 +46,8 @@ impl Swarm {
         }
     }
 
-    fn tell(&mut self, task: Id, state: TaskState, message: &str) {
+    pub fn tell(&mut self, task: Id, state: TaskState, message: &str) {
+        self.told += 1;
         let container = ContainerStatus {
             id: "08aaa6bfa795".into(),
             pid: if state == TaskState::Running {
