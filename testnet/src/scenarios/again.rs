@@ -11,7 +11,7 @@ use super::kit::{Swarm, argv, claim, soon};
 use crate::runner::Context;
 
 const ROUNDS: usize = 50;
-/// For each of the two commands, most of the time.
+/// For each of the two commands, each time.
 const LIMIT: Duration = Duration::from_secs(1);
 const SOCKET: &str = "unix:///run/swarmlet/swarmlet.sock";
 
@@ -82,7 +82,7 @@ pub fn fifty_swarms_in_a_row_leave_nothing(context: &Context) -> Result<()> {
             times.sort();
             let (median, most) = (times[ROUNDS / 2], times[ROUNDS - 1]);
             println!("    {what}: median {median:.3?}, at most {most:.3?}");
-            ensure!(median < LIMIT, "{what} took {median:.3?}");
+            ensure!(most < LIMIT, "{what} took {most:.3?}");
         }
         Ok(())
     })
