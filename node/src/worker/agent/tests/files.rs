@@ -1,7 +1,7 @@
 //! Secrets and configs, from the assignment to files that are gone in time.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use services::file::FileKind;
 
@@ -33,17 +33,24 @@ fn read(node: &Node, number: u128) -> Option<Vec<u8>> {
     fs::read(source).ok()
 }
 
+/// The agent writes and removes files meanwhile: one that is gone by then holds nothing.
 fn holds(dir: &Path, needle: &[u8]) -> bool {
-    fs::read_dir(dir).unwrap().flatten().any(|entry| {
-        let path = entry.path();
-        match path.is_dir() {
-            true => holds(&path, needle),
-            false => {
-                let bytes = fs::read(&path).unwrap();
-                bytes.windows(needle.len()).any(|it| it == needle)
-            }
+    let entries = there(fs::read_dir(dir)).into_iter().flatten().flatten();
+    let mut paths = entries.map(|entry| entry.path());
+    paths.any(|path| match path.is_dir() {
+        true => holds(&path, needle),
+        false => {
+            let bytes = there(fs::read(&path)).unwrap_or_default();
+            bytes.windows(needle.len()).any(|it| it == needle)
         }
     })
+}
+
+fn there<T>(read: io::Result<T>) -> Option<T> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        read => Some(read.unwrap()),
+    }
 }
 
 async fn until(condition: impl Fn() -> bool) {
