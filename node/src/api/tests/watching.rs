@@ -196,7 +196,9 @@ fn a_hundred_watching_users_take_less_than_half_a_core() {
         .collect();
     for what in &WATCHES {
         for changes in [0, CHANGES] {
-            let cost = cost(&fake, &ids, what, changes);
+            // The least: what else the machine does only adds to it.
+            let costs = (0..3).map(|_| cost(&fake, &ids, what, changes));
+            let cost = costs.min().unwrap();
             println!("{}, {changes} changes: {cost:.0?} for a second", what.name);
             // A build for debugging computes ten times as long.
             assert!(cfg!(debug_assertions) || cost < BUDGET, "{}", what.name);
