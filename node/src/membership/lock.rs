@@ -28,8 +28,10 @@ impl Membership {
             status.mark_unchanged();
             let mut retry = None;
             let wanted = wanted(&manager);
-            if let Some(key) = wanted.clone().filter(|_| kept != wanted) {
-                match self.set_lock(key).await {
+            if wanted != kept
+                && let Some(key) = &wanted
+            {
+                match self.set_lock(key.clone()).await {
                     Ok(()) => kept = wanted,
                     Err(error) => {
                         tracing::error!("the keys on this disk are locked as they were: {error:#}");

@@ -171,14 +171,13 @@ fn cost(fake: &Fake, ids: &[String], what: &Watch, changes: usize) -> Duration {
     play_engine(dir.path().join("engine.sock"));
     let (ready, is_ready) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
-    let (watched, at) = (fake.clone(), dir.path().to_owned());
-    let fake = fake.clone();
-    let server = thread::spawn(move || serve(fake, at, ready, stopped));
+    let (served, at) = (fake.clone(), dir.path().to_owned());
+    let server = thread::spawn(move || serve(served, at, ready, stopped));
     runtime().block_on(async {
         is_ready.await.unwrap();
         let socket = dir.path().join("api.sock");
         let ids = ids.iter().cycle().take(CLIENTS);
-        let change = changing(&watched, changes);
+        let change = changing(fake, changes);
         join_all(ids.map(|id| watch(&socket, what, id, &change))).await;
     });
     stop.send(()).unwrap();
