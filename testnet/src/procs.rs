@@ -21,7 +21,12 @@ pub const INIT_VERB: &str = "host-init";
 pub const SWITCH_VERB: &str = "switch";
 
 /// Kernel ticks per second in `/proc`; fixed in the Linux user ABI.
-pub const USER_HZ: u64 = 100;
+const USER_HZ: u64 = 100;
+
+/// A time that the kernel tells in ticks.
+pub const fn time_of(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * 1000 / USER_HZ)
+}
 
 /// What a process of ours is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -211,7 +216,7 @@ pub fn usage(pid: i32) -> Result<Usage> {
     };
     Ok(Usage {
         rss: field("status", "VmRSS:")? * 1024,
-        cpu: Duration::from_millis(stat.cpu_ticks * 1000 / USER_HZ),
+        cpu: time_of(stat.cpu_ticks),
         written: field("io", "write_bytes:")?,
     })
 }

@@ -7,7 +7,7 @@ use std::fmt::{self, Display};
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::procs::USER_HZ;
+use crate::procs::time_of;
 
 /// A point in time, and what had been stolen from each processor until then.
 #[derive(Debug, Clone)]
@@ -76,9 +76,7 @@ fn stolen(stat: &str) -> Vec<Duration> {
         let number = name.strip_prefix("cpu")?;
         (!number.is_empty()).then(|| fields.split_whitespace().nth(7)?.parse().ok())?
     });
-    processors
-        .map(|ticks: u64| Duration::from_millis(ticks * 1000 / USER_HZ))
-        .collect()
+    processors.map(time_of).collect()
 }
 
 #[cfg(test)]

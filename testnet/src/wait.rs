@@ -11,8 +11,9 @@ const POLL: Duration = Duration::from_millis(30);
 
 /// Asks `probe` until it succeeds; its last refusal explains a timeout.
 ///
-/// Time that was stolen from this machine is no part of the limit. The probe runs at least once, and is never interrupted: one that can hang
-/// needs a limit of its own.
+/// Time that was stolen from this machine is no part of the limit. The probe
+/// runs at least once, and is never interrupted: one that can hang needs a limit
+/// of its own.
 pub fn wait_for<T, E: Display>(
     what: &str,
     limit: Duration,

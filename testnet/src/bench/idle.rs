@@ -169,7 +169,7 @@ impl Idle {
                 break (took.wall.as_secs_f64(), rows);
             }
             disturbed += 1;
-            println!("measured again: members were lost while the machine stood still, {took}");
+            println!("measured again: something was logged while the machine stood still, {took}");
         };
         let running = api.running_tasks()?;
         ensure!(running == self.replicas, "only {running} tasks still run");

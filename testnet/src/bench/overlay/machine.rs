@@ -4,14 +4,14 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use swarmlet_testnet::procs::USER_HZ;
+use swarmlet_testnet::procs::time_of;
 
 /// Time that all cores together have been busy since the machine started, in
 /// programs and in the kernel, interrupts included.
 pub fn busy() -> Result<Duration> {
     let stat = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
     let ticks = busy_ticks(&stat).context("no CPU in /proc/stat")?;
-    Ok(Duration::from_millis(ticks * 1000 / USER_HZ))
+    Ok(time_of(ticks))
 }
 
 /// The load averages, as `uptime` tells them.
