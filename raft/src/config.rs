@@ -90,9 +90,10 @@ impl Config {
             // A state that is rebuilt from the log must hear from a quorum
             // before it leads again.
             enable_leader_restore: Some(false),
-            // A leader that hears nobody falls silent now and then, so that
-            // those who hear it, but are not heard, may elect another.
-            quorum_loss_probe_interval: Some(3 * lease),
+            // openraft would have a leader fall silent as soon as it misses one
+            // lease of answers, so that each pause of its device costs it its
+            // place. One that is heard, but hears nobody, loses its connections.
+            quorum_loss_probe_interval: None,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_after_entries),
             max_in_snapshot_log_to_keep: KEPT_ENTRIES.min(self.snapshot_after_entries),
             replication_lag_threshold: self.snapshot_after_entries * 2,
@@ -116,10 +117,10 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn config() -> Config {
+    pub fn config() -> Config {
         let me = Member {
             id: NodeId::from(1),
             addr: ([127, 0, 0, 1], 2377).into(),

@@ -5,6 +5,10 @@
 //! wakes an idle device. So a leader is told when to speak, and a follower is
 //! left alone for as long as the leader that it heard last cannot be replaced.
 //! In doubt the clock ticks, which is always right.
+//!
+//! A device whose processor was away for a while finds that its leader said
+//! nothing, although the leader's words only wait to be read. So a follower
+//! listens for some moments in which it does run before its clock ticks.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -21,23 +25,28 @@ pub(crate) async fn run<S: StateMachine>(
     lease: Duration,
 ) -> Infallible {
     let mut server = raft.server_metrics();
+    let mut listener = Listener::new(heartbeat, lease);
     loop {
         let (state, led) = {
             let server = server.borrow_watched();
             (server.state, server.current_leader.is_some())
         };
-        let left = match state {
-            ServerState::Leader => Some(Duration::MAX),
-            ServerState::Follower | ServerState::Learner if led => Some(held(raft, lease).await),
-            _ => None,
+        let (ticks, look_again) = match state {
+            ServerState::Leader => (false, None),
+            ServerState::Follower | ServerState::Learner if led => {
+                match listener.look(silence(raft).await) {
+                    Next::Trust(time) => (false, Some(time)),
+                    Next::Stand => (true, Some(heartbeat)),
+                }
+            }
+            // While nobody leads here, only a change ends that.
+            _ => (true, None),
         };
-        raft.runtime_config()
-            .tick(left.is_none_or(|left| left.is_zero()));
+        raft.runtime_config().tick(ticks);
         let changed = tokio::select! {
             changed = server.changed() => changed,
             never = speak(raft, heartbeat), if state == ServerState::Leader => never,
-            // While nobody leads here, only a change ends that.
-            () = sleep(left.unwrap_or_default().max(heartbeat)), if left.is_some() => Ok(()),
+            () = sleep(look_again.unwrap_or_default()), if look_again.is_some() => Ok(()),
         };
         if changed.is_err() {
             // The run has ended; whoever watches it sees why.
@@ -46,12 +55,12 @@ pub(crate) async fn run<S: StateMachine>(
     }
 }
 
-/// For how long the leader that this node follows keeps its place, if it says
-/// nothing more. Zero where it was never heard.
-async fn held<S: StateMachine>(raft: &Openraft<S>, lease: Duration) -> Duration {
+/// For how long the leader that this node follows has said nothing. As long as
+/// can be where it was never heard.
+async fn silence<S: StateMachine>(raft: &Openraft<S>) -> Duration {
     let heard = raft.with_raft_state(|state| state.vote_last_modified());
     let heard = heard.await.ok().flatten();
-    heard.map_or(Duration::ZERO, |at| lease.saturating_sub(at.elapsed()))
+    heard.map_or(Duration::MAX, |at| at.elapsed())
 }
 
 /// Tells the leader to speak to its followers, once in each `heartbeat`.
@@ -62,5 +71,101 @@ async fn speak<S: StateMachine, T>(raft: &Openraft<S>, heartbeat: Duration) -> T
         beat.tick().await;
         // Fails only where the run has ended.
         let _ = raft.trigger().heartbeat().await;
+    }
+}
+
+/// Decides when a follower has listened to its leader's silence for long enough.
+#[derive(Debug)]
+struct Listener {
+    heartbeat: Duration,
+    lease: Duration,
+    /// Looks since the lease ran out, one moment after the other.
+    looks: u32,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// The leader keeps its place; look again after this time.
+    Trust(Duration),
+    /// Whether to stand for election is openraft's decision now.
+    Stand,
+}
+
+/// Moments for which a follower listens after the lease. Together they are
+/// shorter than the shortest wait of openraft after it, so that a leader that is
+/// lost is replaced no later.
+const MOMENTS: u32 = 5;
+
+impl Listener {
+    fn new(heartbeat: Duration, lease: Duration) -> Self {
+        Self {
+            heartbeat,
+            lease,
+            looks: 0,
+        }
+    }
+
+    fn look(&mut self, silence: Duration) -> Next {
+        match self.lease.saturating_sub(silence) {
+            Duration::ZERO if self.looks == MOMENTS => Next::Stand,
+            Duration::ZERO => {
+                self.looks += 1;
+                Next::Trust(self.heartbeat / 4)
+            }
+            left => {
+                self.looks = 0;
+                Next::Trust(left.max(self.heartbeat))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::config;
+
+    const HEARTBEAT: Duration = Duration::from_millis(200);
+    const LEASE: Duration = Duration::from_millis(450);
+
+    fn millis(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_leader_that_speaks_is_looked_at_once_in_a_lease() {
+        let mut listener = Listener::new(HEARTBEAT, LEASE);
+        assert_eq!(listener.look(millis(0)), Next::Trust(LEASE));
+        assert_eq!(listener.look(millis(50)), Next::Trust(millis(400)));
+        assert_eq!(listener.look(millis(440)), Next::Trust(HEARTBEAT));
+    }
+
+    #[test]
+    fn one_that_is_lost_is_found_before_openraft_may_stand() {
+        let mut listener = Listener::new(HEARTBEAT, LEASE);
+        let mut silence = millis(0);
+        while let Next::Trust(time) = listener.look(silence) {
+            silence += time;
+        }
+        assert_eq!(silence, millis(700));
+        let openraft = config().to_openraft().unwrap();
+        assert_eq!(LEASE, millis(openraft.election_timeout_max));
+        let earliest = LEASE + millis(openraft.election_timeout_min);
+        assert!(silence <= earliest, "{earliest:?}");
+    }
+
+    #[test]
+    fn a_node_that_was_away_listens_first() {
+        let mut listener = Listener::new(HEARTBEAT, LEASE);
+        assert_eq!(listener.look(millis(0)), Next::Trust(LEASE));
+        // Back after ten seconds; the leader's words are read a moment later.
+        assert_eq!(listener.look(millis(10_000)), Next::Trust(millis(50)));
+        assert_eq!(listener.look(millis(40)), Next::Trust(millis(410)));
+        for _ in 0..MOMENTS {
+            let next = listener.look(millis(20_000));
+            assert_eq!(next, Next::Trust(millis(50)), "the count began anew");
+        }
+        assert_eq!(listener.look(millis(20_250)), Next::Stand);
+        assert_eq!(listener.look(millis(20_300)), Next::Stand);
     }
 }

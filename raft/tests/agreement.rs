@@ -159,6 +159,44 @@ async fn a_leader_that_was_cut_off_loses_its_place_and_commits_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_heard_but_hears_nobody_is_replaced() {
+    let mut group = Group::new(3);
+    group.start().await;
+    let old = group.leader().await;
+    let deaf = group.hosts[old].id();
+    group.hosts[old].plug.deafen();
+    for host in group.hosts.iter().filter(|host| host.id() != deaf) {
+        let another = |status: &raft::Status| status.leader.is_some_and(|id| id != deaf);
+        host.until("another leader", another).await;
+        host.raft().propose(vec![1]).await.unwrap();
+    }
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_pauses_for_less_than_an_election_keeps_its_place() {
+    let mut group = Group::new(3);
+    group.tune = |config| {
+        config.heartbeat = Duration::from_millis(100);
+        config.election = Duration::from_millis(1600)..Duration::from_millis(1800);
+    };
+    group.start().await;
+    let leader = group.leader().await;
+    let before = group.hosts[leader].status();
+    group.hosts[leader].plug.pull();
+    // Longer than openraft's lease, which is nine twentieths of the longest.
+    tokio::time::sleep(Duration::from_millis(840)).await;
+    group.hosts[leader].plug.put_back();
+    // Long enough for any of them to stand and win.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for host in &group.hosts {
+        assert_eq!(host.status().term, before.term, "{:?}", host.status());
+    }
+    assert_eq!(group.hosts[leader].status().role, Role::Leader);
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_follower_that_comes_back_does_not_depose_the_leader() {
     let mut group = Group::new(3);
     group.start().await;

@@ -1,5 +1,5 @@
-//! A network cable that can be pulled out: while it is, every packet of the
-//! host is lost and nobody is told.
+//! A network cable that can be pulled out, or broken in one direction: packets
+//! are lost then, and nobody is told.
 
 use std::{
     fmt, io,
@@ -19,19 +19,29 @@ use quinn::{
 
 /// The plug of one host. Clones are the same plug.
 #[derive(Debug, Clone, Default)]
-pub struct Plug(Arc<AtomicBool>);
+pub struct Plug(Arc<Lost>);
+
+/// Which packets of the host are lost.
+#[derive(Debug, Default)]
+struct Lost {
+    sent: AtomicBool,
+    received: AtomicBool,
+}
 
 impl Plug {
     pub fn pull(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.sent.store(true, Ordering::Relaxed);
+        self.deafen();
+    }
+
+    /// The host hears nobody, and is still heard.
+    pub fn deafen(&self) {
+        self.0.received.store(true, Ordering::Relaxed);
     }
 
     pub fn put_back(&self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-
-    fn is_pulled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.sent.store(false, Ordering::Relaxed);
+        self.0.received.store(false, Ordering::Relaxed);
     }
 }
 
@@ -64,7 +74,7 @@ impl AsyncUdpSocket for Wire {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        match self.plug.is_pulled() {
+        match self.plug.0.sent.load(Ordering::Relaxed) {
             true => Ok(()),
             false => self.inner.try_send(transmit),
         }
@@ -78,7 +88,7 @@ impl AsyncUdpSocket for Wire {
     ) -> Poll<io::Result<usize>> {
         loop {
             let received = self.inner.poll_recv(cx, bufs, meta);
-            if received.is_pending() || !self.plug.is_pulled() {
+            if received.is_pending() || !self.plug.0.received.load(Ordering::Relaxed) {
                 return received;
             }
         }
