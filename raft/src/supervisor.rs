@@ -9,7 +9,10 @@ use std::{
 };
 
 use openraft::{RaftMetrics, ServerState, async_runtime::watch::WatchReceiver};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -77,7 +80,8 @@ impl<S: StateMachine> Supervisor<S> {
         let longest = self.parts.config.election.end;
         let mut metrics = engine.raft.metrics();
         let mut compaction = Compaction::default();
-        let mut ticks = tokio::time::interval(longest / 2);
+        let mut ticks = interval(longest / 2);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silent = false;
         let mut ticked = true;
         let mut seen = None;
@@ -106,7 +110,13 @@ impl<S: StateMachine> Supervisor<S> {
                 _ = ticks.tick() => true,
             };
             if ticked || silent {
-                silent = engine.silence().await > longest;
+                let before = std::mem::replace(&mut silent, engine.silence().await > longest);
+                // After a pause of this device the others' words may have to be
+                // read yet, and the next ones said.
+                if silent && !before {
+                    sleep(self.parts.config.heartbeat).await;
+                    silent = engine.silence().await > longest;
+                }
             }
         }
     }
@@ -122,7 +132,7 @@ impl<S: StateMachine> Supervisor<S> {
     /// Tries to begin the next run until it can.
     async fn restart(&self, pause: &mut Duration) -> Engine<S> {
         loop {
-            tokio::time::sleep(*pause).await;
+            sleep(*pause).await;
             *pause = (*pause * 2).min(LONGEST_PAUSE);
             let parts = Arc::clone(&self.parts);
             let probed = tokio::task::spawn_blocking(move || probe(&parts)).await;

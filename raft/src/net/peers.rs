@@ -21,7 +21,7 @@ use futures::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::{
     frame,
@@ -45,6 +45,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// A connection that was silent for this long when a request times out is dead.
 const SILENCE: Duration = Duration::from_secs(1);
+/// Unless something comes within this time.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// The connections to all peers.
 pub(crate) struct Peers {
@@ -216,14 +218,22 @@ impl Peers {
         if !connected.is_silent() {
             return;
         }
-        let link = self.link(id);
-        let mut state = lock(&link);
-        if let Link::Up(current) = &*state
-            && current.connection.stable_id() == connected.connection.stable_id()
-        {
-            *state = Link::New;
-            connected.connection.close(0_u32.into(), b"silent");
-        }
+        let (link, connection) = (self.link(id), connected.connection.clone());
+        tokio::spawn(async move {
+            // After a pause of this device the answer may wait to be read.
+            let received = connection.stats().udp_rx.datagrams;
+            sleep(MOMENT).await;
+            if connection.stats().udp_rx.datagrams != received {
+                return;
+            }
+            let mut state = lock(&link);
+            if let Link::Up(current) = &*state
+                && current.connection.stable_id() == connection.stable_id()
+            {
+                *state = Link::New;
+                connection.close(0_u32.into(), b"silent");
+            }
+        });
     }
 
     /// Closes every connection.
