@@ -4,14 +4,17 @@
 //! what was just written.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::State;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::Request;
 use hyper::http::request::Parts;
+use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use quinn::{RecvStream, SendStream};
@@ -57,7 +60,10 @@ pub async fn to_leader(
         status.borrow_and_update();
         match manager.leader() {
             Some((id, _)) if id == manager.me => match manager.raft.read_barrier().await {
-                Ok(_) => return Ok(Route::Here),
+                Ok(_) => {
+                    brief(manager, &parts.method).await;
+                    return Ok(Route::Here);
+                }
                 Err(error) => tracing::debug!(%error, "elected, but not yet able to lead"),
             },
             Some((id, addr)) => {
@@ -83,6 +89,24 @@ pub async fn to_leader(
             return Err(ForwardError::NoLeader);
         }
     }
+}
+
+/// A question that was put to a leader just elected waits until the nodes have
+/// told it how they are.
+async fn brief(manager: &Manager, method: &Method) {
+    if method.is_safe() {
+        let term = manager.raft.watch().borrow().term;
+        manager.observer.briefed(term).await;
+    }
+}
+
+async fn briefed(
+    State(manager): State<Arc<Manager>>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    brief(&manager, request.method()).await;
+    next.run(request).await
 }
 
 /// Until waiting for the answer of `leader` makes no sense: a question can be
@@ -140,14 +164,11 @@ async fn send(
 }
 
 /// The leader's end of such a stream.
-pub async fn serve(
-    manager: &std::sync::Arc<Manager>,
-    out: SendStream,
-    from: RecvStream,
-) -> io::Result<()> {
+pub async fn serve(manager: &Arc<Manager>, out: SendStream, from: RecvStream) -> io::Result<()> {
     let current = manager.leads() && manager.raft.read_barrier().await.is_ok();
     let router = if current {
-        api::swarm_router(std::sync::Arc::clone(manager) as _)
+        api::swarm_router(Arc::clone(manager) as _)
+            .layer(from_fn_with_state(Arc::clone(manager), briefed))
     } else {
         axum::Router::new().fallback(|| async { [(NOT_LEADER, "1")] })
     };

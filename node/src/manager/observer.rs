@@ -13,6 +13,7 @@ use services::bound::bound_description;
 use services::object::NodeDescription;
 use services::{Id, NodeHealth, Observed, Timestamp};
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use super::node_key;
 use super::tracker::{self, Moment, Rumour, Tracker};
@@ -20,11 +21,18 @@ use crate::clock;
 use crate::control::lock;
 use crate::control::message::{EngineReport, Relayed};
 
+/// For so long after an election a question waits for nodes that have not told
+/// yet how they are: those that had a session with the leader that was lost
+/// need a moment to open another.
+const BRIEFING: Duration = Duration::from_secs(2);
+
 #[derive(Debug)]
 pub struct Observer {
     inner: Mutex<Inner>,
     /// The term of this node's that `inner` is about, 0 before the first.
     term: watch::Sender<u64>,
+    /// The last term in which all nodes have told how they are.
+    briefed: watch::Sender<u64>,
     /// Woken when something was seen that may change the plan.
     pub news: Notify,
 }
@@ -43,6 +51,7 @@ impl Observer {
         Self {
             inner: Mutex::new(Inner::new(now)),
             term: watch::Sender::new(0),
+            briefed: watch::Sender::new(0),
             news: Notify::new(),
         }
     }
@@ -64,6 +73,21 @@ impl Observer {
     pub async fn in_office(&self, term: u64) {
         // The sender lives as long as `self`.
         let _ = self.term.subscribe().wait_for(|now| *now >= term).await;
+    }
+
+    /// Waits until the leader that `term` has was told by all nodes how they
+    /// are, but no longer than [`BRIEFING`] after the election. Before, what
+    /// runs would look as if it did not.
+    pub async fn briefed(&self, term: u64) {
+        let told = async {
+            self.in_office(term).await;
+            let elected = lock(&self.inner).tracker.elected();
+            let left = (elected + BRIEFING).saturating_sub(clock::moment());
+            let mut briefed = self.briefed.subscribe();
+            let _ = timeout(left, briefed.wait_for(|of| *of >= term)).await;
+        };
+        // It may be deposed before it takes office.
+        let _ = timeout(BRIEFING, told).await;
     }
 
     /// Takes a frame of the manager `via`. What it says of tasks counts only
@@ -158,6 +182,11 @@ impl Observer {
         let known = |node: &NodeId| nodes.contains(&node_key(*node));
         via.retain(|node, _| known(node));
         described.retain(|node, _| known(node));
+        if tracker.is_briefed() {
+            let term = *self.term.borrow();
+            self.briefed
+                .send_if_modified(|of| std::mem::replace(of, term) != term);
+        }
         next
     }
 

@@ -130,6 +130,17 @@ impl Tracker {
         &self.observed
     }
 
+    pub fn elected(&self) -> Moment {
+        self.elected
+    }
+
+    /// Whether every node has told how it is, or is given up: as of the last
+    /// [`settle`](Self::settle).
+    pub fn is_briefed(&self) -> bool {
+        let mut healths = self.observed.nodes.values().map(|node| &node.health);
+        healths.all(|health| *health != NodeHealth::Unknown)
+    }
+
     /// How long a node has not been there; `None` where it is, or may be.
     pub fn absence(&self, node: Id, now: Moment) -> Option<Duration> {
         let since = self.absent.get(&node)?;

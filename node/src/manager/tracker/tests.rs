@@ -57,6 +57,27 @@ fn a_new_leader_gives_up_nobody_before_the_silence_has_passed() {
 }
 
 #[test]
+fn a_new_leader_is_briefed_once_every_node_has_told_or_is_given_up() {
+    let other = Id::from_u128(3);
+    let both = BTreeSet::from([NODE, other]);
+    let mut tracker = Tracker::new(at(100));
+    let mut settled = |tell: &dyn Fn(&mut Tracker), now| {
+        tell(&mut tracker);
+        tracker.settle(&both, |_| true, now, Timestamp(0) + now);
+        tracker.is_briefed()
+    };
+    assert!(!settled(&|_| {}, at(100)));
+    let ready = |tracker: &mut Tracker| {
+        tracker.heard(NODE, at(101));
+        tracker.engine(NODE, None);
+    };
+    assert!(!settled(&ready, at(101)), "its tasks are not known");
+    assert!(!settled(&|tracker| tracker.told_all(NODE), at(101)));
+    let lost = |tracker: &mut Tracker| tracker.rumour(other, dead(at(99)));
+    assert!(settled(&lost, at(101)));
+}
+
+#[test]
 fn a_node_that_joins_is_waited_for_from_then_on() {
     let mut tracker = Tracker::new(at(100));
     let other = Id::from_u128(9);
