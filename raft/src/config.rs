@@ -92,7 +92,7 @@ impl Config {
             enable_leader_restore: Some(false),
             // openraft would have a leader fall silent as soon as it misses one
             // lease of answers, so that each pause of its device costs it its
-            // place. One that is heard, but hears nobody, loses its connections.
+            // place: `pace` decides that.
             quorum_loss_probe_interval: None,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_after_entries),
             max_in_snapshot_log_to_keep: KEPT_ENTRIES.min(self.snapshot_after_entries),

@@ -45,7 +45,7 @@ pub(crate) async fn run<S: StateMachine>(
         raft.runtime_config().tick(ticks);
         let changed = tokio::select! {
             changed = server.changed() => changed,
-            never = speak(raft, heartbeat), if state == ServerState::Leader => never,
+            never = speak(raft, heartbeat, lease), if state == ServerState::Leader => never,
             () = sleep(look_again.unwrap_or_default()), if look_again.is_some() => Ok(()),
         };
         if changed.is_err() {
@@ -64,13 +64,51 @@ async fn silence<S: StateMachine>(raft: &Openraft<S>) -> Duration {
 }
 
 /// Tells the leader to speak to its followers, once in each `heartbeat`.
-async fn speak<S: StateMachine, T>(raft: &Openraft<S>, heartbeat: Duration) -> T {
+async fn speak<S: StateMachine, T>(raft: &Openraft<S>, heartbeat: Duration, lease: Duration) -> T {
     let mut beat = interval(heartbeat);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut speaker = Speaker::default();
     loop {
         beat.tick().await;
-        // Fails only where the run has ended.
-        let _ = raft.trigger().heartbeat().await;
+        if speaker.speaks(is_answered(raft, lease)) {
+            // Fails only where the run has ended.
+            let _ = raft.trigger().heartbeat().await;
+        }
+    }
+}
+
+/// Whether a majority has answered the leader within its lease.
+fn is_answered<S: StateMachine>(raft: &Openraft<S>, lease: Duration) -> bool {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let acked = metrics.last_quorum_acked;
+    acked.is_some_and(|at| at.elapsed() < lease)
+        || metrics.membership_config.voter_ids().count() == 1
+}
+
+/// Decides whether a leader speaks.
+///
+/// One that a majority does not answer falls silent from time to time, so that
+/// those who still hear it may elect another, or see that nobody leads. This is
+/// counted in beats: a pause of the device is no beat.
+#[derive(Debug, Default)]
+struct Speaker {
+    unanswered: u32,
+}
+
+/// For so many unanswered beats the leader speaks, and for as many it does not:
+/// longer than an election takes.
+const PHASE: u32 = 7;
+
+impl Speaker {
+    fn speaks(&mut self, answered: bool) -> bool {
+        if answered {
+            self.unanswered = 0;
+            return true;
+        }
+        let speaks = self.unanswered < PHASE;
+        self.unanswered = (self.unanswered + 1) % (2 * PHASE);
+        speaks
     }
 }
 
@@ -138,6 +176,20 @@ mod tests {
         assert_eq!(listener.look(millis(0)), Next::Trust(LEASE));
         assert_eq!(listener.look(millis(50)), Next::Trust(millis(400)));
         assert_eq!(listener.look(millis(440)), Next::Trust(HEARTBEAT));
+    }
+
+    #[test]
+    fn a_leader_without_answers_is_silent_half_of_the_time() {
+        let mut speaker = Speaker::default();
+        assert!((0..100).all(|_| speaker.speaks(true)));
+        for _ in 0..3 {
+            assert!((0..PHASE).all(|_| speaker.speaks(false)));
+            assert!((0..PHASE).all(|_| !speaker.speaks(false)));
+        }
+        assert!(speaker.speaks(true));
+        assert!((0..PHASE).all(|_| speaker.speaks(false)), "it begins anew");
+        let latest = config().election.end;
+        assert!(HEARTBEAT * PHASE > latest, "{latest:?}");
     }
 
     #[test]

@@ -174,6 +174,21 @@ async fn a_leader_that_is_heard_but_hears_nobody_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_follows_a_leader_without_a_majority_says_that_nobody_leads() {
+    let mut group = Group::new(4);
+    group.start().await;
+    let leader = group.leader().await;
+    let lost = [(leader + 1) % 4, (leader + 2) % 4];
+    lost.map(|number| group.hosts[number].plug.pull());
+    let left = &group.hosts[(leader + 3) % 4];
+    left.until("no leader", |status| status.leader.is_none())
+        .await;
+    lost.map(|number| group.hosts[number].plug.put_back());
+    group.leader().await;
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_pauses_for_less_than_an_election_keeps_its_place() {
     let mut group = Group::new(3);
     group.tune = |config| {
