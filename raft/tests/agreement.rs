@@ -179,11 +179,15 @@ async fn whoever_follows_a_leader_without_a_majority_says_that_nobody_leads() {
     group.start().await;
     let leader = group.leader().await;
     let lost = [(leader + 1) % 4, (leader + 2) % 4];
-    lost.map(|number| group.hosts[number].plug.pull());
+    for number in lost {
+        group.hosts[number].plug.pull();
+    }
     let left = &group.hosts[(leader + 3) % 4];
     left.until("no leader", |status| status.leader.is_none())
         .await;
-    lost.map(|number| group.hosts[number].plug.put_back());
+    for number in lost {
+        group.hosts[number].plug.put_back();
+    }
     group.leader().await;
     group.stop_all().await;
 }
