@@ -80,13 +80,17 @@ pub fn docker_py_drives_a_swarm(context: &Context) -> Result<()> {
     claim("docker-py makes, changes and removes all it knows", || {
         let script = host.path("/tmp/drive.py")?;
         std::fs::write(script, include_str!("clients/drive.py"))?;
-        let path = format!("PYTHONPATH={}", library.display());
+        // A host need not see the folder that this was built in: it has a /tmp of its own.
+        let inside = host.path("/tmp/library")?;
+        let mut copy = Command::new("cp");
+        let copied = copy.arg("-r").arg(&library).arg(inside).status()?;
+        ensure!(copied.success(), "cp cannot copy docker-py: {copied}");
         let socket = format!("DOCKER_HOST={SOCKET}");
         let line = [
             "timeout",
             "180",
             "env",
-            &path,
+            "PYTHONPATH=/tmp/library",
             &socket,
             "python3",
             "/tmp/drive.py",
