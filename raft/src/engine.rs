@@ -83,23 +83,22 @@ impl<S: StateMachine> Engine<S> {
     }
 
     /// How long ago the leader was heard here or, on the leader, a majority.
-    /// Zero where nobody needs to be heard.
-    pub async fn silence(&self) -> Duration {
-        let metrics = self.metrics();
+    /// Zero where nobody needs to be heard, `None` where nobody was yet.
+    pub async fn silence(&self) -> Option<Duration> {
         if self.raft.is_leader() {
-            let alone = metrics.membership_config.voter_ids().count() == 1;
-            if let Some(acked) = metrics.last_quorum_acked.filter(|_| !alone) {
-                return acked.elapsed();
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            if metrics.membership_config.voter_ids().count() == 1 {
+                return Some(Duration::ZERO);
             }
-            if alone {
-                return Duration::ZERO;
+            if let Some(acked) = metrics.last_quorum_acked {
+                return Some(acked.elapsed());
             }
         }
         let heard = self
             .raft
             .with_raft_state(|state| state.vote_last_modified());
-        let heard = heard.await.ok().flatten();
-        heard.map_or(Duration::ZERO, |at| at.elapsed())
+        Some(heard.await.ok().flatten()?.elapsed())
     }
 
     /// Why the run has ended by itself, if it has.

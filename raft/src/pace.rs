@@ -12,19 +12,19 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use openraft::{Instant, ServerState, async_runtime::watch::WatchReceiver};
+use openraft::{ServerState, async_runtime::watch::WatchReceiver};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::{engine::Openraft, machine::StateMachine};
+use crate::{engine::Engine, machine::StateMachine};
 
 /// Runs for as long as the consensus does. `lease`: for how long a leader that
 /// was heard is not replaced.
 pub(crate) async fn run<S: StateMachine>(
-    raft: &Openraft<S>,
+    engine: &Engine<S>,
     heartbeat: Duration,
     lease: Duration,
 ) -> Infallible {
-    let mut server = raft.server_metrics();
+    let mut server = engine.raft.server_metrics();
     let mut listener = Listener::new(heartbeat, lease);
     loop {
         let (state, led) = {
@@ -34,7 +34,9 @@ pub(crate) async fn run<S: StateMachine>(
         let (ticks, look_again) = match state {
             ServerState::Leader => (false, None),
             ServerState::Follower | ServerState::Learner if led => {
-                match listener.look(silence(raft).await) {
+                // Who was never heard has been silent for as long as can be.
+                let silence = engine.silence().await.unwrap_or(Duration::MAX);
+                match listener.look(silence) {
                     Next::Trust(time) => (false, Some(time)),
                     Next::Stand => (true, Some(heartbeat)),
                 }
@@ -42,10 +44,10 @@ pub(crate) async fn run<S: StateMachine>(
             // While nobody leads here, only a change ends that.
             _ => (true, None),
         };
-        raft.runtime_config().tick(ticks);
+        engine.raft.runtime_config().tick(ticks);
         let changed = tokio::select! {
             changed = server.changed() => changed,
-            never = speak(raft, heartbeat, lease), if state == ServerState::Leader => never,
+            never = speak(engine, heartbeat, lease), if state == ServerState::Leader => never,
             () = sleep(look_again.unwrap_or_default()), if look_again.is_some() => Ok(()),
         };
         if changed.is_err() {
@@ -55,35 +57,19 @@ pub(crate) async fn run<S: StateMachine>(
     }
 }
 
-/// For how long the leader that this node follows has said nothing. As long as
-/// can be where it was never heard.
-async fn silence<S: StateMachine>(raft: &Openraft<S>) -> Duration {
-    let heard = raft.with_raft_state(|state| state.vote_last_modified());
-    let heard = heard.await.ok().flatten();
-    heard.map_or(Duration::MAX, |at| at.elapsed())
-}
-
 /// Tells the leader to speak to its followers, once in each `heartbeat`.
-async fn speak<S: StateMachine, T>(raft: &Openraft<S>, heartbeat: Duration, lease: Duration) -> T {
+async fn speak<S: StateMachine, T>(engine: &Engine<S>, heartbeat: Duration, lease: Duration) -> T {
     let mut beat = interval(heartbeat);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut speaker = Speaker::default();
     loop {
         beat.tick().await;
-        if speaker.speaks(is_answered(raft, lease)) {
+        let answered = engine.silence().await.is_some_and(|time| time < lease);
+        if speaker.speaks(answered) {
             // Fails only where the run has ended.
-            let _ = raft.trigger().heartbeat().await;
+            let _ = engine.raft.trigger().heartbeat().await;
         }
     }
-}
-
-/// Whether a majority has answered the leader within its lease.
-fn is_answered<S: StateMachine>(raft: &Openraft<S>, lease: Duration) -> bool {
-    let metrics = raft.metrics();
-    let metrics = metrics.borrow_watched();
-    let acked = metrics.last_quorum_acked;
-    acked.is_some_and(|at| at.elapsed() < lease)
-        || metrics.membership_config.voter_ids().count() == 1
 }
 
 /// Decides whether a leader speaks.

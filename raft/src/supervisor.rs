@@ -57,7 +57,7 @@ impl<S: StateMachine> Supervisor<S> {
             let config = &self.parts.config;
             let failure = tokio::select! {
                 failure = self.watch(&engine) => Some(failure),
-                never = pace::run(&engine.raft, config.heartbeat, config.lease()) => match never {},
+                never = pace::run(&engine, config.heartbeat, config.lease()) => match never {},
                 () = self.stop.cancelled() => None,
             };
             set(&self.current, None);
@@ -110,12 +110,12 @@ impl<S: StateMachine> Supervisor<S> {
                 _ = ticks.tick() => true,
             };
             if ticked || silent {
-                let before = std::mem::replace(&mut silent, engine.silence().await > longest);
+                let before = std::mem::replace(&mut silent, engine.silence().await > Some(longest));
                 // After a pause of this device the others' words may have to be
                 // read yet, and the next ones said.
                 if silent && !before {
                     sleep(self.parts.config.heartbeat).await;
-                    silent = engine.silence().await > longest;
+                    silent = engine.silence().await > Some(longest);
                 }
             }
         }
