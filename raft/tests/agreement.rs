@@ -72,10 +72,7 @@ async fn a_lost_leader_is_replaced_within_two_seconds_and_nothing_acknowledged_i
         let begun = Instant::now();
         group.stop(leader).await;
         for host in group.hosts.iter().filter(|host| host.raft.is_some()) {
-            host.until("another leader", |status| {
-                status.leader.is_some_and(|leader| leader != lost)
-            })
-            .await;
+            host.until_another_leads(lost).await;
         }
         times.push(begun.elapsed());
         group.open(leader).await;
@@ -150,8 +147,7 @@ async fn a_leader_that_was_cut_off_loses_its_place_and_commits_nothing() {
 
     group.heal();
     let me = group.hosts[old].id();
-    let another = |status: &raft::Status| status.leader.is_some_and(|leader| leader != me);
-    group.hosts[old].until("another leader", another).await;
+    group.hosts[old].until_another_leads(me).await;
     group.hosts[old].raft().propose(vec![2]).await.unwrap();
     group.converge(3).await;
     assert_eq!(group.hosts[old].journal().commands, [[0], [1], [2]]);
@@ -166,8 +162,7 @@ async fn a_leader_that_is_heard_but_hears_nobody_is_replaced() {
     let deaf = group.hosts[old].id();
     group.hosts[old].plug.deafen();
     for host in group.hosts.iter().filter(|host| host.id() != deaf) {
-        let another = |status: &raft::Status| status.leader.is_some_and(|id| id != deaf);
-        host.until("another leader", another).await;
+        host.until_another_leads(deaf).await;
         host.raft().propose(vec![1]).await.unwrap();
     }
     group.stop_all().await;
@@ -254,8 +249,7 @@ async fn a_pulled_cable_and_putting_it_back_cost_seconds_and_no_quic_timeout() {
     group.hosts[old].plug.pull();
     let rest: Vec<&Host> = group.hosts.iter().filter(|h| h.id() != lost).collect();
     for host in &rest {
-        let another = |status: &raft::Status| status.leader.is_some_and(|id| id != lost);
-        host.until("another leader", another).await;
+        host.until_another_leads(lost).await;
         host.raft().propose(vec![1]).await.unwrap();
     }
     let took = begun.elapsed();
@@ -373,8 +367,7 @@ async fn leadership_moves_when_asked() {
     let raft = group.hosts[next].raft();
     raft.transfer_leadership(None).await.unwrap();
     for host in &group.hosts {
-        let another = |status: &raft::Status| status.leader.is_some_and(|leader| leader != id);
-        host.until("another leader", another).await;
+        host.until_another_leads(id).await;
     }
     group.stop_all().await;
 }

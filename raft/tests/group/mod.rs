@@ -150,6 +150,12 @@ impl Host {
             _ => panic!("{} never had {what}: {:?}", self.id(), self.status()),
         }
     }
+
+    /// Waits until this manager knows a leader other than `old`.
+    pub async fn until_another_leads(&self, old: NodeId) -> Status {
+        let another = |status: &Status| status.leader.is_some_and(|id| id != old);
+        self.until("another leader", another).await
+    }
 }
 
 /// What a test waits for at most.
