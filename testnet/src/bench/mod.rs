@@ -63,6 +63,10 @@ pub fn run(name: &str, bench: &Bench) -> Result<()> {
     };
     ensure_packages(true)?;
     let artifacts = Artifacts::build()?;
+    if let Some(swarmlet) = &artifacts.swarmlet {
+        // Of which profile it is, is a part of every figure.
+        println!("measured: {}", swarmlet.display());
+    }
     let guard = Guard::of_testnet(name)?;
     for mtu in mtus {
         Testnet::down(name)?;

@@ -1,12 +1,14 @@
-//! What the overlay costs, beside the raw link, Docker's own VXLAN overlay and
-//! Debian's nebula, between the same two hosts and in alternating rounds.
+//! What the overlay costs, beside the raw link, Docker's own VXLAN overlay,
+//! Debian's nebula and the least that a tunnel needs, between the same two hosts
+//! and in alternating rounds.
 //!
-//! Streams, datagrams and round trips go between two containers (raw and
-//! nebula: between the hosts). All hosts share this machine's cores, so CPU
+//! Streams, datagrams and round trips go between two containers (raw, nebula and
+//! the least: between the hosts). All hosts share this machine's cores, so CPU
 //! time is the whole machine's, and what else runs here is part of every
 //! figure: its load is printed. The congestion control of TCP is pinned.
 
 mod figure;
+mod floor;
 mod latency;
 mod machine;
 mod nebula;
@@ -54,7 +56,7 @@ pub struct Overlay {
     pub mtu: Vec<u16>,
     /// Only these ways
     #[arg(long, value_name = "WAY", value_enum, value_delimiter = ',',
-          default_values_t = [Kind::Raw, Kind::Vxlan, Kind::Nebula, Kind::Swarmlet])]
+          default_values_t = [Kind::Raw, Kind::Vxlan, Kind::Nebula, Kind::Floor, Kind::Swarmlet])]
     way: Vec<Kind>,
     /// Print all figures as a line of JSON too
     #[arg(long)]

@@ -53,6 +53,7 @@ pub fn lay(h1: &Host, h2: &Host, mtu: u16) -> Result<Way> {
         client: h1.netns()?,
         server: h2.netns()?,
         address: ADDRESSES[1].into(),
+        _alive: None,
     })
 }
 

@@ -4,13 +4,14 @@
 //! Docker's swarm mode keeps to a data port and a range of addresses of its own.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use swarmlet_testnet::{Host, Netns, wait_for};
 
-use super::nebula;
+use super::{floor, nebula};
 use crate::scenarios::kit;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -29,6 +30,8 @@ pub enum Kind {
     Vxlan,
     /// Debian's nebula from host to host, encrypted
     Nebula,
+    /// The cipher and the system calls of a tunnel alone, from host to host
+    Floor,
     /// Ours between containers, encrypted
     Swarmlet,
 }
@@ -41,6 +44,8 @@ pub struct Way {
     pub server: Netns,
     /// The server's, as the client asks for it.
     pub address: IpAddr,
+    /// What threads of this program carry it look at: they end with the last copy.
+    pub _alive: Option<Arc<()>>,
 }
 
 impl Kind {
@@ -49,6 +54,7 @@ impl Kind {
             Self::Raw => "raw",
             Self::Vxlan => "vxlan",
             Self::Nebula => "nebula",
+            Self::Floor => "floor",
             Self::Swarmlet => "swarmlet",
         }
     }
@@ -59,6 +65,7 @@ impl Kind {
             Self::Raw => raw(h1, h2),
             Self::Vxlan => vxlan(h1, h2, mtu),
             Self::Nebula => nebula::lay(h1, h2, mtu),
+            Self::Floor => floor::lay(h1, h2, mtu),
             Self::Swarmlet => swarmlet(h1, h2),
         }
         .with_context(|| format!("lay {}", self.name()))
@@ -71,6 +78,7 @@ fn raw(h1: &Host, h2: &Host) -> Result<Way> {
         client: h1.netns()?,
         server: h2.netns()?,
         address: h2.ip().into(),
+        _alive: None,
     })
 }
 
@@ -108,6 +116,7 @@ fn vxlan(h1: &Host, h2: &Host, mtu: u16) -> Result<Way> {
         client: h1.container_netns("vxlan")?,
         server: h2.container_netns("vxlan")?,
         address: address(h2, "vxlan", "vxlan")?,
+        _alive: None,
     })
 }
 
@@ -137,6 +146,7 @@ fn swarmlet(h1: &Host, h2: &Host) -> Result<Way> {
         client: h1.container_netns(&ends[0])?,
         server: h2.container_netns(&ends[1])?,
         address: address(h2, &ends[1], "lane")?,
+        _alive: None,
     })
 }
 
