@@ -182,7 +182,12 @@ impl Engine {
             elapsed = began.elapsed();
             displaced = displaced.max(yielded.elapsed());
         }
-        self.busy_poll.waited(began.elapsed(), displaced);
+        let ended = Instant::now();
+        self.busy_poll.waited(
+            ended.saturating_duration_since(self.began),
+            ended.saturating_duration_since(began),
+            displaced,
+        );
         let [socket, tun, wake] = fds.map(|fd| fd.revents());
         Ok(Ready {
             socket: socket.intersects(PollFlags::IN | PollFlags::ERR),
