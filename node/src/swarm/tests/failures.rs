@@ -90,6 +90,13 @@ async fn the_tasks_of_a_dead_worker_are_replaced_as_soon_as_gossip_knows() {
     let founder = Node::founder(ClusterSpec::default()).await;
     let first = Node::joined(&founder, Role::Worker).await;
     let second = Node::joined(&founder, Role::Worker).await;
+    // One that is not gets no task, which could be lost with it.
+    until("all are ready", || {
+        [&founder, &first, &second]
+            .iter()
+            .all(|node| founder.sees_ready(node.id()))
+    })
+    .await;
     founder.run_service(3).await;
     until("three tasks run", || founder.running() == 3).await;
     until("they know each other", || {
