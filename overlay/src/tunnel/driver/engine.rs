@@ -182,12 +182,7 @@ impl Engine {
             elapsed = began.elapsed();
             displaced = displaced.max(yielded.elapsed());
         }
-        let ended = Instant::now();
-        self.busy_poll.waited(
-            ended.saturating_duration_since(self.began),
-            ended.saturating_duration_since(began),
-            displaced,
-        );
+        self.busy_poll.waited(began.elapsed(), displaced);
         let [socket, tun, wake] = fds.map(|fd| fd.revents());
         Ok(Ready {
             socket: socket.intersects(PollFlags::IN | PollFlags::ERR),
