@@ -39,6 +39,8 @@ pub(crate) struct Parts<S> {
 pub(crate) struct Engine<S: StateMachine> {
     pub raft: Openraft<S>,
     pub log: LogStore,
+    /// After this much silence nobody is said to lead.
+    longest_silence: Duration,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -57,6 +59,7 @@ impl<S: StateMachine> Engine<S> {
             Ok(raft) => Ok(Self {
                 raft,
                 log,
+                longest_silence: parts.config.election.end,
                 writer: Mutex::new(Some(writer)),
             }),
             Err(error) => {
@@ -99,6 +102,12 @@ impl<S: StateMachine> Engine<S> {
             .raft
             .with_raft_state(|state| state.vote_last_modified());
         Some(heard.await.ok().flatten()?.elapsed())
+    }
+
+    /// Whether the leader or, on the leader, a majority was not heard for longer than
+    /// an election takes.
+    pub async fn is_silent(&self) -> bool {
+        self.silence().await > Some(self.longest_silence)
     }
 
     /// Why the run has ended by itself, if it has.

@@ -11,7 +11,7 @@ use std::{
 use openraft::{RaftMetrics, ServerState, async_runtime::watch::WatchReceiver};
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -77,21 +77,31 @@ impl<S: StateMachine> Supervisor<S> {
 
     /// Publishes what changes, until the run fails.
     async fn watch(&self, engine: &Engine<S>) -> String {
-        let longest = self.parts.config.election.end;
+        let config = &self.parts.config;
         let mut metrics = engine.raft.metrics();
         let mut compaction = Compaction::default();
-        let mut ticks = interval(longest / 2);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silent = false;
-        let mut ticked = true;
+        let mut look_at = Instant::now();
         let mut seen = None;
         loop {
             if let Some(failure) = engine.failure() {
                 return failure;
             }
-            // Who was heard when changes all the time, and is told to nobody.
-            let now = Seen::of(&metrics.borrow_watched(), silent);
-            if ticked || seen.as_ref() != Some(&now) {
+            // Who was heard when changes all the time, and is told to nobody. To ask
+            // for it is a change itself, so it is not asked at every change.
+            let now = Seen::of(&metrics.borrow_watched());
+            let changed = seen.as_ref() != Some(&now);
+            let due = Instant::now() >= look_at;
+            if due || (silent && changed) {
+                silent = self.is_silent(engine, silent).await;
+                let pause = if silent {
+                    config.heartbeat
+                } else {
+                    config.election.end / 2
+                };
+                look_at = Instant::now() + pause;
+            }
+            if due || changed {
                 let status = Status::of(&engine.metrics(), silent);
                 let addrs = status.members.iter().map(|(id, m)| (*id, m.addr));
                 self.parts.peers.set_addrs(addrs.collect());
@@ -99,26 +109,25 @@ impl<S: StateMachine> Supervisor<S> {
                 compaction.look(&self.parts, engine).await;
                 seen = Some(now);
             }
-            ticked = tokio::select! {
-                changed = metrics.changed() => match changed {
-                    Ok(()) => false,
-                    Err(_) => {
-                        let ended = || "the consensus ended".to_owned();
-                        return engine.failure().unwrap_or_else(ended);
-                    }
+            tokio::select! {
+                changed = metrics.changed() => if changed.is_err() {
+                    let ended = || "the consensus ended".to_owned();
+                    return engine.failure().unwrap_or_else(ended);
                 },
-                _ = ticks.tick() => true,
-            };
-            if ticked || silent {
-                let before = std::mem::replace(&mut silent, engine.silence().await > Some(longest));
-                // After a pause of this device the others' words may have to be
-                // read yet, and the next ones said.
-                if silent && !before {
-                    sleep(self.parts.config.heartbeat).await;
-                    silent = engine.silence().await > Some(longest);
-                }
+                () = sleep_until(look_at) => {}
             }
         }
+    }
+
+    async fn is_silent(&self, engine: &Engine<S>, before: bool) -> bool {
+        let silent = engine.is_silent().await;
+        if before || !silent {
+            return silent;
+        }
+        // After a pause of this device the others' words may have to be read yet,
+        // and the next ones said.
+        sleep(self.parts.config.heartbeat).await;
+        engine.is_silent().await
     }
 
     fn publish(&self, status: Status) {
@@ -163,18 +172,16 @@ struct Seen {
     term: u64,
     applied: Option<LogId>,
     members: Option<LogId>,
-    silent: bool,
 }
 
 impl Seen {
-    fn of(metrics: &RaftMetrics<Types>, silent: bool) -> Self {
+    fn of(metrics: &RaftMetrics<Types>) -> Self {
         Self {
             state: metrics.state,
             leader: metrics.current_leader,
             term: metrics.current_term,
             applied: metrics.last_applied,
             members: *metrics.membership_config.log_id(),
-            silent,
         }
     }
 }

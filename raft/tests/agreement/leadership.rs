@@ -72,6 +72,31 @@ async fn a_leader_whose_followers_are_gone_says_that_nobody_leads() {
     group.stop_all().await;
 }
 
+/// What this thread, and with it all tasks of the test, has computed.
+fn computed() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanos = stat.split(' ').next().unwrap();
+    Duration::from_nanos(nanos.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_manager_without_a_majority_is_idle() {
+    let mut group = Group::new(3);
+    group.start().await;
+    let leader = group.leader().await;
+    let (alone, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    group.stop(leader).await;
+    group.stop(other).await;
+    group.hosts[alone]
+        .until("no leader", |status| status.leader.is_none())
+        .await;
+    let before = computed();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let took = computed() - before;
+    assert!(took < Duration::from_millis(600), "{took:?}");
+    group.stop_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_was_cut_off_loses_its_place_and_commits_nothing() {
     let mut group = Group::new(3);
