@@ -165,6 +165,26 @@ async fn whoever_follows_a_leader_without_a_majority_says_that_nobody_leads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_without_a_majority_is_not_kept_in_its_place_by_those_who_ask_it() {
+    let mut group = Group::new(4);
+    group.tune = |config| config.patience = Duration::from_secs(60);
+    group.start().await;
+    let leader = group.leader().await;
+    for number in [(leader + 1) % 4, (leader + 2) % 4] {
+        group.hosts[number].plug.pull();
+    }
+    let left = &group.hosts[(leader + 3) % 4];
+    let (asks, proposes) = (left.raft().clone(), left.raft().clone());
+    let asked = tokio::spawn(async move { asks.read_barrier().await });
+    let proposed = tokio::spawn(async move { proposes.propose(vec![1]).await });
+    left.until("no leader", |status| status.leader.is_none())
+        .await;
+    asked.abort();
+    proposed.abort();
+    group.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_pauses_for_less_than_an_election_keeps_its_place() {
     let mut group = Group::new(3);
     group.tune = |config| {
