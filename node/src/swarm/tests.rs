@@ -133,6 +133,10 @@ impl Node {
         })
     }
 
+    fn sees_all_ready(&self, nodes: &[&Self]) -> bool {
+        nodes.iter().all(|node| self.sees_ready(node.id()))
+    }
+
     fn running(&self) -> usize {
         let manager = self.manager();
         manager.read_state(|state| {
@@ -218,7 +222,7 @@ async fn a_worker_runs_what_is_asked_of_the_swarm() {
     let founder = Node::founder(ClusterSpec::default()).await;
     let worker = Node::joined(&founder, Role::Worker).await;
     until("both are ready", || {
-        founder.sees_ready(founder.id()) && founder.sees_ready(worker.id())
+        founder.sees_all_ready(&[&founder, &worker])
     })
     .await;
     founder.run_service(4).await;
@@ -307,7 +311,7 @@ async fn a_removed_node_is_refused_and_stops_its_tasks() {
     let founder = Node::founder(ClusterSpec::default()).await;
     let worker = Node::joined(&founder, Role::Worker).await;
     until("both are ready", || {
-        founder.sees_ready(founder.id()) && founder.sees_ready(worker.id())
+        founder.sees_all_ready(&[&founder, &worker])
     })
     .await;
     founder.run_service(2).await;

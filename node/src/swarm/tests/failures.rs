@@ -92,9 +92,7 @@ async fn the_tasks_of_a_dead_worker_are_replaced_as_soon_as_gossip_knows() {
     let second = Node::joined(&founder, Role::Worker).await;
     // One that is not gets no task, which could be lost with it.
     until("all are ready", || {
-        [&founder, &first, &second]
-            .iter()
-            .all(|node| founder.sees_ready(node.id()))
+        founder.sees_all_ready(&[&founder, &first, &second])
     })
     .await;
     founder.run_service(3).await;
@@ -123,11 +121,18 @@ async fn a_new_leader_replaces_the_tasks_of_the_old_ones_host() {
     let second = Node::joined(&first, Role::Manager).await;
     let third = Node::joined(&first, Role::Manager).await;
     until("three vote", || first.voters() == 3).await;
-    first.run_service(3).await;
     let nodes = [&first, &second, &third];
     // Not the founder for certain: a busy machine elects anew.
-    let leads = |node: &&&Node| node.leads() && node.running() == 3;
-    until("three tasks run", || nodes.iter().any(|node| leads(&node))).await;
+    let leader = || nodes.iter().find(|node| node.leads());
+    until("all are ready", || {
+        leader().is_some_and(|leader| leader.sees_all_ready(&nodes))
+    })
+    .await;
+    first.run_service(3).await;
+    until("three tasks run", || {
+        leader().is_some_and(|leader| leader.running() == 3)
+    })
+    .await;
     let (left, dead): (Vec<&Node>, Vec<&Node>) = nodes.iter().partition(|node| !node.leads());
     until("they know each other", || {
         left.iter().all(|node| node.believes_alive(&nodes))
@@ -153,7 +158,7 @@ async fn a_worker_whose_daemon_is_restarted_keeps_its_tasks() {
     let founder = Node::founder(ClusterSpec::default()).await;
     let mut worker = Node::joined(&founder, Role::Worker).await;
     until("both are ready", || {
-        founder.sees_ready(founder.id()) && founder.sees_ready(worker.id())
+        founder.sees_all_ready(&[&founder, &worker])
     })
     .await;
     founder.run_service(2).await;
@@ -243,9 +248,7 @@ async fn everyone_learns_where_a_manager_and_a_worker_have_moved() {
     let worker = join(Role::Worker).await;
     until("two vote", || founder.voters() == 2).await;
     until("all are ready", || {
-        [&founder, &manager, &worker]
-            .iter()
-            .all(|node| founder.sees_ready(node.id()))
+        founder.sees_all_ready(&[&founder, &manager, &worker])
     })
     .await;
     for node in [&manager, &worker] {
