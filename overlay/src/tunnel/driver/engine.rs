@@ -101,12 +101,14 @@ impl Engine {
             if ready.room {
                 self.socket.resume();
             }
+            let mut carried = 0;
             if ready.socket {
-                self.receive(now)?;
+                carried += self.receive(now)?;
             }
             if ready.tun {
-                self.send(now)?;
+                carried += self.send(now)?;
             }
+            self.busy_poll.carried(self.since(now), carried);
             if self.peers.turn_probes(now) {
                 let report = self.report(now);
                 for answer in self.askers.drain(..) {
@@ -182,7 +184,9 @@ impl Engine {
             elapsed = began.elapsed();
             displaced = displaced.max(yielded.elapsed());
         }
-        self.busy_poll.waited(began.elapsed(), displaced);
+        let now = Instant::now();
+        self.busy_poll
+            .waited(self.since(now), now - began, displaced);
         let [socket, tun, wake] = fds.map(|fd| fd.revents());
         Ok(Ready {
             socket: socket.intersects(PollFlags::IN | PollFlags::ERR),
@@ -193,11 +197,18 @@ impl Engine {
         })
     }
 
-    /// From the peers to the TUN device.
-    fn receive(&mut self, now: Instant) -> std::io::Result<()> {
-        let since = now.saturating_duration_since(self.began);
+    /// How long after the beginning.
+    fn since(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
+    }
+
+    /// From the peers to the TUN device. Returns how many bytes.
+    fn receive(&mut self, now: Instant) -> std::io::Result<usize> {
+        let since = self.since(now);
+        let mut bytes = 0;
         let gate = &mut self.gate;
         for (meta, message) in self.socket.recv()? {
+            bytes += message.len();
             self.peers
                 .handle(meta, message, &mut self.socket, now, |peer, datagram| {
                     gate.admit(peer, datagram, since);
@@ -209,11 +220,11 @@ impl Engine {
                 drops.refused_by_kernel += 1;
             }
         });
-        Ok(())
+        Ok(bytes)
     }
 
-    /// From the TUN device to the peers.
-    fn send(&mut self, now: Instant) -> std::io::Result<()> {
+    /// From the TUN device to the peers. Returns how many bytes.
+    fn send(&mut self, now: Instant) -> std::io::Result<usize> {
         // All datagrams of the last batch are sent, and so this is the same memory.
         self.segments.reserve(SEGMENTS);
         let mut bytes = 0;
@@ -229,7 +240,7 @@ impl Engine {
                 break;
             }
         }
-        Ok(())
+        Ok(bytes)
     }
 
     /// One packet of `len` bytes that was read from the TUN device.
