@@ -42,9 +42,9 @@ impl<S: StateMachine> Engine<S> {
         }
     }
 
-    /// A leader that its majority does not hear takes nothing: each request would have
+    /// A leader that its majority does not answer takes nothing: each request would have
     /// it speak to the others, who would believe in it for as long as anyone asks.
-    async fn is_heard(&self) -> Answer<()> {
+    async fn is_answered(&self) -> Answer<()> {
         match self.is_silent().await {
             true => Err(RefusalV1::NotLeader),
             false => Ok(()),
@@ -52,7 +52,7 @@ impl<S: StateMachine> Engine<S> {
     }
 
     async fn propose(&self, command: Blob) -> Answer<AppliedV1> {
-        self.is_heard().await?;
+        self.is_answered().await?;
         let written = self.raft.client_write(command).await;
         let response = written.map_err(|error| self.refusal(error))?;
         Ok(AppliedV1 {
@@ -64,7 +64,7 @@ impl<S: StateMachine> Engine<S> {
     /// Asks a quorum: a lease would be wrong on a device that was suspended,
     /// whose clock stood still meanwhile.
     async fn read_index(&self) -> Answer<u64> {
-        self.is_heard().await?;
+        self.is_answered().await?;
         match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
             Ok(read) => Ok(read.read_log_id().index()),
             Err(RaftError::APIError(
@@ -79,7 +79,7 @@ impl<S: StateMachine> Engine<S> {
         if !self.raft.is_leader() {
             return Err(RefusalV1::NotLeader);
         }
-        self.is_heard().await?;
+        self.is_answered().await?;
         match change {
             ChangeV1::AddLearner { id, addr } => self.add_learner(Id(id), Addr(addr)).await,
             ChangeV1::Promote(id) => self.promote(Id(id)).await,
