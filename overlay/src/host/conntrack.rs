@@ -5,6 +5,9 @@
 //! client notices by itself, and its connection may live through a backend that
 //! was only believed dead; so TCP flows go only with containers of this node, or
 //! where nobody has answered yet: the client's next SYN is led to another backend.
+//! Those that have ended stay. A client may use their port again, which takes the
+//! old flow's place, and the kernel could not tell the two apart when one is deleted:
+//! what it calls an id is made of the tuple and of the place in memory.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -75,9 +78,29 @@ impl Stale {
             what: "deleting flows to what is gone".to_owned(),
             source,
         };
-        let work = tokio::task::spawn_blocking(move || forget(&self));
+        let work = tokio::task::spawn_blocking(move || delete(&self.flows()?));
         let result = work.await.map_err(std::io::Error::other);
         result.and_then(|result| result).map_err(failed)
+    }
+
+    /// Those that the kernel has.
+    pub(super) fn flows(&self) -> std::io::Result<Vec<Flow>> {
+        let socket = open()?;
+        let mut flows = Vec::new();
+        for family in [
+            rustix::net::AddressFamily::INET,
+            rustix::net::AddressFamily::INET6,
+        ] {
+            let family = family.as_raw() as u8;
+            request(&socket, CT_GET, NLM_F_DUMP, family, &[])?;
+            read(&socket, |kind, body| {
+                let flow = (kind == CT_GET & 0xff00)
+                    .then(|| flow(family, body))
+                    .flatten();
+                flows.extend(flow.filter(|flow| self.has(flow)));
+            })?;
+        }
+        Ok(flows)
     }
 
     fn is_gone(&self, backend: IpAddr) -> bool {
@@ -88,6 +111,9 @@ impl Stale {
     }
 
     fn has(&self, flow: &Flow) -> bool {
+        if flow.ended {
+            return false;
+        }
         let ends = [flow.client, flow.backend];
         let udp = flow.protocol == IPPROTO_UDP;
         let unanswered = || self.ports.contains(&flow.port) && flow.asked == flow.backend;
@@ -99,7 +125,7 @@ impl Stale {
 
 /// A tracked connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Flow {
+pub(super) struct Flow {
     protocol: u8,
     client: IpAddr,
     /// Address and port that the client sent to.
@@ -108,6 +134,8 @@ struct Flow {
     /// Who answers.
     backend: IpAddr,
     answered: bool,
+    /// TCP: both ends know that it is over.
+    ended: bool,
     /// The attributes by which the kernel finds it again.
     key: Vec<u8>,
     family: u8,
@@ -125,44 +153,42 @@ const CT_DELETE: u16 = 0x0102;
 const CTA_TUPLE_ORIG: u16 = 1;
 const CTA_TUPLE_REPLY: u16 = 2;
 const CTA_STATUS: u16 = 3;
+const CTA_PROTOINFO: u16 = 4;
 const CTA_ID: u16 = 12;
 const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_DST_PORT: u16 = 3;
+const CTA_PROTOINFO_TCP: u16 = 1;
+const CTA_PROTOINFO_TCP_STATE: u16 = 1;
 const IPS_SEEN_REPLY: u32 = 0x2;
+/// Of `enum tcp_conntrack`.
+const TIME_WAIT: u8 = 7;
+const CLOSE: u8 = 8;
 
-fn forget(stale: &Stale) -> std::io::Result<usize> {
+fn open() -> std::io::Result<Socket> {
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
-    let mut forgotten = 0;
-    for family in [
-        rustix::net::AddressFamily::INET,
-        rustix::net::AddressFamily::INET6,
-    ] {
-        let family = family.as_raw() as u8;
-        let mut found = Vec::new();
-        request(&socket, CT_GET, NLM_F_DUMP, family, &[])?;
-        read(&socket, |kind, body| {
-            let flow = (kind == CT_GET & 0xff00)
-                .then(|| flow(family, body))
-                .flatten();
-            found.extend(flow.filter(|flow| stale.has(flow)));
-        })?;
-        for flow in found {
-            request(&socket, CT_DELETE, NLM_F_ACK, flow.family, &flow.key)?;
-            match read(&socket, |_, _| ()) {
-                // It has ended meanwhile.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                other => {
-                    other?;
-                    forgotten += 1;
-                }
+    Ok(socket)
+}
+
+/// Says how many there still were.
+pub(super) fn delete(flows: &[Flow]) -> std::io::Result<usize> {
+    let socket = open()?;
+    let mut deleted = 0;
+    for flow in flows {
+        request(&socket, CT_DELETE, NLM_F_ACK, flow.family, &flow.key)?;
+        match read(&socket, |_, _| ()) {
+            // It has ended meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => {
+                other?;
+                deleted += 1;
             }
         }
     }
-    Ok(forgotten)
+    Ok(deleted)
 }
 
 fn request(socket: &Socket, kind: u16, flags: u16, family: u8, body: &[u8]) -> std::io::Result<()> {
@@ -212,6 +238,8 @@ fn flow(family: u8, body: &[u8]) -> Option<Flow> {
     let port = find(proto, CTA_PROTO_DST_PORT).and_then(<[u8]>::first_chunk);
     let status = find(attributes, CTA_STATUS).and_then(<[u8]>::first_chunk);
     let status = status.map_or(0, |status| u32::from_be_bytes(*status));
+    let tcp = find(attributes, CTA_PROTOINFO).and_then(|info| find(info, CTA_PROTOINFO_TCP));
+    let state = tcp.and_then(|tcp| find(tcp, CTA_PROTOINFO_TCP_STATE)?.first());
     let mut key = attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, original);
     if let Some(id) = find(attributes, CTA_ID) {
         key.extend(attribute(CTA_ID, id));
@@ -223,6 +251,7 @@ fn flow(family: u8, body: &[u8]) -> Option<Flow> {
         port: port.map_or(0, |port| u16::from_be_bytes(*port)),
         backend,
         answered: status & IPS_SEEN_REPLY != 0,
+        ended: state.is_some_and(|state| [TIME_WAIT, CLOSE].contains(state)),
         key,
         family,
     })

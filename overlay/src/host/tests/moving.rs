@@ -1,10 +1,12 @@
 //! Real clients whose backends come and go.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
-use super::stage::on_host;
+use super::stage::{PATIENCE, on_host};
 use super::traffic::{REFUSED, published, said, shop};
-use crate::kit::tcp;
+use crate::host::conntrack::{Stale, delete};
+use crate::kit::{ip, tcp};
 
 #[test]
 fn a_udp_client_moves_on_when_its_backend_is_gone() {
@@ -69,6 +71,65 @@ fn a_tcp_client_whom_nobody_has_answered_moves_on() {
         stage.site.gone("10.0.5.4");
         assert_eq!(stage.apply().flows, 1);
         assert_eq!(asked.join().unwrap(), said("near", "10.0.5.9"));
+    });
+}
+
+#[test]
+fn a_tcp_client_hears_at_once_that_its_container_left() {
+    on_host(|stage| {
+        shop(stage);
+        let client = stage.container(5, "10.0.5.9");
+        let a = stage.task(50, 5, "10.0.5.3");
+        let b = stage.container(5, "10.0.5.4");
+        stage.apply();
+        a.serve("a", 80);
+        b.serve("b", 80);
+        let mut talk = client.connect("10.0.5.2:80");
+        let ended = client.connect("10.0.5.2:80");
+        let greetings = [&talk, &ended].map(|talk| &*talk.greeting);
+        assert_eq!(greetings, ["a 10.0.5.9"; 2]);
+        ended.abort();
+        stage.site.gone("10.0.5.3");
+        stage.site.view.locals.remove(&ip("10.0.5.3"));
+        stage.site.task(50, 5, "10.0.5.4", 1);
+        assert_eq!(stage.apply().flows, 1);
+        let asked = Instant::now();
+        assert!(!talk.goes_on());
+        assert!(asked.elapsed() < PATIENCE, "it waited for an answer");
+    });
+}
+
+/// The kernel finds the new one by what the old one was found by: address, port,
+/// and an id that is made of its place in memory, which may be the same.
+#[test]
+fn a_tcp_client_from_the_port_of_an_earlier_one_is_not_taken_for_it() {
+    on_host(|stage| {
+        shop(stage);
+        let client = stage.container(5, "10.0.5.9");
+        let a = stage.task(50, 5, "10.0.5.3");
+        let b = stage.container(5, "10.0.5.4");
+        let c = stage.container(5, "10.0.5.5");
+        stage.apply();
+        a.serve("a", 80);
+        b.serve("b", 80);
+        c.serve("c", 80);
+        let ended = client.connect_from(40000, "10.0.5.2:80");
+        assert_eq!(ended.greeting, "a 10.0.5.9");
+        ended.abort();
+        stage.site.draining(50, 5, "10.0.5.3", 1);
+        stage.site.task(50, 5, "10.0.5.4", 1);
+        stage.apply();
+        let before = stage.site.table();
+        let mut now = before.clone();
+        now.locals.remove(&ip("10.0.5.3"));
+        let stale = Stale::between(&before, &now).flows().unwrap();
+        let mut talk = client.connect_from(40000, "10.0.5.2:80");
+        assert_eq!(talk.greeting, "b 10.0.5.9");
+        stage.site.draining(50, 5, "10.0.5.4", 1);
+        stage.site.task(50, 5, "10.0.5.5", 1);
+        stage.apply();
+        delete(&stale).unwrap();
+        assert!(talk.goes_on());
     });
 }
 

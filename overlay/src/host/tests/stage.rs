@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::net::{self, SocketAddrAny, SocketType, sockopt};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::host::{Applied, Disturbance, Finding, Host};
@@ -307,6 +308,11 @@ impl Space {
         self.run(move || Talk::to(&to)).unwrap()
     }
 
+    pub fn connect_from(&self, port: u16, to: &str) -> Talk {
+        let to = to.to_owned();
+        self.run(move || Talk::from(port, &to)).unwrap()
+    }
+
     pub fn udp_client(&self, to: &str) -> UdpClient {
         let to = to.to_owned();
         self.run(move || UdpClient::to(&to))
@@ -368,6 +374,20 @@ impl Talk {
     fn within(patience: Duration, to: &str) -> Result<Self, ErrorKind> {
         let to: SocketAddr = to.parse().unwrap();
         let stream = TcpStream::connect_timeout(&to, patience).map_err(|error| error.kind())?;
+        Self::over(stream)
+    }
+
+    fn from(port: u16, to: &str) -> Result<Self, ErrorKind> {
+        let to: SocketAddr = to.parse().unwrap();
+        let family = SocketAddrAny::from(to).address_family();
+        let socket = net::socket(family, SocketType::STREAM, None).unwrap();
+        let any = SocketAddr::new(unspecified(&to), port);
+        net::bind(&socket, &any).unwrap();
+        net::connect(&socket, &to).map_err(|error| error.kind())?;
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Result<Self, ErrorKind> {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut stream = BufReader::new(stream);
         let mut greeting = String::new();
@@ -378,6 +398,12 @@ impl Talk {
         Ok(Self { greeting, stream })
     }
 
+    /// Ends it at once for both ends, by a reset.
+    pub fn abort(self) {
+        let now = Some(Duration::ZERO);
+        sockopt::set_socket_linger(self.stream.get_ref(), now).unwrap();
+    }
+
     /// Does the other end still answer?
     pub fn goes_on(&mut self) -> bool {
         let sent = self.stream.get_mut().write_all(b"again\n");
@@ -386,17 +412,16 @@ impl Talk {
     }
 }
 
+fn unspecified(to: &SocketAddr) -> IpAddr {
+    ip(if to.is_ipv4() { "0.0.0.0" } else { "::" })
+}
+
 pub struct UdpClient(UdpSocket);
 
 impl UdpClient {
     fn to(to: &str) -> Self {
         let to: SocketAddr = to.parse().unwrap();
-        let any: IpAddr = if to.is_ipv4() {
-            ip("0.0.0.0")
-        } else {
-            ip("::")
-        };
-        let socket = UdpSocket::bind((any, 0)).unwrap();
+        let socket = UdpSocket::bind((unspecified(&to), 0)).unwrap();
         socket.connect(to).unwrap();
         Self(socket)
     }
