@@ -136,8 +136,8 @@ impl Shared {
                 self.tally().answered += 1;
                 return;
             }
-            Ok(answer) => format!("{answer:?}"),
-            Err(e) => e.to_string(),
+            Ok(answer) => format!("{server}: {answer:?}"),
+            Err(e) => format!("{server}: {e}"),
         };
         self.failed(began, why);
     }
