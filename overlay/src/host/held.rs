@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{self, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
 use super::has_ipv6;
 use crate::directory::{Port, Protocol};
@@ -151,14 +151,12 @@ fn bind(port: &PublishedPort, addr: IpAddr, sharing: Sharing) -> Result<Option<O
         Protocol::Udp => SocketType::DGRAM,
         Protocol::Sctp => return Ok(None),
     };
-    let family = match addr {
-        IpAddr::V4(_) => AddressFamily::INET,
-        IpAddr::V6(_) => AddressFamily::INET6,
-    };
+    let addr = SocketAddr::new(addr, port.number);
+    let family = SocketAddrAny::from(addr).address_family();
     let socket = net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_recv_buffer_size(&socket, UNREAD)?;
     sockopt::set_socket_reuseaddr(&socket, sharing == Sharing::WithClosed)?;
-    match net::bind(&socket, &SocketAddr::new(addr, port.number)) {
+    match net::bind(&socket, &addr) {
         Ok(()) => Ok(Some(socket)),
         // No address of this host, as long as its cable is out.
         Err(Errno::ADDRNOTAVAIL) => Ok(None),
