@@ -14,10 +14,13 @@ const SHORTEST: Duration = Duration::from_micros(10);
 /// Whoever takes the processor for longer than this computes, and does not only
 /// answer a packet.
 const ANSWERED: Duration = Duration::from_micros(100);
-/// For so many times as long every wait is slept through after that: who computes all
-/// the time delays fewer than one packet in a hundred by its time slice, and who needed
-/// the processor for a moment costs little.
-const REST: u32 = 20;
+/// Others may have the processor for one part in so many of the time before every wait
+/// is slept through: they delay fewer than one packet in a hundred.
+const SHARE: u32 = 100;
+/// And for this much at once.
+const BURST: Duration = Duration::from_micros(500);
+/// More is forgotten, so that who computed for a while costs little when it has ended.
+const MOST: Duration = Duration::from_millis(2);
 /// Who carries this much between two waits carries a stream, which waits for nobody:
 /// where it is not to be sent yet, others need the processor for it.
 const BULK: usize = 8 << 10;
@@ -28,7 +31,12 @@ const BULK_REST: Duration = Duration::from_millis(1);
 #[derive(Debug, Default)]
 pub struct BusyPoll {
     window: Duration,
-    rests_until: Duration,
+    /// For how long others had the processor, less their share since.
+    debt: Duration,
+    /// When that was so.
+    counted: Duration,
+    /// Until when a stream is taken to go on.
+    streams_until: Duration,
 }
 
 impl BusyPoll {
@@ -42,15 +50,20 @@ impl BusyPoll {
     /// a time: who is only ready to run is not preferred to that thread, as one that
     /// is woken is.
     pub fn waited(&mut self, now: Duration, time: Duration, displaced: Duration) {
+        let share = now.saturating_sub(self.counted) / SHARE;
+        self.counted = now;
+        self.debt = self.debt.saturating_sub(share);
         if displaced > ANSWERED {
+            self.debt = (self.debt + displaced).min(MOST);
+        }
+        if self.debt > BURST {
             self.window = Duration::ZERO;
-            self.rests_until = now + displaced * REST;
         } else if time > LONGEST {
             self.window /= 2;
             if self.window < SHORTEST {
                 self.window = Duration::ZERO;
             }
-        } else if now >= self.rests_until && time > self.window {
+        } else if now >= self.streams_until && time > self.window {
             self.window = (self.window * 2).clamp(SHORTEST, LONGEST);
         }
     }
@@ -59,7 +72,7 @@ impl BusyPoll {
     pub fn carried(&mut self, now: Duration, bytes: usize) {
         if bytes >= BULK {
             self.window = Duration::ZERO;
-            self.rests_until = self.rests_until.max(now + BULK_REST);
+            self.streams_until = now + BULK_REST;
         }
     }
 }
@@ -99,6 +112,15 @@ mod tests {
         fn window(&self) -> Duration {
             self.poll.window()
         }
+
+        /// For how long short waits are slept through.
+        fn rest(&mut self) -> Duration {
+            let since = self.now;
+            while self.window().is_zero() {
+                self.wait(micros(100), ALONE);
+            }
+            self.now - since
+        }
     }
 
     #[test]
@@ -131,15 +153,37 @@ mod tests {
 
     #[test]
     fn whoever_computes_gets_the_processor_for_a_while() {
-        for displaced in [micros(150), micros(4_000)] {
+        for displaced in [micros(700), MOST, MOST * 10] {
             let mut waiter = Waiter::awake();
             waiter.wait(displaced + micros(10), displaced);
-            let since = waiter.now;
-            while waiter.window().is_zero() {
+            let rest = (displaced.min(MOST) - BURST) * SHARE;
+            assert!(waiter.rest().abs_diff(rest) <= micros(100));
+        }
+    }
+
+    #[test]
+    fn whoever_needs_the_processor_for_a_moment_now_and_then_does_not_end_it() {
+        let mut waiter = Waiter::awake();
+        for _ in 0..1_000 {
+            waiter.wait(micros(270), micros(200));
+            for _ in 0..200 {
                 waiter.wait(micros(100), ALONE);
             }
-            assert_eq!(waiter.now - since, displaced * REST);
+            assert!(!waiter.window().is_zero());
         }
+    }
+
+    #[test]
+    fn whoever_needs_it_often_ends_it() {
+        let mut waiter = Waiter::awake();
+        let mut rested = micros(0);
+        let began = waiter.now;
+        for _ in 0..1_000 {
+            waiter.wait(micros(270), micros(200));
+            rested += waiter.rest();
+        }
+        let all = waiter.now - began;
+        assert!(rested > all * 9 / 10, "{rested:?} of {all:?}");
     }
 
     #[test]
@@ -150,11 +194,7 @@ mod tests {
             waiter.poll.carried(waiter.now, BULK);
             assert_eq!(waiter.window(), Duration::ZERO);
         }
-        let since = waiter.now;
-        while waiter.window().is_zero() {
-            waiter.wait(micros(100), ALONE);
-        }
-        assert_eq!(waiter.now - since, BULK_REST);
+        assert_eq!(waiter.rest(), BULK_REST);
     }
 
     #[test]

@@ -245,12 +245,12 @@ impl Engine {
 
     /// One packet of `len` bytes that was read from the TUN device.
     fn forward(&mut self, len: usize, now: Instant) -> Result<(), Malformed> {
+        let since = self.since(now);
         let read = self.from_tun.get_mut(..len).ok_or(Malformed)?;
         let (virtio, bytes) = read.split_first_chunk_mut::<VIRTIO>().ok_or(Malformed)?;
         let virtio = VirtioHeader::decode(virtio)?;
         let packet = Packet::parse(bytes)?;
         let gate = &mut self.gate;
-        let since = now.saturating_duration_since(self.began);
         let node = match gate.memory.choose(&gate.routing, &packet, bytes, since) {
             Ok(node) => node,
             Err(Refusal::Unknown) => {
