@@ -93,7 +93,7 @@ impl<S: StateMachine> Supervisor<S> {
             let changed = seen.as_ref() != Some(&now);
             let due = Instant::now() >= look_at;
             if due || (silent && changed) {
-                silent = self.is_silent(engine, silent).await;
+                silent = self.stays_silent(engine, silent).await;
                 let pause = if silent {
                     config.heartbeat
                 } else {
@@ -119,7 +119,8 @@ impl<S: StateMachine> Supervisor<S> {
         }
     }
 
-    async fn is_silent(&self, engine: &Engine<S>, before: bool) -> bool {
+    /// `before`: what was found at the last look.
+    async fn stays_silent(&self, engine: &Engine<S>, before: bool) -> bool {
         let silent = engine.is_silent().await;
         if before || !silent {
             return silent;

@@ -6,6 +6,34 @@ use raft::{ProposeError, Role};
 
 use crate::group::{Group, Host, WAIT};
 
+impl Group {
+    /// Starts three and stops two, the leader among them. Returns the one that is
+    /// left, when it says that nobody leads, and the other follower.
+    async fn start_and_leave_one(&mut self) -> (usize, usize) {
+        self.start().await;
+        let leader = self.leader().await;
+        let (alone, other) = ((leader + 1) % 3, (leader + 2) % 3);
+        self.stop(leader).await;
+        self.stop(other).await;
+        self.hosts[alone]
+            .until("no leader", |status| status.leader.is_none())
+            .await;
+        (alone, other)
+    }
+
+    /// Starts four and cuts off two, not the leader. Returns the follower that is
+    /// left, and those.
+    async fn start_and_leave_half(&mut self) -> (&Host, [usize; 2]) {
+        self.start().await;
+        let leader = self.leader().await;
+        let lost = [(leader + 1) % 4, (leader + 2) % 4];
+        for number in lost {
+            self.hosts[number].plug.pull();
+        }
+        (&self.hosts[(leader + 3) % 4], lost)
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_leader_is_replaced_within_two_seconds_and_nothing_acknowledged_is_lost() {
     let mut group = Group::new(3);
@@ -39,15 +67,8 @@ async fn a_lost_leader_is_replaced_within_two_seconds_and_nothing_acknowledged_i
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_proposed_while_there_is_no_leader_waits_for_the_next_one() {
     let mut group = Group::new(3);
-    group.start().await;
-    let leader = group.leader().await;
-    let (alone, other) = ((leader + 1) % 3, (leader + 2) % 3);
-    group.stop(leader).await;
-    group.stop(other).await;
+    let (alone, other) = group.start_and_leave_one().await;
     let raft = group.hosts[alone].raft().clone();
-    group.hosts[alone]
-        .until("no leader", |status| status.leader.is_none())
-        .await;
     let proposed = tokio::spawn(async move { raft.propose(vec![1]).await });
     group.open(other).await;
     proposed.await.unwrap().unwrap();
@@ -82,14 +103,7 @@ fn computed() -> Duration {
 #[tokio::test]
 async fn a_manager_without_a_majority_is_idle() {
     let mut group = Group::new(3);
-    group.start().await;
-    let leader = group.leader().await;
-    let (alone, other) = ((leader + 1) % 3, (leader + 2) % 3);
-    group.stop(leader).await;
-    group.stop(other).await;
-    group.hosts[alone]
-        .until("no leader", |status| status.leader.is_none())
-        .await;
+    group.start_and_leave_one().await;
     let before = computed();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let took = computed() - before;
@@ -148,13 +162,7 @@ async fn a_leader_that_is_heard_but_hears_nobody_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_follows_a_leader_without_a_majority_says_that_nobody_leads() {
     let mut group = Group::new(4);
-    group.start().await;
-    let leader = group.leader().await;
-    let lost = [(leader + 1) % 4, (leader + 2) % 4];
-    for number in lost {
-        group.hosts[number].plug.pull();
-    }
-    let left = &group.hosts[(leader + 3) % 4];
+    let (left, lost) = group.start_and_leave_half().await;
     left.until("no leader", |status| status.leader.is_none())
         .await;
     for number in lost {
@@ -168,12 +176,7 @@ async fn whoever_follows_a_leader_without_a_majority_says_that_nobody_leads() {
 async fn a_leader_without_a_majority_is_not_kept_in_its_place_by_those_who_ask_it() {
     let mut group = Group::new(4);
     group.tune = |config| config.patience = Duration::from_secs(60);
-    group.start().await;
-    let leader = group.leader().await;
-    for number in [(leader + 1) % 4, (leader + 2) % 4] {
-        group.hosts[number].plug.pull();
-    }
-    let left = &group.hosts[(leader + 3) % 4];
+    let (left, _) = group.start_and_leave_half().await;
     let (asks, proposes) = (left.raft().clone(), left.raft().clone());
     let asked = tokio::spawn(async move { asks.read_barrier().await });
     let proposed = tokio::spawn(async move { proposes.propose(vec![1]).await });
