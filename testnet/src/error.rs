@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use crate::stolen::Took;
+use stopwatch::Took;
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use stopwatch::time_of;
 
 use crate::error::{Context, Error, Result};
 use crate::wait::wait_for;
@@ -19,14 +20,6 @@ use crate::wait::wait_for;
 pub const INIT_VERB: &str = "host-init";
 /// The hidden verb that makes the binary hold the switch's network namespace.
 pub const SWITCH_VERB: &str = "switch";
-
-/// Kernel ticks per second in `/proc`; fixed in the Linux user ABI.
-const USER_HZ: u64 = 100;
-
-/// A time that the kernel tells in ticks.
-pub const fn time_of(ticks: u64) -> Duration {
-    Duration::from_millis(ticks * 1000 / USER_HZ)
-}
 
 /// What a process of ours is.
 #[derive(Debug, Clone, PartialEq, Eq)]

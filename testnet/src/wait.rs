@@ -4,8 +4,9 @@ use std::fmt::Display;
 use std::thread;
 use std::time::Duration;
 
+use stopwatch::MachineInstant;
+
 use crate::error::{Error, Result};
-use crate::stolen::MachineInstant;
 
 const POLL: Duration = Duration::from_millis(30);
 

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 pub const HOUR: Duration = Duration::from_secs(3600);
 /// For whatever should happen.
-pub const SOON: Duration = Duration::from_secs(10);
+pub const SOON: Duration = Duration::from_secs(30);
 
 pub struct Cluster {
     ca: CertificateAuthority,

@@ -256,7 +256,7 @@ async fn a_wrong_token_gets_nobody_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_renewed_under_a_running_service() {
     let spec = ClusterSpec {
-        certificate_lifetime: Duration::from_secs(4),
+        certificate_lifetime: Duration::from_secs(8),
         ..ClusterSpec::default()
     };
     let founder = Node::founder(spec).await;

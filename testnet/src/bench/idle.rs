@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use stopwatch::{MachineInstant, Took};
 use swarmlet_testnet::plan::MANAGERS;
 use swarmlet_testnet::procs::Usage;
-use swarmlet_testnet::{Host, MachineInstant, Testnet, Took, wait_for};
+use swarmlet_testnet::{Host, Testnet, wait_for};
 
 use super::engines::Api;
 use super::figures::table;

@@ -5,7 +5,8 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use swarmlet_testnet::{Host, MachineInstant};
+use stopwatch::MachineInstant;
+use swarmlet_testnet::Host;
 
 use super::kit::{Swarm, argv, claim, soon};
 use crate::runner::Context;

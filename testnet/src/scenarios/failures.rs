@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use swarmlet_testnet::{Host, MachineInstant};
+use stopwatch::MachineInstant;
+use swarmlet_testnet::Host;
 
 use super::kit::{self, Swarm, await_ended, claim, docker, soon, swarmlet};
 use crate::runner::Context;

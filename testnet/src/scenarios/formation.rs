@@ -5,7 +5,8 @@ use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use swarmlet_testnet::{Host, MachineInstant, wait_for};
+use stopwatch::MachineInstant;
+use swarmlet_testnet::{Host, wait_for};
 
 use super::kit::{self, SOON, Swarm, argv, claim, refused, rows, soon, swarmlet};
 use crate::runner::Context;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use swarmlet_testnet::{Host, MachineInstant};
+use stopwatch::MachineInstant;
+use swarmlet_testnet::Host;
 
 use super::kit::{self, Swarm, argv, claim, soon, swarmlet};
 use crate::runner::Context;

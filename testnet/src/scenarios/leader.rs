@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use serde_json::Value;
-use swarmlet_testnet::{Host, MachineInstant, wait_for};
+use stopwatch::MachineInstant;
+use swarmlet_testnet::{Host, wait_for};
 
 use super::kit::{self, SOON, Swarm, claim, swarmlet};
 use crate::runner::Context;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use swarmlet_testnet::{Host, MachineInstant, Took, wait_for};
+use stopwatch::{MachineInstant, Took};
+use swarmlet_testnet::{Host, wait_for};
 
 use super::kit::{self, REPLACED, SOON, Swarm, claim, soon, swarmlet};
 use crate::runner::Context;

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use swarmlet_testnet::procs::time_of;
+use stopwatch::time_of;
 
 /// Time that all cores together have been busy since the machine started, in
 /// programs and in the kernel, interrupts included.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, ensure};
-use swarmlet_testnet::{Host, MachineInstant, Power, Testnet, Took};
+use stopwatch::{MachineInstant, Took};
+use swarmlet_testnet::{Host, Power, Testnet};
 
 use super::{Container, Task, api, soon};
 use crate::runner::Context;

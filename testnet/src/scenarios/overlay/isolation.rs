@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use swarmlet_testnet::{MachineInstant, Netns};
+use stopwatch::MachineInstant;
+use swarmlet_testnet::Netns;
 
 use super::await_all_answer;
 use crate::runner::Context;

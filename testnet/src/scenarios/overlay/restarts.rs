@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use swarmlet_testnet::{Host, MachineInstant, wait_for};
+use stopwatch::MachineInstant;
+use swarmlet_testnet::{Host, wait_for};
 
 use super::{CLIENT, await_all_answer};
 use crate::runner::Context;

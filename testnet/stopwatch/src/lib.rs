@@ -1,13 +1,15 @@
-//! Time, and how much of it this machine had its processors.
+//! How long something took, how much of that this machine had its processors, and what
+//! was computed.
 //!
-//! A virtual machine has them only while its own host lends them. Time in which they were
-//! elsewhere says nothing of swarmlet, so no limit is held against it.
+//! A virtual machine has its processors only while its own host lends them. Time in which
+//! they were elsewhere says nothing of swarmlet, so no limit is held against it.
 
 use std::fmt::{self, Display};
-use std::fs;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
-use crate::procs::time_of;
+/// Kernel ticks per second in `/proc`; fixed in the Linux user ABI.
+const USER_HZ: u64 = 100;
 
 /// A point in time, and what had been stolen from each processor until then.
 #[derive(Debug, Clone)]
@@ -67,6 +69,23 @@ impl Display for Took {
         }
         Ok(())
     }
+}
+
+/// What the calling thread has computed since it began.
+///
+/// # Errors
+/// The kernel does not tell (`CONFIG_SCHED_INFO`).
+pub fn computed() -> io::Result<Duration> {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    nanos
+        .map(Duration::from_nanos)
+        .ok_or_else(|| io::Error::other(format!("no schedstat: {stat}")))
+}
+
+/// A time that the kernel tells in ticks.
+pub const fn time_of(ticks: u64) -> Duration {
+    Duration::from_millis(ticks * 1000 / USER_HZ)
 }
 
 /// The time stolen from each processor since the start, of proc_stat(5).
