@@ -15,12 +15,12 @@ const SHORTEST: Duration = Duration::from_micros(10);
 /// answer a packet.
 const ANSWERED: Duration = Duration::from_micros(100);
 /// Others may have the processor for one part in so many of the time before every wait
-/// is slept through: they delay fewer than one packet in a hundred.
-const SHARE: u32 = 100;
+/// is slept through. Whoever has it delays one packet, and a rest delays all of them.
+const SHARE: u32 = 25;
 /// And for this much at once.
-const BURST: Duration = Duration::from_micros(500);
+const BURST: Duration = Duration::from_millis(3);
 /// More is forgotten, so that who computed for a while costs little when it has ended.
-const MOST: Duration = Duration::from_millis(2);
+const MOST: Duration = Duration::from_millis(6);
 /// Who carries this much between two waits carries a stream, which waits for nobody:
 /// where it is not to be sent yet, others need the processor for it.
 const BULK: usize = 8 << 10;
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn whoever_computes_gets_the_processor_for_a_while() {
-        for displaced in [micros(700), MOST, MOST * 10] {
+        for displaced in [BURST + micros(700), MOST, MOST * 10] {
             let mut waiter = Waiter::awake();
             waiter.wait(displaced + micros(10), displaced);
             let rest = (displaced.min(MOST) - BURST) * SHARE;
@@ -166,7 +166,7 @@ mod tests {
         let mut waiter = Waiter::awake();
         for _ in 0..1_000 {
             waiter.wait(micros(270), micros(200));
-            for _ in 0..200 {
+            for _ in 0..60 {
                 waiter.wait(micros(100), ALONE);
             }
             assert!(!waiter.window().is_zero());
