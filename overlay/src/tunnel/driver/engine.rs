@@ -24,7 +24,7 @@ use crate::tunnel::too_big;
 use crate::tunnel::wire::{Checksum, KIND, MAX_PACKET, VIRTIO, VirtioHeader};
 
 /// Bytes that are read from the TUN device before they are sent.
-const TUN_BATCH: usize = 64 << 10;
+const TUN_BATCH: usize = 256 << 10;
 /// Room for such a batch, cut into datagrams.
 const SEGMENTS: usize = TUN_BATCH + TUN_BATCH / 8 + MAX_PACKET;
 /// And packets.
@@ -213,13 +213,13 @@ impl Engine {
                 .handle(meta, message, &mut self.socket, now, |peer, datagram| {
                     gate.admit(peer, datagram, since);
                 });
-            // While it is in the cache, and the container can begin with it.
-            gate.admitted.drain(|pieces| {
-                if self.tun.send(pieces).is_err() {
-                    gate.drops.refused_by_kernel += 1;
-                }
-            });
         }
+        let drops = &mut self.gate.drops;
+        self.gate.admitted.drain(|pieces| {
+            if self.tun.send(pieces).is_err() {
+                drops.refused_by_kernel += 1;
+            }
+        });
         Ok(bytes)
     }
 
