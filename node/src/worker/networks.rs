@@ -46,6 +46,11 @@ pub(super) fn none() -> Networks {
     }
 }
 
+/// How often one who leaves tries. An engine that has just removed containers may
+/// still count their endpoints, and refuses to remove their network until it has
+/// counted again.
+const LAST_TRIES: u32 = 5;
+
 /// From what is wanted to what the engine has.
 #[derive(Debug, Default)]
 pub(super) struct Upkeep {
@@ -56,6 +61,8 @@ pub(super) struct Upkeep {
     /// What it has, as far as is known.
     agreed: Option<Networks>,
     hold: Hold,
+    /// How often it failed for one who leaves.
+    failed_leaving: u32,
     trouble: Option<String>,
 }
 
@@ -84,7 +91,8 @@ impl Upkeep {
         self.asked.clone()
     }
 
-    /// Whether a failure is news. It is tried again, but for one who leaves.
+    /// Whether a failure is news. It is tried again; for one who leaves, not for
+    /// ever.
     pub fn answered(&mut self, answer: Result<(), String>, now: Timestamp) -> bool {
         let asked = self.asked.take();
         let before = self.trouble.take();
@@ -96,7 +104,9 @@ impl Upkeep {
             }
             Err(text) => {
                 self.hold.begin(now);
-                self.agreed = asked.filter(|it| it.evict);
+                let leaving = asked.filter(|it| it.evict);
+                self.failed_leaving += u32::from(leaving.is_some());
+                self.agreed = leaving.filter(|_| self.failed_leaving >= LAST_TRIES);
                 let news = before.as_ref() != Some(&text);
                 self.trouble = Some(text);
                 news
@@ -204,12 +214,19 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_tries_once() {
+    fn who_leaves_tries_for_some_seconds() {
         let mut upkeep = Upkeep::default();
         upkeep.want(Some(none()));
-        upkeep.ask(NOW).unwrap();
-        assert!(!upkeep.is_settled());
-        upkeep.answered(Err("in use".into()), NOW);
+        let mut now = NOW;
+        for _ in 1..LAST_TRIES {
+            upkeep.ask(now).unwrap();
+            upkeep.answered(Err("in use".into()), now);
+            assert!(!upkeep.is_settled());
+            now = upkeep.next_deadline().unwrap();
+        }
+        upkeep.ask(now).unwrap();
+        upkeep.answered(Err("in use".into()), now);
         assert!(upkeep.is_settled());
+        assert_eq!(now.since(NOW), Duration::from_millis(7_500));
     }
 }
