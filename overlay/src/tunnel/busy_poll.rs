@@ -21,11 +21,13 @@ const SHARE: u32 = 25;
 const BURST: Duration = Duration::from_millis(3);
 /// More is forgotten, so that who computed for a while costs little when it has ended.
 const MOST: Duration = Duration::from_millis(6);
-/// Who carries this much between two waits carries a stream, which waits for nobody:
-/// where it is not to be sent yet, others need the processor for it.
+/// Who carries this much between two waits carries a stream,
 const BULK: usize = 8 << 10;
-/// For so long every wait is slept through after that.
-const BULK_REST: Duration = Duration::from_millis(1);
+/// which is taken to go on for this long. Others who have the processor meanwhile need
+/// it for what was brought to them.
+const STREAMING: Duration = Duration::from_millis(1);
+/// A stream's next packets come soon, or after that.
+const STREAM_WINDOW: Duration = Duration::from_micros(60);
 
 /// Begins as one that sleeps at once.
 #[derive(Debug, Default)]
@@ -35,7 +37,7 @@ pub struct BusyPoll {
     debt: Duration,
     /// When that was so.
     counted: Duration,
-    /// Until when a stream is taken to go on.
+    /// Until when there is a stream.
     streams_until: Duration,
 }
 
@@ -53,17 +55,20 @@ impl BusyPoll {
         let share = now.saturating_sub(self.counted) / SHARE;
         self.counted = now;
         self.debt = self.debt.saturating_sub(share);
-        if displaced > ANSWERED {
+        let is_stream = now < self.streams_until;
+        if displaced > ANSWERED && !is_stream {
             self.debt = (self.debt + displaced).min(MOST);
         }
         if self.debt > BURST {
             self.window = Duration::ZERO;
+        } else if is_stream {
+            self.window = STREAM_WINDOW;
         } else if time > LONGEST {
             self.window /= 2;
             if self.window < SHORTEST {
                 self.window = Duration::ZERO;
             }
-        } else if now >= self.streams_until && time > self.window {
+        } else if time > self.window {
             self.window = (self.window * 2).clamp(SHORTEST, LONGEST);
         }
     }
@@ -71,8 +76,10 @@ impl BusyPoll {
     /// So many bytes were carried until `now`, since the last wait.
     pub fn carried(&mut self, now: Duration, bytes: usize) {
         if bytes >= BULK {
-            self.window = Duration::ZERO;
-            self.streams_until = now + BULK_REST;
+            self.streams_until = now + STREAMING;
+            if self.debt <= BURST {
+                self.window = STREAM_WINDOW;
+            }
         }
     }
 }
@@ -187,14 +194,40 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_not_waited_for() {
-        let mut waiter = Waiter::awake();
+    fn a_stream_is_waited_for_awake_whatever_its_ends_need() {
+        let mut waiter = Waiter::default();
         for _ in 0..100 {
-            waiter.wait(micros(70), ALONE);
             waiter.poll.carried(waiter.now, BULK);
-            assert_eq!(waiter.window(), Duration::ZERO);
+            assert_eq!(waiter.window(), STREAM_WINDOW);
+            waiter.wait(micros(900), micros(900));
         }
-        assert_eq!(waiter.rest(), BULK_REST);
+    }
+
+    #[test]
+    fn whoever_computes_ends_it_in_a_stream_as_well() {
+        let mut waiter = Waiter::default();
+        for _ in 0..2 {
+            waiter.poll.carried(waiter.now, BULK);
+            waiter.wait(micros(1_500), micros(1_500));
+        }
+        assert!(!waiter.window().is_zero());
+        waiter.poll.carried(waiter.now, BULK);
+        waiter.wait(micros(1_500), micros(1_500));
+        for _ in 0..10 {
+            assert_eq!(waiter.window(), Duration::ZERO);
+            waiter.poll.carried(waiter.now, BULK);
+            waiter.wait(micros(70), ALONE);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_ends_is_soon_not_waited_for() {
+        let mut waiter = Waiter::default();
+        waiter.poll.carried(waiter.now, BULK);
+        for _ in 0..3 {
+            waiter.wait(micros(5_000), ALONE);
+        }
+        assert_eq!(waiter.window(), Duration::ZERO);
     }
 
     #[test]
