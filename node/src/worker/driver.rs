@@ -167,7 +167,7 @@ impl Driver {
                 Some(who) = leave.recv() => {
                     self.leaving.push(who);
                     self.leaves = true;
-                    self.upkeep.hurry();
+                    self.upkeep.leave();
                     self.tasks.assign_all(Assigned::new());
                 }
                 () = tokio::time::sleep(pause) => {}
@@ -243,7 +243,9 @@ impl Driver {
             self.writer.write(record);
         }
         self.settle();
-        if self.leaves && self.tasks.is_clear() && self.upkeep.is_settled() {
+        // The engine can remove no network without our driver.
+        let networks_are_done = self.upkeep.is_settled() || !self.tools.links.has_driver();
+        if self.leaves && self.tasks.is_clear() && networks_are_done {
             for who in self.leaving.drain(..) {
                 // Who no longer waits need not know.
                 let _ = who.send(());
@@ -267,9 +269,7 @@ impl Driver {
             return;
         };
         if !self.tools.links.has_driver() {
-            // Who leaves does not wait for one.
-            let answer = self.leaves.then_some(()).ok_or("no driver".to_owned());
-            self.upkeep.answered(answer, now);
+            self.upkeep.answered(Err("no driver".to_owned()), now);
             return;
         }
         let runtime = Arc::clone(&self.tools.runtime);

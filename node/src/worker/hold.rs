@@ -31,6 +31,11 @@ impl Hold {
         self.failures = 0;
     }
 
+    /// Since it last went well.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
     pub fn until(&self) -> Option<Timestamp> {
         self.until
     }

@@ -61,8 +61,6 @@ pub(super) struct Upkeep {
     /// What it has, as far as is known.
     agreed: Option<Networks>,
     hold: Hold,
-    /// How often it failed for one who leaves.
-    failed_leaving: u32,
     trouble: Option<String>,
 }
 
@@ -79,6 +77,11 @@ impl Upkeep {
     /// There is a reason to try at once what has failed.
     pub fn hurry(&mut self) {
         self.hold.lift();
+    }
+
+    /// What failed before is no reason for one who leaves to wait for long.
+    pub fn leave(&mut self) {
+        self.hold = Hold::default();
     }
 
     /// What the engine is to be asked for now. It is asked nothing else until
@@ -104,9 +107,8 @@ impl Upkeep {
             }
             Err(text) => {
                 self.hold.begin(now);
-                let leaving = asked.filter(|it| it.evict);
-                self.failed_leaving += u32::from(leaving.is_some());
-                self.agreed = leaving.filter(|_| self.failed_leaving >= LAST_TRIES);
+                let is_last = self.hold.failures() >= LAST_TRIES;
+                self.agreed = asked.filter(|it| it.evict && is_last);
                 let news = before.as_ref() != Some(&text);
                 self.trouble = Some(text);
                 news
@@ -228,5 +230,24 @@ mod tests {
         upkeep.answered(Err("in use".into()), now);
         assert!(upkeep.is_settled());
         assert_eq!(now.since(NOW), Duration::from_millis(7_500));
+    }
+
+    #[test]
+    fn who_leaves_begins_anew_whatever_failed_before() {
+        let mut upkeep = Upkeep::default();
+        upkeep.want(wanted(BTreeSet::new(), &directory(&[(1, true)])));
+        let mut now = NOW;
+        for _ in 0..2 * LAST_TRIES {
+            upkeep.ask(now).unwrap();
+            upkeep.answered(Err("busy".into()), now);
+            now = upkeep.next_deadline().unwrap();
+        }
+        upkeep.leave();
+        upkeep.want(Some(none()));
+        upkeep.ask(NOW).unwrap();
+        upkeep.answered(Err("busy".into()), NOW);
+        assert!(!upkeep.is_settled());
+        let next = upkeep.next_deadline().unwrap();
+        assert_eq!(next.since(NOW), Duration::from_millis(500));
     }
 }

@@ -4,7 +4,8 @@
 //! that is done for a packet, and a small question and its answer wait for that
 //! six times. So where the last waits were short the next one is begun awake, as
 //! kernels do it for whole processors (`haltpoll`). Where they were long, or others
-//! need the processor, nothing is spent.
+//! need the processor, nothing is spent. What others have of it in a stream is not counted:
+//! they need it for what the stream brings them.
 
 use std::time::Duration;
 
@@ -21,9 +22,9 @@ const SHARE: u32 = 25;
 const BURST: Duration = Duration::from_millis(3);
 /// More is forgotten, so that who computed for a while costs little when it has ended.
 const MOST: Duration = Duration::from_millis(6);
-/// Who carries this much between two waits carries a stream,
+/// Who carries this much between two waits carries a stream.
 const BULK: usize = 8 << 10;
-/// which is taken to go on for this long. Others who have the processor meanwhile need
+/// A stream is taken to go on for this long. Others who have the processor meanwhile need
 /// it for what was brought to them.
 const STREAMING: Duration = Duration::from_millis(1);
 /// A stream's next packets come soon, or after that.
